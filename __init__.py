@@ -1,0 +1,56 @@
+"""Cloister, a private experiment tracker: record runs into your own MongoDB, look at them in your own building."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .decorators.experiment import Experiment, experiment
+    from .decorators.run import Run, current_run, log, start_run
+    from .observer.errors import CloisterError
+    from .observer.points import Points
+    from .observer.run_record import RunRecord
+    from .observer.runs import RunStore
+
+__version__ = "0.1.0"
+
+# Each public name and the module that holds it. They are imported when first used, so that `import cloister` costs a
+# training script next to nothing.
+_HOMES = {
+    "CloisterError": ".observer.errors",
+    "Experiment": ".decorators.experiment",
+    "Points": ".observer.points",
+    "Run": ".decorators.run",
+    "RunRecord": ".observer.run_record",
+    "RunStore": ".observer.runs",
+    "current_run": ".decorators.run",
+    "experiment": ".decorators.experiment",
+    "log": ".decorators.run",
+    "start_run": ".decorators.run",
+}
+
+__all__ = [
+    "CloisterError",
+    "Experiment",
+    "Points",
+    "Run",
+    "RunRecord",
+    "RunStore",
+    "current_run",
+    "experiment",
+    "log",
+    "start_run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

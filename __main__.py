@@ -1,0 +1,49 @@
+"""The `cloister` command: a table of commands, each of which lives with the part that it commands."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from .observer.errors import CloisterError
+
+# Command name -> module and attribute. Imported when called, so that `cloister db` needs no Flask.
+COMMANDS = {
+    "db": ("cloister.observer.embedded.db_command", "db"),
+    "doctor": ("cloister.observer.doctor_command", "doctor"),
+    "run": ("cloister.decorators.run_command", "run"),
+    "serve": ("cloister.viewer.serve_command", "serve"),
+    "sync": ("cloister.observer.sync_command", "sync"),
+}
+
+
+class _Commands(click.Group):
+    """Looks commands up in the table and prints our own errors as a sentence instead of a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except CloisterError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cloister", prog_name="cloister")
+def main() -> None:
+    """Cloister records experiments into your own MongoDB and shows them in your own building."""
+
+
+if __name__ == "__main__":
+    sys.exit(main(prog_name="cloister"))

@@ -1,0 +1,138 @@
+"""Cloister's own settings: arguments win over the environment, the environment over cloister.toml, that over defaults."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+from .errors import CloisterError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SETTINGS_FILE = "cloister.toml"
+ENVIRONMENT_PREFIX = "CLOISTER_"
+
+CourierMode = Literal["process", "thread"]
+CaptureMode = Literal["sys", "fd", "none"]
+AsyncDriver = Literal["pymongo", "motor"]
+
+
+class BadSetting(CloisterError, ValueError):
+    """A setting holds a value that Cloister cannot use."""
+
+    def __init__(self, source: str, name: str, value: object, expected: str) -> None:
+        super().__init__(f"{source} sets {name} to {value!r}, which is not {expected}.")
+
+
+class UnknownSetting(CloisterError, LookupError):
+    """A cloister.toml names a setting that does not exist."""
+
+    def __init__(self, path: Path, name: str, known: list[str]) -> None:
+        super().__init__(f"{path} has an unknown setting {name!r}. The settings are {', '.join(known)}.")
+
+
+class UnreadableSettings(CloisterError, ValueError):
+    """A cloister.toml is not TOML or cannot be read."""
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(f"{path} cannot be read as TOML: {reason}. Mend the file or remove it.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything about Cloister that a site or a user may choose. Each field is also CLOISTER_<NAME> and a TOML key."""
+
+    uri: str | None = None  # a MongoDB URI; None means the embedded database
+    database: str = "cloister"  # used when the URI names no database
+    project: str | None = None
+    home: Path | None = None  # journals and the embedded database; None means the user's data folder
+    courier: CourierMode = "process"
+    capture: CaptureMode = "sys"
+    async_driver: AsyncDriver = "pymongo"
+    exit_wait: float = 15.0  # seconds that a finished training waits for its journal to be shipped
+    cache_mb: int = 256  # WiredTiger cache of the embedded database
+
+    @property
+    def data_folder(self) -> Path:
+        """Where journals and the embedded database live. Not created by asking."""
+        if self.home is not None:
+            return self.home
+        from platformdirs import user_data_path  # spares `import cloister` the lookup
+
+        return user_data_path("cloister", appauthor=False)
+
+
+def load_settings(start: Path | None = None, **arguments: Any) -> Settings:
+    """Settle every setting from `arguments`, the environment and the nearest cloister.toml at or above `start`.
+
+    Args:
+        start: folder to search upward from; the working directory when left out.
+        arguments: settings given in code; None counts as not given.
+
+    Raises:
+        BadSetting: a value does not fit its setting.
+        UnknownSetting: cloister.toml names a setting that does not exist.
+        UnreadableSettings: cloister.toml is not TOML.
+    """
+    values: dict[str, Any] = {}
+    names = [field.name for field in fields(Settings)]
+    path = find_settings_file(start)
+    if path is not None:
+        for name, value in _read_toml(path).items():
+            if name not in names:
+                raise UnknownSetting(path, name, names)
+            values[name] = _convert(name, value, source=str(path))
+    for name in names:
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        if os.environ.get(variable):
+            values[name] = _convert(name, os.environ[variable], source=f"The environment variable {variable}")
+    for name, value in arguments.items():
+        if value is not None:
+            values[name] = _convert(name, value, source="The call")
+    return Settings(**values)
+
+
+def find_settings_file(start: Path | None = None) -> Path | None:
+    """The cloister.toml of this folder or of the nearest one above it."""
+    try:
+        folder = (start or Path.cwd()).resolve()
+    except OSError:  # the working directory was removed under us
+        return None
+    for candidate in (folder, *folder.parents):
+        path = candidate / SETTINGS_FILE
+        if path.is_file():
+            return path
+    return None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnreadableSettings(path, error) from error
+
+
+def _convert(name: str, value: Any, *, source: str) -> Any:
+    hint = get_type_hints(Settings)[name]
+    choices = get_args(hint)
+    if name == "home":
+        return Path(value).expanduser()
+    if hint in (int, float):
+        try:
+            number = hint(value)
+        except (TypeError, ValueError):
+            raise BadSetting(source, name, value, "a number") from None
+        if not 0 <= number < float("inf"):
+            raise BadSetting(source, name, value, "a number of zero or more")
+        return number
+    if not isinstance(value, str):
+        raise BadSetting(source, name, value, "text")
+    if type(None) not in choices and choices and value not in choices:
+        raise BadSetting(source, name, value, "one of " + ", ".join(choices))
+    return value

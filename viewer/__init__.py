@@ -1,0 +1,1 @@
+"""What a browser touches: pages, plots, REST API, live updates."""
