@@ -1,0 +1,69 @@
+"""The viewer as a Flask app: which pages there are and what all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+from jinja2 import StrictUndefined
+
+from . import bokeh_assets, errors_page, security, static_files
+from .store_access import bind_store
+
+if TYPE_CHECKING:
+    from ..observer.runs import RunStore
+
+# One row per page or endpoint group: a module beside this one that has its blueprint as `bp`.
+BLUEPRINTS = (
+    "projects_page",
+    "runs_page",
+    "run_page",
+    "run_config_page",
+    "charts",
+    "run_charts_page",
+    "run_system_page",
+    "run_console_page",
+    "run_source_page",
+    "run_artifacts_page",
+    "run_environment_page",
+    "api",
+    "health",
+    "bokeh_assets",
+)
+
+
+class ViewerApp(Flask):
+    """Flask with our template rules: everything is escaped, and a misspelt variable is an error, not an empty string."""
+
+    jinja_options: dict[str, Any] = {  # noqa: RUF012  # Flask declares it as a plain class attribute
+        "autoescape": True,
+        "undefined": StrictUndefined,
+        "trim_blocks": True,
+        "lstrip_blocks": True,
+    }
+
+
+def create_app(store: RunStore, *, rule: security.HostRule | None = None, allowed_hosts: Collection[str] = ()) -> Flask:
+    """The viewer over `store`, a plain WSGI application.
+
+    Args:
+        rule: which Host headers are answered; loopback names and `allowed_hosts` when left out.
+        allowed_hosts: further names that the viewer is reached by.
+    """
+    app = ViewerApp(__package__ or __name__, template_folder="templates", static_folder="static")
+    # Bokeh's JSON depends on the order of its keys, so jsonify must not sort them.
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    bind_store(app.extensions, store)
+    security.protect(app, rule or security.host_rule(allowed_hosts=allowed_hosts))
+    errors_page.register_error_pages(app)
+    static_files.serve_with_long_caching(app)
+    app.jinja_env.globals["bokeh_scripts"] = bokeh_assets.script_urls
+    for name in BLUEPRINTS:
+        if find_spec(f"{__package__}.{name}") is None:  # bring-up: its author is about to commit it
+            app.logger.warning("viewer/%s.py does not exist yet", name)
+            continue
+        app.register_blueprint(import_module(f".{name}", __package__).bp)
+    return app
