@@ -36,7 +36,7 @@ BLUEPRINTS = (
 
 
 class ViewerApp(Flask):
-    """Flask with our template rules: everything is escaped, and a misspelt variable is an error, not an empty string."""
+    """Flask with our template rules: everything is escaped, a misspelt variable is an error."""
 
     jinja_options: dict[str, Any] = {  # noqa: RUF012  # Flask declares it as a plain class attribute
         "autoescape": True,

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from flask import Flask, Response, current_app, jsonify, render_template, request, url_for
+from flask import Flask, Response, jsonify, render_template, request
 from markupsafe import escape
 from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException

@@ -1,0 +1,104 @@
+"""The viewer's server: Tornado, with the Flask app in threads beside the live stream."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tornado.netutil import bind_sockets
+from tornado.web import Application, FallbackHandler
+
+from ..observer.errors import CloisterError
+from .connection_limits import BoundedServer
+from .request_threads import RequestThreads
+from .wsgi_bridge import WsgiBridge
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+logger = logging.getLogger("cloister")
+
+
+class PortInUse(CloisterError, OSError):
+    """Another program listens where the viewer was told to."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"Port {port} of {host} is in use, perhaps by another viewer. Open http://{host}:{port}/ to see, or start "
+            f"this one with --port {port + 1 if port < 65535 else port - 1} or --port 0, which takes a free one."
+        )
+
+
+class AddressNotOurs(CloisterError, OSError):
+    """The viewer was told to listen on an address that this machine does not have or may not use."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(
+            f"The viewer cannot listen on {host!r}, port {port}: {reason}. "
+            "Pass an address of this machine to --host (127.0.0.1 for this machine alone) and a port above 1023."
+        )
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on `host`; port 0 takes a free one.
+
+    Raises:
+        PortInUse: something else listens there.
+        AddressNotOurs: the address is not one of this machine's, or the port needs a right that we lack.
+    """
+    try:
+        return bind_sockets(port, address=host)
+    except socket.gaierror as error:
+        raise AddressNotOurs(host, port, "the name has no address") from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(host, port) from error
+        raise AddressNotOurs(host, port, (error.strerror or str(error)).lower()) from error
+
+
+def port_of(sockets: list[socket.socket]) -> int:
+    port: int = sockets[0].getsockname()[1]
+    return port
+
+
+class ViewerServer:
+    """Serves one app on listening sockets until `stop` is called, from any thread."""
+
+    def __init__(self, app: Flask, sockets: list[socket.socket], *, threads: int = 16) -> None:
+        self._app = app
+        self._sockets = sockets
+        self._thread_count = threads
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
+
+    @property
+    def port(self) -> int:
+        return port_of(self._sockets)
+
+    async def run(self, when_ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until `stop`; open connections, live streams included, are closed at the end."""
+        self._loop = asyncio.get_running_loop()
+        threads = RequestThreads(count=self._thread_count)
+        server = BoundedServer(self._make_application(threads))
+        server.add_sockets(self._sockets)
+        try:
+            when_ready()
+            await self._stopping.wait()
+        finally:
+            server.stop()
+            threads.shutdown()
+            await server.close_all_connections()
+
+    def stop(self) -> None:
+        """End `run` soon. Safe from any thread and from a signal handler, and when called twice."""
+        if self._loop is None or self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(self._stopping.set)
+
+    def _make_application(self, threads: RequestThreads) -> Application:
+        bridge = WsgiBridge(self._app.wsgi_app, threads)
+        return Application([(r".*", FallbackHandler, {"fallback": bridge})])
