@@ -106,7 +106,7 @@ def _preview_image(head: bytes, name: str, size: int) -> Preview | None:
     if image.pixels > IMAGE_LIMIT_PIXELS:
         return RefusedImage(
             image,
-            f"{image.width:,} × {image.height:,} pixels are {image.pixels / 1e6:,.0f} megapixels. Up to "
+            f"{image.width:,} by {image.height:,} pixels are {image.pixels / 1e6:,.0f} megapixels. Up to "
             f"{IMAGE_LIMIT_PIXELS // 1_000_000} are shown here. Download it to open it elsewhere.",
         )
     if size > IMAGE_LIMIT_BYTES:
