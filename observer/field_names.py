@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-# "." and "$" mean something in MongoDB's queries, NUL ends a BSON key, a lone surrogate has no UTF-8, "%" is our escape.
+# "." and "$" mean something in MongoDB's queries, NUL ends a BSON key, a lone surrogate has no UTF-8, "%" is ours.
 _UNSAFE = re.compile("[%.$\x00\ud800-\udfff]")
 _ESCAPE = re.compile("%([0-9A-F]{2}|u[0-9A-F]{4})")
 _EMPTY = "%"

@@ -1,4 +1,4 @@
-"""Cloister's own settings: arguments win over the environment, the environment over cloister.toml, that over defaults."""
+"""Cloister's own settings: arguments win over the environment, that over cloister.toml, that over defaults."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ class Settings:
     async_driver: AsyncDriver = "pymongo"
     exit_wait: float = 15.0  # seconds that a finished training waits for its journal to be shipped
     cache_mb: int = 256  # WiredTiger cache of the embedded database
+    mongod: Path | None = None  # the embedded database's server; None means the newest at hand
 
     @property
     def data_folder(self) -> Path:
@@ -121,7 +122,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _convert(name: str, value: Any, *, source: str) -> Any:
     hint = get_type_hints(Settings)[name]
     choices = get_args(hint)
-    if name == "home":
+    if name in ("home", "mongod"):
         return Path(value).expanduser()
     if hint in (int, float):
         try:

@@ -1,0 +1,148 @@
+"""Blobs: files in GridFS, each stored once by its SHA-256 however many runs name it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from .errors import CloisterError
+
+if TYPE_CHECKING:
+    from gridfs import GridOut
+    from pymongo.database import Database
+
+READ_BYTES = 1024 * 1024
+CHUNK_BYTES = 255 * 1024  # GridFS's own default, which every reader is tuned for
+SHA256 = "cloister.sha256"
+
+
+class BlobNotFound(CloisterError, LookupError):
+    """A run names a file that the database does not hold."""
+
+    def __init__(self, file_id: object) -> None:
+        super().__init__(f"The database holds no file {str(file_id)!r}. It may have been deleted with its run.")
+
+
+class DamagedBlob(CloisterError, OSError):
+    """A stored file has lost bytes."""
+
+    def __init__(self, filename: str, reason: object) -> None:
+        super().__init__(
+            f"The stored file {filename!r} is damaged: {reason}. Restore it from a backup of the database."
+        )
+
+
+@dataclass(frozen=True)
+class Digests:
+    """A file's size and its digests: SHA-256 names the blob, MD5 is what Sacred's readers look up."""
+
+    sha256: str
+    md5: str
+    size: int
+
+
+def digest_stream(stream: BinaryIO, copy_to: BinaryIO | None = None) -> Digests:
+    """Read `stream` to its end in pieces, write the same bytes to `copy_to`, and say what they were."""
+    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    while piece := stream.read(READ_BYTES):
+        sha256.update(piece)
+        md5.update(piece)
+        size += len(piece)
+        if copy_to is not None:
+            copy_to.write(piece)
+    return Digests(sha256.hexdigest(), md5.hexdigest(), size)
+
+
+class Blob:
+    """A stored file, read in pieces. Not thread-safe; closing is optional."""
+
+    def __init__(self, file: GridOut) -> None:
+        self._file = file
+        self.file_id = file._id
+        self.filename: str = file.filename or ""
+        self.size: int = file.length
+        self.content_type: str | None = getattr(file, "content_type", None)
+        self.sha256: str | None = ((file._file or {}).get("cloister") or {}).get("sha256")
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes from where the last read ended; all that is left when `size` is negative.
+
+        Raises:
+            DamagedBlob: a part of the file is missing or short.
+        """
+        from gridfs.errors import CorruptGridFile
+
+        try:
+            return bytes(self._file.read(size))
+        except CorruptGridFile as error:
+            raise DamagedBlob(self.filename, error) from error
+
+    def seek(self, position: int) -> None:
+        self._file.seek(position)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self.read(READ_BYTES):
+            yield piece
+
+
+def open_blob(database: Database[dict[str, Any]], file_id: Any) -> Blob:
+    """A stored file by its id.
+
+    Raises:
+        BlobNotFound: there is none.
+    """
+    from gridfs import GridFS
+    from gridfs.errors import NoFile
+
+    try:
+        return Blob(GridFS(database).get(file_id))
+    except NoFile:
+        raise BlobNotFound(file_id) from None
+
+
+def find_blob(database: Database[dict[str, Any]], sha256: str) -> Any:
+    """The id of the stored file with this digest, or None."""
+    found = database["fs.files"].find_one({SHA256: sha256}, {"_id": 1})
+    return found["_id"] if found else None
+
+
+def store_blob(
+    database: Database[dict[str, Any]], path: Path, digests: Digests, filename: str, content_type: str | None
+) -> Any:
+    """Store the file at `path` unless its bytes are stored already, and return the blob's id.
+
+    The bytes are written under a new id and become a file by one insert at the end, which a unique index on the digest
+    guards: of two writers of the same bytes one wins, the other takes the winner's id. A writer that dies half-way
+    leaves chunks without a file, never half a file.
+    """
+    from gridfs import GridFS
+    from gridfs.errors import FileExists
+    from pymongo.errors import DuplicateKeyError
+
+    known = find_blob(database, digests.sha256)
+    if known is not None:
+        return known
+    writer = GridFS(database).new_file(
+        filename=filename,
+        content_type=content_type,
+        chunkSize=CHUNK_BYTES,
+        md5=digests.md5,
+        cloister={"sha256": digests.sha256},
+    )
+    try:
+        with path.open("rb") as source:
+            while piece := source.read(READ_BYTES):
+                writer.write(piece)
+        writer.close()
+    except (DuplicateKeyError, FileExists):
+        database["fs.chunks"].delete_many({"files_id": writer._id})
+        return find_blob(database, digests.sha256)
+    except BaseException:
+        with contextlib.suppress(Exception):  # the connection may be what failed; a sweep finds the rest
+            writer.abort()
+        raise
+    return writer._id

@@ -1,0 +1,76 @@
+"""What is known of a metric without reading its points: count, last, lowest and highest value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .field_names import decode_field_name
+from .points import Points
+
+SYSTEM_PREFIX = "system/"  # hardware metrics: shown on the system tab
+
+
+@dataclass(frozen=True)
+class MetricSummary:
+    """One metric in short. `min` and `max` are over finite values and None without one."""
+
+    name: str
+    last: float
+    min: float | None
+    max: float | None
+    last_step: int
+    count: int
+
+    def extended(self, points: Points) -> MetricSummary:
+        """The summary once `points` (at least one) have been logged after what it covers."""
+        finite = points.values[np.isfinite(points.values)]
+        lows = [value for value in (self.min, float(finite.min()) if len(finite) else None) if value is not None]
+        highs = [value for value in (self.max, float(finite.max()) if len(finite) else None) if value is not None]
+        return MetricSummary(
+            name=self.name,
+            last=float(points.values[-1]),
+            min=min(lows, default=None),
+            max=max(highs, default=None),
+            last_step=int(points.steps[-1]),
+            count=self.count + len(points),
+        )
+
+    def as_document(self) -> dict[str, Any]:
+        return {
+            "last": self.last,
+            "min": self.min,
+            "max": self.max,
+            "last_step": self.last_step,
+            "count": self.count,
+        }
+
+
+def empty_summary(name: str) -> MetricSummary:
+    return MetricSummary(name, math.nan, None, None, -1, 0)
+
+
+def read_summary(name: str, document: Mapping[str, Any]) -> MetricSummary:
+    """A stored summary; fields of a foreign shape count as missing."""
+    return MetricSummary(
+        name=name,
+        last=_number(document.get("last"), math.nan),
+        min=_number(document.get("min"), None),
+        max=_number(document.get("max"), None),
+        last_step=int(_number(document.get("last_step"), -1)),
+        count=int(_number(document.get("count"), 0)),
+    )
+
+
+def read_summaries(documents: Mapping[str, Any]) -> dict[str, MetricSummary]:
+    """Summaries as stored in a run, by real metric name."""
+    names = {decode_field_name(field): value for field, value in documents.items() if isinstance(value, Mapping)}
+    return {name: read_summary(name, value) for name, value in names.items()}
+
+
+def _number(value: Any, otherwise: Any) -> Any:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else otherwise

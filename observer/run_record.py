@@ -1,0 +1,296 @@
+"""The shape of a stored run: how a new one is written and how one is read, whoever wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, Literal
+
+from .field_names import decode_field_name, decode_field_names, encode_field_name
+from .metric_summary import SYSTEM_PREFIX, MetricSummary, read_summaries
+
+SCHEMA = 1
+SACRED_FORMAT = "MongoObserver-0.7.0"  # the documents that Sacred's readers know by this name
+HEARTBEAT_SECONDS = 5.0
+# Nine beats missed. A courier behind a slow network is late by seconds, a killed training for ever.
+LOST_AFTER_SECONDS = 45.0
+
+RunStatus = Literal["queued", "running", "completed", "failed", "interrupted", "lost"]
+StoredStatus = Literal["QUEUED", "RUNNING", "COMPLETED", "FAILED", "INTERRUPTED"]
+RunId = Any  # Sacred's int; text or ObjectId in databases that others wrote
+
+# Field paths, spelled here and nowhere else.
+UID = "cloister.uid"
+PROJECT = "cloister.project"
+EXPERIMENT_NAME = "experiment.name"
+NAME = "cloister.name"
+TAGS = "cloister.tags"
+UPDATED_AT = "cloister.updated_at"
+SUMMARY = "cloister.summary"
+SYSTEM_SUMMARY = "cloister.system"
+JOURNAL = "cloister.journal"
+LOST = "cloister.lost"
+CONSOLE_COUNTS = "cloister.console"
+
+# What a list of runs never shows: these fields are most of a run's bytes.
+LEFT_OUT_OF_LISTS = (
+    "captured_out",
+    "fail_trace",
+    "info",
+    "experiment.dependencies",
+    "experiment.sources",
+    "cloister.environment",
+    "cloister.sources",
+    "cloister.system",
+    "cloister.journal",
+)
+
+
+@dataclass(frozen=True)
+class ArtifactEntry:
+    """A file that the run made. `file_id` opens its bytes; the other fields are None where another tool wrote it."""
+
+    name: str
+    file_id: Any
+    sha256: str | None
+    size: int | None
+    content_type: str | None
+    logged_at: datetime | None
+
+
+@dataclass(frozen=True)
+class SourceEntry:
+    """A file of the run's code, by its path relative to the project's root."""
+
+    path: str
+    file_id: Any
+    sha256: str | None
+    size: int | None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One stored run, with real names instead of encoded ones and aware UTC times."""
+
+    id: RunId
+    uid: str | None
+    project: str
+    name: str
+    experiment: str
+    command: str
+    status: RunStatus
+    tags: tuple[str, ...]
+    notes: str
+    owner: str
+    host: str
+    start_time: datetime | None
+    stop_time: datetime | None
+    heartbeat: datetime | None
+    updated_at: datetime | None
+    config: dict[str, Any]
+    config_defaults: dict[str, Any]
+    summary: dict[str, MetricSummary]
+    system: dict[str, MetricSummary]
+    result: Any
+    info: dict[str, Any]
+    fail_trace: tuple[str, ...]
+    artifacts: tuple[ArtifactEntry, ...]
+    sources: tuple[SourceEntry, ...]
+    git: dict[str, Any]
+    environment: dict[str, Any]
+    argv: tuple[str, ...]
+    exit: dict[str, Any]
+    lost: dict[str, int]
+    console_lines: int
+    console_bytes: int
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From start to stop; of a running run until now, of a lost one until its last sign of life."""
+        if self.start_time is None:
+            return None
+        end = self.stop_time or (self.heartbeat if self.status == "lost" else datetime.now(timezone.utc))
+        return max(end - self.start_time, timedelta(0)) if end is not None else None
+
+    @property
+    def ended(self) -> bool:
+        return self.status not in ("queued", "running")
+
+
+def read_run(document: Mapping[str, Any]) -> RunRecord:
+    """A run's document as a `RunRecord`. Fields that are missing or of a foreign shape become empty, never an error."""
+    ours = _mapping(document.get("cloister"))
+    experiment = _mapping(document.get("experiment"))
+    host = _mapping(document.get("host"))
+    console = _mapping(ours.get("console"))
+    experiment_name = _text(experiment.get("name")) or "unnamed"
+    return RunRecord(
+        id=document["_id"],
+        uid=_text(ours.get("uid")) or None,
+        project=_text(ours.get("project")) or experiment_name,
+        name=_text(ours.get("name")) or f"{experiment_name}-{document['_id']}",
+        experiment=experiment_name,
+        command=_text(document.get("command")),
+        status=derive_status(
+            document.get("status"), _time(document.get("heartbeat")), _time(document.get("start_time"))
+        ),
+        tags=tuple(_text(tag) for tag in _sequence(ours.get("tags"))),
+        notes=_text(ours.get("notes")),
+        owner=_text(ours.get("owner")),
+        host=_text(host.get("hostname")),
+        start_time=_time(document.get("start_time")),
+        stop_time=_time(document.get("stop_time")),
+        heartbeat=_time(document.get("heartbeat")),
+        updated_at=_time(ours.get("updated_at")),
+        config=decode_field_names(_mapping(document.get("config"))),
+        config_defaults=decode_field_names(_mapping(ours.get("config_defaults"))),
+        summary=read_summaries(_mapping(ours.get("summary"))),
+        system=read_summaries(_mapping(ours.get("system"))),
+        result=decode_field_names(document.get("result")),
+        info=decode_field_names(_mapping(document.get("info"))),
+        fail_trace=tuple(_text(line) for line in _sequence(document.get("fail_trace"))),
+        artifacts=tuple(_read_artifact(_mapping(entry)) for entry in _sequence(document.get("artifacts"))),
+        sources=_read_sources(ours, experiment),
+        git=decode_field_names(_mapping(ours.get("git"))),
+        environment=decode_field_names(_mapping(ours.get("environment"))),
+        argv=tuple(_text(word) for word in _sequence(ours.get("argv"))),
+        exit=_mapping(ours.get("exit")),
+        lost={name: _int(_mapping(ours.get("lost")).get(name)) for name in ("points", "lines", "bytes")},
+        console_lines=_int(console.get("lines")),
+        console_bytes=_int(console.get("bytes")),
+    )
+
+
+def derive_status(stored: Any, heartbeat: datetime | None, start_time: datetime | None) -> RunStatus:
+    """What to show for a stored status: a running run without a recent sign of life is lost."""
+    status = _text(stored).lower()
+    if status == "running":
+        seen = heartbeat or start_time
+        silent = (datetime.now(timezone.utc) - seen).total_seconds() if seen else 0.0
+        return "lost" if silent > LOST_AFTER_SECONDS else "running"
+    if status in ("queued", "completed", "failed"):
+        return status  # type: ignore[return-value]
+    return "interrupted"  # TIMEOUT and Sacred's own interruption statuses
+
+
+def new_run_document(header: Mapping[str, Any], run_id: int) -> dict[str, Any]:
+    """The document of a run that starts now: every field that Sacred's readers look for, and ours.
+
+    Args:
+        header: what the trainer wrote into the journal at the start (see `decorators/run.py`), BSON-ready and encoded.
+        run_id: the number that the counter gave.
+    """
+    return {
+        "_id": run_id,
+        "experiment": {
+            "name": header["experiment"],
+            "base_dir": header.get("base_dir", ""),
+            "sources": [],
+            "dependencies": [],
+            "repositories": [],
+            "mainfile": header.get("mainfile"),
+        },
+        "format": SACRED_FORMAT,
+        "command": header.get("command", header["experiment"]),
+        "host": header.get("host", {}),
+        "start_time": header["start_time"],
+        "stop_time": None,
+        "heartbeat": header["start_time"],
+        "status": "RUNNING",
+        "config": header.get("config", {}),
+        "meta": {"command": header.get("command", header["experiment"]), "options": {}, "named_configs": []},
+        "info": {"metrics": []},
+        "resources": [],
+        "artifacts": [],
+        "captured_out": "",
+        "result": None,
+        "fail_trace": [],
+        "cloister": {
+            "uid": header["uid"],
+            "schema": SCHEMA,
+            "project": header["project"],
+            "name": header["name"],
+            "group": header.get("group"),
+            "job_type": header.get("job_type"),
+            "tags": header.get("tags", []),
+            "notes": header.get("notes", ""),
+            "owner": header.get("owner", ""),
+            "visibility": "project",
+            "config_defaults": header.get("config_defaults", {}),
+            "argv": header.get("argv", []),
+            "summary": {},
+            "system": {},
+            "git": {},
+            "sources": [],
+            "environment": {},
+            "journal": {},
+            "lost": {"points": 0, "lines": 0, "bytes": 0},
+            "console": {"lines": 0, "bytes": 0},
+            "updated_at": header["start_time"],
+        },
+    }
+
+
+def summary_path(metric: str) -> str:
+    """Where a metric's summary lies in a run's document."""
+    if metric.startswith(SYSTEM_PREFIX):
+        return f"{SYSTEM_SUMMARY}.{encode_field_name(metric[len(SYSTEM_PREFIX) :])}"
+    return f"{SUMMARY}.{encode_field_name(metric)}"
+
+
+def _read_artifact(entry: Mapping[str, Any]) -> ArtifactEntry:
+    return ArtifactEntry(
+        name=_text(entry.get("name")),
+        file_id=entry.get("file_id"),
+        sha256=_text(entry.get("sha256")) or None,
+        size=_int(entry.get("size")) if "size" in entry else None,
+        content_type=_text(entry.get("content_type")) or None,
+        logged_at=_time(entry.get("logged_at")),
+    )
+
+
+def _read_sources(ours: Mapping[str, Any], experiment: Mapping[str, Any]) -> tuple[SourceEntry, ...]:
+    entries = [_mapping(entry) for entry in _sequence(ours.get("sources"))]
+    if entries:
+        return tuple(
+            SourceEntry(
+                _text(entry.get("path")), entry.get("file_id"), _text(entry.get("sha256")), _int(entry.get("size"))
+            )
+            for entry in entries
+        )
+    pairs = [_sequence(pair) for pair in _sequence(experiment.get("sources"))]  # Sacred: [path, file id]
+    return tuple(SourceEntry(_text(pair[0]), pair[1], None, None) for pair in pairs if len(pair) == 2)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _sequence(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def _int(value: Any) -> int:
+    return int(value) if isinstance(value, (int, float)) and value == value and abs(value) < 2**63 else 0
+
+
+def _time(value: Any) -> datetime | None:
+    if not isinstance(value, datetime):
+        return None
+    return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+
+
+__all__ = [
+    "ArtifactEntry",
+    "RunRecord",
+    "SourceEntry",
+    "decode_field_name",
+    "derive_status",
+    "new_run_document",
+    "read_run",
+]

@@ -1,0 +1,113 @@
+"""What all tests share: one real mongod for the session, and for each test a database and a data folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+from cloister.observer.embedded import find_mongod
+from cloister.observer.indexes import ensure_indexes
+from cloister.observer.runs import RunStore
+from cloister.observer.settings import load_settings
+from pymongo.database import Database
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running_mongod(folder: Path, *options: str) -> Iterator[str]:
+    """A mongod without accounts, as a one-member replica set; yields its URI."""
+    port = free_port()
+    command = [
+        str(find_mongod(load_settings())),
+        "--dbpath",
+        str(folder),
+        "--port",
+        str(port),
+        "--bind_ip",
+        "127.0.0.1",
+    ]
+    command += ["--replSet", "rs0", "--oplogSize", "128", "--wiredTigerCacheSizeGB", "0.25", "--noscripting"]
+    command += ["--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false"]
+    with (folder / "mongod.log").open("wb") as log:
+        server = subprocess.Popen([*command, *options], stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+    try:
+        _become_primary(uri, port)
+        yield uri
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+
+
+def _become_primary(uri: str, port: int) -> None:
+    with pymongo.MongoClient(uri, serverSelectionTimeoutMS=30_000) as client:
+        members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
+        client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
+        deadline = time.monotonic() + 30
+        while not client.admin.command("hello").get("isWritablePrimary"):
+            assert time.monotonic() < deadline, "the test's mongod did not become primary"
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """Settings of whoever runs the tests must not reach them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("CLOISTER_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One real server on a loopback port of its own, for the whole session."""
+    with running_mongod(tmp_path_factory.mktemp("mongod")) as uri:
+        yield uri
+
+
+@pytest.fixture
+def database_uri(mongod: str) -> Iterator[str]:
+    """The URI of an empty database, dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield mongod.replace("/?", f"/{name}?")
+    with pymongo.MongoClient(mongod) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+def database(database_uri: str) -> Iterator[Database[dict[str, Any]]]:
+    """An empty database with our indexes."""
+    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(database_uri, tz_aware=True)
+    with client:
+        database = client.get_default_database()
+        ensure_indexes(database)
+        yield database
+
+
+@pytest.fixture
+def store(database: Database[dict[str, Any]]) -> RunStore:
+    return RunStore(database)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh data folder that every Cloister process of the test uses."""
+    folder = tmp_path / "cloister-home"
+    monkeypatch.setenv("CLOISTER_HOME", str(folder))
+    return folder
