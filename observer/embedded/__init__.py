@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .binary import find_mongod
 from .server import EmbeddedServer, embedded_uri, ensure_running
 
-__all__ = ["EmbeddedServer", "embedded_uri", "ensure_running"]
+__all__ = ["EmbeddedServer", "embedded_uri", "ensure_running", "find_mongod"]

@@ -1,0 +1,199 @@
+"""Connecting to MongoDB: which URI, a client with our time-outs, and a URI as it may be shown to people."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from .errors import CloisterError
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from pymongo import MongoClient
+
+DEFAULT_PORT = 27017
+SHOWN_URI_CHARACTERS = 500  # a message stays readable when somebody pastes a file into CLOISTER_URI
+HIDDEN = "***"
+
+# Options of a URI that carry a secret of their own, beside the user and password in front of the "@".
+_SECRET_OPTION = re.compile(r"(?i)(password|token|secret|authmechanismproperties)")
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]{0,30}:/{1,3}")
+_HOST = re.compile(r"^(\[[0-9A-Fa-f:.%]*\]|[^:@/?#\[\]]*)(:\d{0,5})?$")
+
+
+class BadMongoUri(CloisterError, ValueError):
+    """The setting `uri` is not a URI that MongoDB's drivers understand."""
+
+    def __init__(self, uri: str, reason: object) -> None:
+        detail = str(reason).rstrip(".")
+        if "\n" in detail or _reveals(detail, uri):
+            detail = "it cannot be parsed"  # a parser's message may repeat the password that it stumbled over
+        super().__init__(
+            f"{redact_uri(uri)!r} is not a MongoDB URI: {detail}. It looks like mongodb://user:password@host:27017/cloister, "
+            "with %-escapes for special characters in the password. Mend CLOISTER_URI (or 'uri' in cloister.toml), or "
+            "remove it to use the embedded database."
+        )
+
+
+class DatabaseUnreachable(CloisterError, ConnectionError):
+    """No MongoDB answered at the URI."""
+
+    def __init__(self, uri: str, tried_seconds: float, reason: object = "") -> None:
+        cause = _first_sentence(reason)
+        super().__init__(
+            f"MongoDB at {redact_uri(uri)} did not answer within {tried_seconds:.3g} s{f' ({cause})' if cause else ''}. "
+            "Check that it runs and that this machine may reach it; 'cloister doctor' shows what Cloister tries."
+        )
+
+
+class LoginRefused(CloisterError, PermissionError):
+    """MongoDB answered and did not let us in, or let us in without the rights to work."""
+
+    def __init__(self, uri: str, reason: object = "") -> None:
+        cause = _first_sentence(reason)
+        super().__init__(
+            f"MongoDB at {redact_uri(uri)} refused the login{f' ({cause})' if cause else ''}. Check the user, the password "
+            "and authSource in CLOISTER_URI: a URI that ends in /cloister looks for the user in that database unless it "
+            "says ?authSource=admin."
+        )
+
+
+def resolve_uri(settings: Settings) -> str:
+    """The URI to connect to: the configured one, else that of the embedded database, which is started if need be."""
+    if settings.uri is not None:
+        return settings.uri
+    from .embedded.server import ensure_running  # a site with a MongoDB of its own never loads this
+
+    return ensure_running(settings)
+
+
+def connect(settings: Settings, *, timeout_ms: int = 2000) -> MongoClient[dict[str, Any]]:
+    """A client of the settled database; the caller closes it. Thread-safe, not fork-safe, connects when first used.
+
+    Raises:
+        BadMongoUri: the URI cannot be parsed.
+        DatabaseUnreachable: the URI's host list could not be looked up (mongodb+srv).
+    """
+    return client_for(resolve_uri(settings), timeout_ms=timeout_ms)
+
+
+def client_for(uri: str, *, timeout_ms: int = 2000) -> MongoClient[dict[str, Any]]:
+    """A client of `uri` with our time-outs; what the URI itself says about time-outs and retries wins."""
+    from pymongo import MongoClient  # 60 ms that `import cloister` does not pay
+    from pymongo.errors import ConfigurationError, PyMongoError
+
+    started = time.monotonic()
+    options = {name: value for name, value in _defaults(timeout_ms).items() if name.lower() not in _option_names(uri)}
+    try:
+        return MongoClient(uri, tz_aware=True, uuidRepresentation="standard", **options)
+    except ConfigurationError as error:
+        if uri.startswith("mongodb+srv:") and "DNS" in str(error):
+            raise DatabaseUnreachable(uri, time.monotonic() - started, error) from None
+        raise BadMongoUri(uri, error) from None
+    except (PyMongoError, ValueError, TypeError, LookupError) as error:
+        # `from None`: the driver's own message may hold the password, and tracebacks end up in logs.
+        raise BadMongoUri(uri, error) from None
+
+
+def check(client: MongoClient[dict[str, Any]]) -> None:
+    """Return once the server has answered and accepted our login.
+
+    Raises:
+        DatabaseUnreachable: it did not answer within the client's server selection time-out.
+        LoginRefused: it answered and refused.
+    """
+    from pymongo.errors import ConnectionFailure, OperationFailure
+
+    started = time.monotonic()
+    try:
+        # A `ping` would be answered without a login when the URI has no user; listing is refused then.
+        client.admin.command("listDatabases", nameOnly=True, authorizedDatabases=True)
+    except ConnectionFailure as error:
+        raise DatabaseUnreachable(address_of(client), time.monotonic() - started, error) from error
+    except OperationFailure as error:
+        raise LoginRefused(address_of(client), (error.details or {}).get("errmsg", "")) from error
+
+
+def address_of(client: MongoClient[dict[str, Any]]) -> str:
+    """The hosts that a client was given, as a URI without credentials."""
+    hosts = sorted(client.topology_description.server_descriptions(), key=str)
+    return "mongodb://" + ",".join(host if port is None else f"{host}:{port}" for host, port in hosts)
+
+
+def database_name(uri: str, settings: Settings) -> str:
+    """The database in the URI's path, else the setting `database`."""
+    _, _, rest = uri.partition("://")
+    path = rest.partition("?")[0].rpartition("@")[2].partition("/")[2]
+    return unquote(path).partition(".")[0] or settings.database
+
+
+def destination(settings: Settings) -> str:
+    """Where runs go, as a folder name without credentials: 'embedded', or 16 hex digits for hosts and database.
+
+    The same for every user and password and for any order of the hosts. Never raises: a journal is written even for a
+    URI that turns out to be wrong.
+    """
+    if settings.uri is None:
+        return "embedded"
+    scheme, _, rest = settings.uri.partition("://")
+    hosts = rest.partition("?")[0].rpartition("@")[2].partition("/")[0].lower().split(",")
+    if scheme.lower() == "mongodb":
+        hosts = [host if re.search(r":\d+$", host) else f"{host}:{DEFAULT_PORT}" for host in hosts]
+    text = ",".join(sorted(hosts)) + "/" + database_name(settings.uri, settings)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def redact_uri(uri: object) -> str:
+    """A URI as it may be shown and logged: without user, password and secret options. Takes any text, never raises."""
+    text = uri if isinstance(uri, str) else repr(uri)
+    scheme = _SCHEME.match(text)
+    start = scheme.group() if scheme else ""
+    # Everything up to the last "@" goes: a password with a raw "@", "/" or "?" in it is malformed, and still a secret.
+    credentials, at, rest = text[len(start) :].rpartition("@")
+    ends = [place for mark in "/?#" if (place := rest.find(mark)) >= 0]
+    hosts, tail = (rest[: min(ends)], rest[min(ends) :]) if ends else (rest, "")
+    # "user:secret" without an "@" looks like a host with a port that is not a number.
+    shown_hosts = ",".join(host if _HOST.match(host) else HIDDEN for host in hosts.split(","))
+    path, mark, query = tail.partition("?")
+    shown = start + (f"{HIDDEN}@" if at or credentials else "") + shown_hosts + path + mark + _redact_options(query)
+    shown = "".join(character if character.isprintable() else "?" for character in shown)
+    return shown if len(shown) <= SHOWN_URI_CHARACTERS else shown[:SHOWN_URI_CHARACTERS] + "..."
+
+
+def _redact_options(query: str) -> str:
+    shown = []
+    for option in re.split("([&;])", query):
+        name, equals, _ = option.partition("=")
+        shown.append(name + equals + HIDDEN if equals and _SECRET_OPTION.search(name) else option)
+    return "".join(shown)
+
+
+def _defaults(timeout_ms: int) -> dict[str, Any]:
+    return {
+        "serverSelectionTimeoutMS": timeout_ms,
+        "connectTimeoutMS": timeout_ms,
+        "appName": "cloister",
+        "retryWrites": True,
+        "retryReads": True,
+    }
+
+
+def _option_names(uri: str) -> set[str]:
+    query = uri.partition("?")[2]
+    return {option.partition("=")[0].lower() for option in re.split("[&;]", query)}
+
+
+def _reveals(message: str, uri: str) -> bool:
+    """Whether a driver's message repeats a part of the URI that `redact_uri` hides."""
+    credentials = uri.rpartition("@")[0].partition("://")[2]
+    secrets = [unquote(credentials), credentials, *re.split("[:@/?#]", credentials)]
+    return any(len(secret) > 2 and secret in message for secret in secrets) or "@" in message
+
+
+def _first_sentence(reason: object) -> str:
+    """The driver's reason without the topology dump that PyMongo appends."""
+    text = re.split(r"(?:, Timeout:|\(configured timeouts|, Topology Description:|, full error:)", str(reason))[0]
+    return text.strip().rstrip(".,")[:200]
