@@ -1,0 +1,48 @@
+"""The hardware metrics: every name that the sampler records, with the title and the unit that charts show."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+Unit = Literal["%", "bytes", "B/s", "W", "°C", ""]
+
+# "*" stands for the index of a GPU. Names never change once released: they are stored with every run.
+HARDWARE_METRICS: dict[str, tuple[str, Unit]] = {
+    "cpu.percent": ("CPU of the run", "%"),  # process tree; 100 is all usable cores (affinity, cgroup quota)
+    "cpu.host.percent": ("CPU of the host", "%"),  # of the container where one limits the cores
+    "memory.used": ("Memory of the run", "bytes"),  # resident, process tree; pages shared by workers count in each
+    "memory.percent": ("Memory of the run", "%"),  # of the cgroup's limit, else of the machine
+    "memory.host.used": ("Memory of the host", "bytes"),  # of the container where one limits memory; without caches
+    "memory.host.percent": ("Memory of the host", "%"),
+    "disk.read": ("Disk read by the run", "B/s"),  # what reached the disk; page cache hits are not in it
+    "disk.write": ("Disk written by the run", "B/s"),
+    "disk.free": ("Disk free in the working folder", "bytes"),
+    "network.sent": ("Network sent by the host", "B/s"),  # all interfaces but loopback
+    "network.received": ("Network received by the host", "B/s"),
+    "processes": ("Processes of the run", ""),
+    "threads": ("Threads of the run", ""),
+    "gpu.*.utilization": ("GPU {} utilization", "%"),
+    "gpu.*.memory.used": ("GPU {} memory", "bytes"),
+    "gpu.*.memory.percent": ("GPU {} memory", "%"),
+    "gpu.*.memory.run": ("GPU {} memory of the run", "bytes"),  # only where the driver sees our process ids
+    "gpu.*.power": ("GPU {} power", "W"),
+    "gpu.*.temperature": ("GPU {} temperature", "°C"),
+}
+
+SYSTEM_PREFIX = "system/"  # hardware metrics are stored as metrics under this prefix
+_NUMBER = re.compile(r"(?<=\.)(\d{1,4})(?=\.)", re.ASCII)
+
+
+def describe_hardware_metric(name: str) -> tuple[str, Unit]:
+    """The title and the unit of a hardware metric, with or without its "system/" prefix.
+
+    A name that this version does not know (from a newer one, or a foreign database) is its own title, without a unit.
+    """
+    bare = name.removeprefix(SYSTEM_PREFIX)
+    number = _NUMBER.search(bare)
+    pattern = bare if number is None else bare[: number.start()] + "*" + bare[number.end() :]
+    if pattern not in HARDWARE_METRICS:
+        return bare, ""
+    title, unit = HARDWARE_METRICS[pattern]
+    return title.format(number.group() if number else ""), unit
