@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
@@ -37,6 +38,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
 }
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_EXTENSION = "cloister.host_rule"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_FETCH_SITES = frozenset({"same-origin", "none"})  # "none": typed into the address bar or opened from a bookmark
 
@@ -133,8 +135,15 @@ def _same_host(origin: str, host: str | None) -> bool:
     return (host or "").lower().removesuffix(default_port) == parts.netloc.lower().removesuffix(default_port)
 
 
+def bound_rule(extensions: dict[str, Any]) -> HostRule:
+    """The rule of the app with these `extensions`."""
+    rule: HostRule = extensions[_EXTENSION]
+    return rule
+
+
 def protect(app: Flask, rule: HostRule) -> None:
     """Put the checks before and the headers behind every request of `app`."""
+    app.extensions[_EXTENSION] = rule
 
     @app.before_request
     def refuse_foreign_requests() -> Response | None:

@@ -40,16 +40,22 @@ def serve(
     host: str, port: int, uri: str | None, allowed_hosts: tuple[str, ...], insecure_no_login: bool, open_browser: bool
 ) -> None:
     """Show the runs in a browser until Ctrl-C."""
+    from ..observer.mongo import client_for, database_name, resolve_uri
     from ..observer.runs import RunStore
+    from ..observer.settings import load_settings
     from .app import create_app
+    from .async_client import open_async_client
     from .security import host_rule
     from .server import ViewerServer, listen
 
     if not is_loopback(host) and not insecure_no_login:
         raise OpenToTheNetwork(host)
     sockets = listen(host, port)
-    app = create_app(RunStore.connect(uri), rule=host_rule(bound=host, allowed_hosts=allowed_hosts))
-    server = ViewerServer(app, sockets)
+    settings = load_settings(uri=uri)
+    resolved = resolve_uri(settings)
+    store = RunStore(client_for(resolved)[database_name(resolved, settings)])
+    app = create_app(store, rule=host_rule(bound=host, allowed_hosts=allowed_hosts))
+    server = ViewerServer(app, sockets, open_client=lambda: open_async_client(resolved, settings.async_driver))
     address = address_for_browsers(host, server.port)
 
     def announce() -> None:

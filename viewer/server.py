@@ -7,14 +7,19 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tornado.netutil import bind_sockets
 from tornado.web import Application, FallbackHandler
 
 from ..observer.errors import CloisterError
+from .change_feed import ChangeFeed
 from .connection_limits import BoundedServer
+from .live import LIVE_PATH, LiveStream
+from .live_hub import LiveHub
 from .request_threads import RequestThreads
+from .security import bound_rule
+from .store_access import bound_store
 from .wsgi_bridge import WsgiBridge
 
 if TYPE_CHECKING:
@@ -68,9 +73,18 @@ def port_of(sockets: list[socket.socket]) -> int:
 class ViewerServer:
     """Serves one app on listening sockets until `stop` is called, from any thread."""
 
-    def __init__(self, app: Flask, sockets: list[socket.socket], *, threads: int = 16) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        sockets: list[socket.socket],
+        *,
+        open_client: Callable[[], Any] | None = None,
+        threads: int = 16,
+    ) -> None:
+        """`open_client` gives an asynchronous MongoDB client for live updates; without one they poll."""
         self._app = app
         self._sockets = sockets
+        self._open_client = open_client
         self._thread_count = threads
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
@@ -83,14 +97,17 @@ class ViewerServer:
         """Serve until `stop`; open connections, live streams included, are closed at the end."""
         self._loop = asyncio.get_running_loop()
         threads = RequestThreads(count=self._thread_count)
-        server = BoundedServer(self._make_application(threads))
+        hub = LiveHub(ChangeFeed(bound_store(self._app.extensions), self._open_client))
+        server = BoundedServer(self._make_application(threads, hub))
         server.add_sockets(self._sockets)
+        hub.start()
         try:
             when_ready()
             await self._stopping.wait()
         finally:
             server.stop()
             threads.shutdown()
+            await hub.stop()
             await server.close_all_connections()
 
     def stop(self) -> None:
@@ -99,6 +116,15 @@ class ViewerServer:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
 
-    def _make_application(self, threads: RequestThreads) -> Application:
+    def _make_application(self, threads: RequestThreads, hub: LiveHub) -> Application:
+        live = {
+            "hub": hub,
+            "store": bound_store(self._app.extensions),
+            "rule": bound_rule(self._app.extensions),
+            "threads": threads,
+        }
         bridge = WsgiBridge(self._app.wsgi_app, threads)
-        return Application([(r".*", FallbackHandler, {"fallback": bridge})])
+        return Application(
+            [(LIVE_PATH, LiveStream, live), (r".*", FallbackHandler, {"fallback": bridge})],
+            log_function=lambda handler: None,
+        )

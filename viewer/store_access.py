@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
@@ -17,7 +17,11 @@ def bind_store(extensions: dict[str, object], store: RunStore) -> None:
     extensions[_EXTENSION] = store
 
 
+def bound_store(extensions: dict[str, Any]) -> RunStore:
+    store: RunStore = extensions[_EXTENSION]
+    return store
+
+
 def current_store() -> RunStore:
     """The store that the current request reads from. Views never connect by themselves."""
-    store: RunStore = current_app.extensions[_EXTENSION]
-    return store
+    return bound_store(current_app.extensions)

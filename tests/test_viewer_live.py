@@ -1,0 +1,315 @@
+"""Live updates: what a page hears of a change, from which source, and what happens when things break."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+from cloister.observer.run_changes import read_change
+from cloister.observer.runs import RunChange, RunStore
+from cloister.viewer.live import parse_live_request, render_event
+from cloister.viewer.live_hub import WAITING_EVENTS, Interest, Subscription
+from cloister.viewer.security import SECURITY_HEADERS
+from conftest import free_port
+from pymongo.database import Database
+from running_viewer import ask, insert_run, running_viewer, touch_run
+from starting_mongod import started_mongod
+
+
+class LiveReader:
+    """Reads a live stream line by line."""
+
+    def __init__(self, port: int, query: str = "", headers: dict[str, str] | None = None) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+        self._connection.request("GET", f"/api/v1/live{query}", headers=headers or {})
+        self.response = self._connection.getresponse()
+
+    def next_event(self) -> dict[str, Any]:
+        """The next change, as its JSON. Comments and gaps are passed over."""
+        event: dict[str, str] = {}
+        while line := self.response.readline().decode():
+            field, _, value = line.rstrip("\n").partition(": ")
+            if field:
+                event[field] = value
+            elif "data" in event and "event" not in event:
+                return json.loads(event["data"])  # type: ignore[no-any-return]
+            else:
+                event = {}
+        raise EOFError("the stream ended")
+
+    def close(self) -> None:
+        self.response.close()
+        self._connection.close()
+
+
+def keep_touching(database: Database[dict[str, Any]], run_id: int, until: threading.Event) -> threading.Thread:
+    """Changes the run until told otherwise: a stream that opens late still gets a change."""
+
+    def touch() -> None:
+        while not until.wait(0.1):
+            touch_run(database, run_id)
+
+    thread = threading.Thread(target=touch)
+    thread.start()
+    return thread
+
+
+@pytest.fixture
+def changing(database: Database[dict[str, Any]]) -> Iterator[Callable[[int], None]]:
+    done = threading.Event()
+    threads: list[threading.Thread] = []
+    yield lambda run_id: threads.append(keep_touching(database, run_id, done))
+    done.set()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture(params=["pymongo", "motor", "polling"])
+def port(request: pytest.FixtureRequest, store: RunStore, database_uri: str) -> Iterator[int]:
+    """A viewer that learns of changes in each of the three ways there are."""
+    if request.param == "polling":
+        with running_viewer(store) as port:
+            yield port
+    else:
+        with running_viewer(store, uri=database_uri, driver=request.param) as port:
+            yield port
+
+
+class TestEverySourceOfChanges:
+    def test_a_page_of_a_project_hears_of_its_runs_and_of_no_others(
+        self, port: int, database: Database[dict[str, Any]], changing: Callable[[int], None]
+    ) -> None:
+        insert_run(database, 1, project="digits")
+        insert_run(database, 2, project="faces")
+        with closing(LiveReader(port, "?project=faces")) as reader:
+            changing(1)
+            changing(2)
+            heard = [reader.next_event() for _ in range(2)]
+        assert {(event["run_id"], event["project"], event["status"]) for event in heard} == {(2, "faces", "running")}
+
+    def test_a_page_of_a_run_hears_of_that_run_alone(
+        self, port: int, database: Database[dict[str, Any]], changing: Callable[[int], None]
+    ) -> None:
+        insert_run(database, 1)
+        insert_run(database, 2)
+        with closing(LiveReader(port, "?run=2")) as reader:
+            changing(1)
+            changing(2)
+            assert [reader.next_event()["run_id"] for _ in range(2)] == [2, 2]
+
+    def test_a_new_run_and_its_end_are_told(
+        self, port: int, database: Database[dict[str, Any]], changing: Callable[[int], None]
+    ) -> None:
+        with closing(LiveReader(port, "?project=digits")) as reader:
+            insert_run(database, 7)
+            changing(7)
+            assert reader.next_event()["run_id"] == 7
+            now = datetime.now(timezone.utc)
+            database["runs"].update_one(
+                {"_id": 7}, {"$set": {"status": "COMPLETED", "stop_time": now, "cloister.updated_at": now}}
+            )
+            event = reader.next_event()
+            while event["status"] != "completed":
+                event = reader.next_event()
+            assert event["run_id"] == 7
+
+    def test_what_changed_before_the_stream_opened_is_told_by_since(
+        self, port: int, database: Database[dict[str, Any]]
+    ) -> None:
+        insert_run(database, 3)
+        since = (datetime.now(timezone.utc) - timedelta(seconds=30)).isoformat(timespec="milliseconds")
+        with closing(LiveReader(port, f"?run=3&since={since.replace('+00:00', 'Z')}")) as reader:
+            assert reader.next_event()["run_id"] == 3
+
+    def test_a_browser_that_reconnects_hears_what_it_missed(
+        self, port: int, database: Database[dict[str, Any]]
+    ) -> None:
+        insert_run(database, 4)
+        last = (datetime.now(timezone.utc) - timedelta(seconds=30)).isoformat(timespec="milliseconds")
+        headers = {"Last-Event-ID": last.replace("+00:00", "Z")}
+        with closing(LiveReader(port, "?run=4", headers)) as reader:
+            assert reader.next_event()["run_id"] == 4
+
+
+def test_a_run_that_changes_all_the_time_is_told_at_most_twice_a_second(
+    store: RunStore, database: Database[dict[str, Any]], database_uri: str
+) -> None:
+    insert_run(database, 1)
+    done = threading.Event()
+
+    def touch_without_pause() -> None:
+        while not done.is_set():
+            touch_run(database, 1)
+
+    thread = threading.Thread(target=touch_without_pause)
+    with running_viewer(store, uri=database_uri) as port, closing(LiveReader(port, "?run=1")) as reader:
+        thread.start()
+        try:
+            reader.next_event()
+            started = time.monotonic()
+            for _ in range(4):
+                reader.next_event()
+            assert time.monotonic() - started > 1.4  # four gaps of half a second, the first perhaps cut short
+        finally:
+            done.set()
+            thread.join()
+
+
+def test_open_streams_end_at_once_when_the_viewer_stops(store: RunStore, database_uri: str) -> None:
+    with running_viewer(store, uri=database_uri) as port:
+        readers = [LiveReader(port) for _ in range(5)]
+    for reader in readers:
+        with closing(reader):
+            assert b"data:" not in reader.response.read()  # the end, not an endless wait
+
+
+def test_a_stream_has_the_security_headers_and_is_never_cached(store: RunStore) -> None:
+    with running_viewer(store) as port, closing(LiveReader(port)) as reader:
+        assert reader.response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        for name, value in SECURITY_HEADERS.items():
+            assert reader.response.headers[name] == value
+        assert "Server" not in reader.response.headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "words"),
+    [
+        pytest.param({"Origin": "http://evil.example"}, 403, "http://evil.example", id="foreign-origin"),
+        pytest.param({"Origin": "null"}, 403, "null", id="sandboxed-page"),
+        pytest.param({"Sec-Fetch-Site": "cross-site"}, 403, "cross-site", id="cross-site"),
+        pytest.param({"Sec-Fetch-Site": "same-site"}, 403, "same-site", id="neighbour-subdomain"),
+        pytest.param({"Host": "evil.example"}, 421, "evil.example", id="rebound-name"),
+    ],
+)
+def test_another_sites_page_gets_no_stream(store: RunStore, headers: dict[str, str], status: int, words: str) -> None:
+    with running_viewer(store) as port:
+        response, body = ask(port, "/api/v1/live", headers=headers)
+    assert response.status == status
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert words in json.loads(body)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("?run=abc", "run='abc'"),
+        ("?run=-1", "from 0 to"),
+        ("?run=%D9%A3", "whole number"),
+        ("?run=1&run=2", "2 times"),
+        ("?since=yesterday", "with its zone"),
+        ("?projct=x", "no parameter 'projct'"),
+    ],
+)
+def test_a_stream_asked_for_wrongly_says_what_it_takes(store: RunStore, query: str, words: str) -> None:
+    with running_viewer(store) as port:
+        response, body = ask(port, f"/api/v1/live{query}")
+    assert response.status == 400
+    assert words in json.loads(body)["detail"]
+
+
+def test_a_stream_answers_get_only(store: RunStore) -> None:
+    with running_viewer(store) as port:
+        response, body = ask(port, "/api/v1/live", method="POST", body=b"")
+    assert response.status == 405
+    assert json.loads(body)["status"] == 405
+
+
+def test_more_streams_than_an_address_may_have_get_a_clear_answer(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloister.viewer.live_hub.LiveHub.__init__.__kwdefaults__", {"streams": 512, "per_address": 2})
+    with running_viewer(store) as port:
+        readers = [LiveReader(port) for _ in range(2)]
+        response, body = ask(port, "/api/v1/live")
+        assert response.status == 503
+        assert response.headers["Retry-After"] == "30"
+        assert "2 live streams" in json.loads(body)["detail"]
+        for reader in readers:
+            reader.close()
+
+
+def test_a_reader_that_falls_too_far_behind_is_dropped() -> None:
+    dropped: list[bool] = []
+    change = RunChange(1, "digits", "running", datetime.now(timezone.utc))
+
+    async def fill() -> Subscription:
+        subscription = Subscription(Interest(), "127.0.0.1", lambda: dropped.append(True))
+        for _ in range(WAITING_EVENTS + 1):
+            subscription.put(change)
+        return subscription
+
+    import asyncio
+
+    subscription = asyncio.run(fill())
+    assert dropped == [True]
+    assert subscription.closed
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+def test_updates_go_on_after_the_database_was_killed_and_came_back(tmp_path: Path, driver: Any) -> None:
+    port = free_port()
+    with started_mongod(tmp_path, port, fresh=True) as uri:
+        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(uri, serverSelectionTimeoutMS=2000, tz_aware=True)
+        with client:
+            database = client["cloister"]
+            with running_viewer(RunStore(database), uri=uri, driver=driver) as viewer:
+                with closing(LiveReader(viewer)) as reader:
+                    insert_run(database, 1)
+                    assert reader.next_event()["run_id"] == 1
+                    # `started_mongod` kills the first server when the second is asked for
+                    with started_mongod(tmp_path, port, fresh=False):
+                        done = threading.Event()
+                        insert_run(database, 2)
+                        thread = keep_touching(database, 2, done)
+                        try:
+                            event = reader.next_event()
+                            while event.get("run_id") != 2:
+                                event = reader.next_event()
+                        finally:
+                            done.set()
+                            thread.join()
+
+
+def test_a_database_without_change_streams_is_polled(tmp_path: Path) -> None:
+    with started_mongod(tmp_path, free_port(), fresh=True, replica_set=False) as uri:
+        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(uri, tz_aware=True)
+        with client:
+            database = client["cloister"]
+            with running_viewer(RunStore(database), uri=uri) as port, closing(LiveReader(port)) as reader:
+                insert_run(database, 1)
+                assert reader.next_event()["run_id"] == 1
+
+
+def test_whoever_watched_before_the_change_stream_was_open_is_told_to_look_again(
+    store: RunStore, database_uri: str
+) -> None:
+    with running_viewer(store, uri=database_uri) as port, closing(LiveReader(port)) as reader:
+        line = reader.response.readline()
+        while not line.startswith(b"event"):
+            line = reader.response.readline()
+        assert line == b"event: gap\n"
+
+
+def test_a_run_deleted_before_it_was_looked_up_is_no_change() -> None:
+    assert read_change({"operationType": "update", "fullDocument": None}) is None
+
+
+def test_a_name_full_of_line_ends_stays_inside_its_event() -> None:
+    change = RunChange(1, "a\n\ndata: {}\r\nevent: gap\n", "running", datetime.now(timezone.utc))
+    lines = render_event(change).split("\n")
+    assert [line.partition(":")[0] for line in lines] == ["id", "data", "", ""]
+
+
+def test_the_last_event_id_counts_only_without_since() -> None:
+    interest, since = parse_live_request({"project": ["digits"]}, "2026-03-02T14:02:07.123Z")
+    assert interest == Interest(project="digits")
+    assert since == datetime(2026, 3, 2, 14, 2, 7, 123000, tzinfo=timezone.utc)

@@ -1,0 +1,101 @@
+"""Every change of a run, as it happens: from a change stream, or by asking once a second where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Literal
+
+from pymongo.errors import OperationFailure, PyMongoError
+
+from ..observer.run_changes import CHANGE_STAGES, read_change
+from .async_client import close_async_client, open_change_stream
+from .request_threads import RequestThreads
+
+if TYPE_CHECKING:
+    from ..observer.runs import RunChange, RunStore
+
+logger = logging.getLogger("cloister")
+
+Gap = Literal["gap"]  # changes may have been missed: pages fetch everything anew
+
+POLL_SECONDS = 1.0
+# Couriers stamp changes by their own clocks, and two hosts' clocks differ: each question reaches back this far.
+POLL_OVERLAP = timedelta(seconds=30)
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.25, 5.0
+
+_NO_CHANGE_STREAMS = frozenset({20, 40573, 13})  # IllegalOperation, not a replica set, Unauthorized
+_TOKEN_IS_USELESS = frozenset({260, 280, 286})  # InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost
+
+
+class ChangeFeed:
+    """Yields changes for ever, whatever the database does meanwhile. Belongs to one event loop."""
+
+    def __init__(self, store: RunStore, open_client: Callable[[], Any] | None) -> None:
+        """`open_client` gives an asynchronous client; without one the feed polls."""
+        self._store = store
+        self._open_client = open_client
+        self._token: Any = None
+        self._threads = RequestThreads(count=1)
+
+    async def follow(self) -> AsyncIterator[RunChange | Gap]:
+        """Changes from now on. After a time in which some may have been missed comes a "gap"."""
+        if self._open_client is not None:
+            client = self._open_client()
+            try:
+                async for change in self._follow_stream(client[self._store.database.name]["runs"]):
+                    yield change
+            finally:
+                await close_async_client(client)
+        async for change in self._poll():
+            yield change
+
+    async def _follow_stream(self, collection: Any) -> AsyncIterator[RunChange | Gap]:
+        """Ends only where the server has no change streams."""
+        retry_seconds = FIRST_RETRY_SECONDS
+        missed = True  # whoever watches since before the stream was open
+        while True:
+            try:
+                async with open_change_stream(collection, CHANGE_STAGES, resume_after=self._token) as stream:
+                    while stream.alive:
+                        event = await stream.try_next()
+                        self._token = stream.resume_token
+                        retry_seconds = FIRST_RETRY_SECONDS
+                        if missed:
+                            missed = False
+                            yield "gap"
+                        change = read_change(event) if event is not None else None
+                        if change is not None:
+                            yield change
+                self._token = None  # the collection was dropped or renamed: its stream cannot be resumed
+            except OperationFailure as error:
+                if error.code in _NO_CHANGE_STREAMS:
+                    logger.info("This MongoDB offers no change streams (%s); live updates poll.", error.code)
+                    return
+                if error.code in _TOKEN_IS_USELESS:
+                    self._token = None
+                logger.warning("The change stream broke off: %s", error)
+            except PyMongoError as error:
+                logger.warning("The change stream broke off: %s", error)
+            missed = missed or self._token is None
+            await asyncio.sleep(retry_seconds)
+            retry_seconds = min(retry_seconds * 2, LAST_RETRY_SECONDS)
+
+    async def _poll(self) -> AsyncIterator[RunChange | Gap]:
+        loop = asyncio.get_running_loop()
+        seen: dict[Any, RunChange] = {}
+        newest = datetime.now(timezone.utc) - POLL_OVERLAP
+        while True:
+            try:
+                changes = await loop.run_in_executor(self._threads, self._store.changes_since, newest - POLL_OVERLAP)
+            except PyMongoError as error:
+                logger.warning("Asking for changes failed: %s", error)
+            else:
+                for change in changes:
+                    newest = max(newest, change.updated_at)
+                    if seen.get(change.run_id) != change:
+                        yield change
+                seen = {change.run_id: change for change in changes}
+            await asyncio.sleep(POLL_SECONDS)

@@ -1,0 +1,174 @@
+"""`/api/v1/live`: changes pushed to the browser as server-sent events."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from pymongo.errors import PyMongoError
+from tornado.gen import with_timeout
+from tornado.iostream import StreamClosedError
+from tornado.web import RequestHandler
+
+from .api.parameters import BadParameter, parse_instant, parse_run_id, single_values
+from .errors_page import Problem
+from .live_hub import Interest, LiveHub, TooManyStreams
+from .security import SECURITY_HEADERS, HostRule, find_refusal
+from .wsgi_bridge import WRITE_TIMEOUT_SECONDS
+
+if TYPE_CHECKING:
+    from ..observer.runs import RunChange, RunStore
+    from .change_feed import Gap
+    from .request_threads import RequestThreads
+
+logger = logging.getLogger("cloister")
+
+LIVE_PATH = "/api/v1/live"
+HEARTBEAT_SECONDS = 15.0
+RECONNECT_MS = 2000
+
+
+class LiveStream(RequestHandler):
+    """One page's stream. `?project=NAME` or `?run=ID` narrows it; `?since=TIME` first sends what changed since then."""
+
+    def initialize(self, hub: LiveHub, store: RunStore, rule: HostRule, threads: RequestThreads) -> None:
+        self.hub, self.store, self.rule, self.threads = hub, store, rule, threads
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        for name, value in SECURITY_HEADERS.items():
+            self.set_header(name, value)
+
+    async def get(self) -> None:
+        problem = self._find_problem()
+        if problem is not None:
+            self._refuse(problem)
+            return
+        interest, since = parse_live_request(self._arguments(), self.request.headers.get("Last-Event-ID"))
+        try:
+            subscription = self.hub.subscribe(interest, address=self._address(), on_overflow=self._cut)
+        except TooManyStreams as error:
+            self.set_header("Retry-After", "30")
+            self._refuse(Problem(503, "Too many live streams", str(error)))
+            return
+        try:
+            await self._open()
+            await self._send(await self._changes_since(since, interest))
+            while not subscription.closed:
+                items = await subscription.take(HEARTBEAT_SECONDS)
+                if not subscription.closed:
+                    await self._send(items or [None])
+        except (StreamClosedError, TimeoutError):
+            self._cut()  # the page was closed, or takes nothing any more
+        finally:
+            self.hub.unsubscribe(subscription)
+
+    def _find_problem(self) -> Problem | None:
+        headers = self.request.headers
+        problem = find_refusal(
+            method="GET",
+            host=headers.get("Host"),
+            origin=headers.get("Origin"),
+            fetch_site=headers.get("Sec-Fetch-Site"),
+            rule=self.rule,
+            own_page_only=True,
+        )
+        if problem is not None:
+            return problem
+        try:
+            parse_live_request(self._arguments(), headers.get("Last-Event-ID"))
+        except BadParameter as error:
+            return Problem(400, "Bad request", str(error))
+        return None
+
+    async def _open(self) -> None:
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.set_header("X-Accel-Buffering", "no")  # nginx would hold events back
+        self.write(f"retry: {RECONNECT_MS}\n: open\n\n")
+        await self._flush()
+
+    async def _changes_since(self, since: datetime | None, interest: Interest) -> list[RunChange | Gap | None]:
+        if since is None:
+            return []
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        try:
+            changes = await loop.run_in_executor(self.threads, self.store.changes_since, since, interest.project)
+        except PyMongoError:
+            return ["gap"]
+        return [change for change in changes if interest.covers(change)]
+
+    async def _send(self, items: list[Any]) -> None:
+        if items:
+            self.write("".join(render_event(item) for item in items))
+            await self._flush()
+
+    async def _flush(self) -> None:
+        await with_timeout(timedelta(seconds=WRITE_TIMEOUT_SECONDS), self.flush())
+
+    def _cut(self) -> None:
+        stream = getattr(self.request.connection, "stream", None)
+        if stream is not None:
+            stream.close()
+
+    def _refuse(self, problem: Problem) -> None:
+        self.set_status(problem.status)
+        self.set_header("Content-Type", "application/problem+json")
+        body = {"type": "about:blank", "status": problem.status, "title": problem.title, "detail": problem.sentence}
+        self.finish(json.dumps(body))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        sentence = "Its log says why." if status_code >= 500 else f"{LIVE_PATH} answers GET only."
+        self._refuse(Problem(status_code, self._reason, sentence))
+
+    def _arguments(self) -> dict[str, list[str]]:
+        return {
+            name: [value.decode("utf-8", "replace") for value in values]
+            for name, values in self.request.query_arguments.items()
+        }
+
+    def _address(self) -> str:
+        return self.request.remote_ip or ""
+
+
+def parse_live_request(
+    arguments: Mapping[str, list[str]], last_event_id: str | None
+) -> tuple[Interest, datetime | None]:
+    """What a page wants to hear of, and since when.
+
+    Raises:
+        BadParameter: a parameter is unknown, doubled or of no use.
+    """
+    values = single_values(arguments, known=("project", "run", "since"))
+    run = values.get("run")
+    interest = Interest(project=values.get("project"), run_id=parse_run_id("run", run) if run is not None else None)
+    since = values.get("since") or last_event_id
+    return interest, parse_instant("since", since) if since else None
+
+
+def render_event(item: RunChange | Gap | None) -> str:
+    """A change, a gap, or (None) the comment that keeps proxies from closing a silent connection."""
+    if item is None:
+        return ": alive\n\n"
+    if item == "gap":
+        return "event: gap\ndata: {}\n\n"
+    when = format_instant(item.updated_at)
+    return f"id: {when}\ndata: {json.dumps(change_json(item))}\n\n"
+
+
+def change_json(change: RunChange) -> dict[str, Any]:
+    run_id = change.run_id if isinstance(change.run_id, (int, str)) else str(change.run_id)
+    return {
+        "run_id": run_id,
+        "project": change.project,
+        "status": change.status,
+        "updated_at": format_instant(change.updated_at),
+    }
+
+
+def format_instant(when: datetime) -> str:
+    return when.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

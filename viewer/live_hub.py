@@ -1,0 +1,147 @@
+"""The live hub: one feed of changes for the whole process, handed to every page that watches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..observer.errors import CloisterError
+
+if TYPE_CHECKING:
+    from ..observer.runs import RunChange
+    from .change_feed import ChangeFeed, Gap
+
+logger = logging.getLogger("cloister")
+
+EVENTS_PER_SECOND = 2  # of one run: a training that logs a thousand times a second redraws no page more often
+WAITING_EVENTS = 512  # a reader further behind than this is dropped and comes back by itself
+STREAMS = 512
+STREAMS_PER_ADDRESS = 64
+
+
+class TooManyStreams(CloisterError, RuntimeError):
+    """The viewer has as many live streams as it takes."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"This viewer already has {count} live streams. Close some of its pages; this one works without live "
+            "updates until then."
+        )
+
+
+@dataclass(frozen=True)
+class Interest:
+    """Which changes a page wants: of one run, of one project's runs, or all."""
+
+    project: str | None = None
+    run_id: Any = None
+
+    def covers(self, change: RunChange) -> bool:
+        if self.run_id is not None:
+            return bool(change.run_id == self.run_id)
+        return self.project is None or change.project == self.project
+
+
+class Subscription:
+    """What one page has not been told yet. Used from the event loop only."""
+
+    def __init__(self, interest: Interest, address: str, on_overflow: Callable[[], None]) -> None:
+        self.interest = interest
+        self.address = address
+        self._on_overflow = on_overflow
+        self._waiting: deque[RunChange | Gap] = deque()
+        self._filled = asyncio.Event()
+        self.closed = False
+
+    def put(self, item: RunChange | Gap) -> None:
+        if len(self._waiting) >= WAITING_EVENTS:
+            self.close()
+            self._on_overflow()
+            return
+        self._waiting.append(item)
+        self._filled.set()
+
+    async def take(self, timeout_seconds: float) -> list[RunChange | Gap]:
+        """All that waits, once something does; an empty list after `timeout_seconds` or when closed."""
+        try:
+            await asyncio.wait_for(self._filled.wait(), timeout_seconds)
+        except asyncio.TimeoutError:
+            return []
+        items = list(self._waiting)
+        self._waiting.clear()
+        if not self.closed:
+            self._filled.clear()
+        return items
+
+    def close(self) -> None:
+        self.closed = True
+        self._filled.set()
+
+
+class LiveHub:
+    """Collects changes and passes the newest of each run on, at most twice a second."""
+
+    def __init__(self, feed: ChangeFeed, *, streams: int = STREAMS, per_address: int = STREAMS_PER_ADDRESS) -> None:
+        self._feed = feed
+        self._limit, self._limit_per_address = streams, per_address
+        self._subscriptions: set[Subscription] = set()
+        self._latest: dict[Any, RunChange | Gap] = {}
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closed = False
+
+    @property
+    def stream_count(self) -> int:
+        return len(self._subscriptions)
+
+    def start(self) -> None:
+        """Begin to listen. Called on the event loop that the streams live on."""
+        self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._hand_out())]
+
+    async def stop(self) -> None:
+        """End every stream and the feed."""
+        self._closed = True
+        for subscription in self._subscriptions:
+            subscription.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def subscribe(self, interest: Interest, *, address: str, on_overflow: Callable[[], None]) -> Subscription:
+        """A new reader; it must `unsubscribe`. `on_overflow` is called when it reads too slowly to keep.
+
+        Raises:
+            TooManyStreams: there are as many as the viewer takes, in all or from this address.
+        """
+        from_there = sum(1 for other in self._subscriptions if other.address == address)
+        if self._closed or len(self._subscriptions) >= self._limit or from_there >= self._limit_per_address:
+            raise TooManyStreams(len(self._subscriptions))
+        subscription = Subscription(interest, address, on_overflow)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        self._subscriptions.discard(subscription)
+
+    async def _listen(self) -> None:
+        async for change in self._feed.follow():
+            if change == "gap":
+                self._latest["gap"] = "gap"  # run ids are numbers or ObjectIds; one entry however many gaps
+            else:
+                self._latest[change.run_id] = change
+            self._changed.set()
+
+    async def _hand_out(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            latest, self._latest = self._latest, {}
+            for subscription in list(self._subscriptions):
+                for change in latest.values():
+                    if change == "gap" or subscription.interest.covers(change):
+                        subscription.put(change)
+            await asyncio.sleep(1 / EVENTS_PER_SECOND)
