@@ -1,0 +1,58 @@
+"""Seeding: the random number generators that a training draws from."""
+
+from __future__ import annotations
+
+import operator
+import random
+import sys
+from typing import Any
+
+from ..observer.errors import CloisterError
+
+SEED_LIMIT = 2**32  # numpy's generator takes no larger one; one range for all keeps a seed portable
+
+
+class BadSeed(CloisterError, ValueError):
+    """A seed is not a whole number from 0 to 2**32 - 1."""
+
+    def __init__(self, seed: object) -> None:
+        super().__init__(f"Seed {seed!r} is not a whole number from 0 to {SEED_LIMIT - 1}. Give an int such as 42.")
+
+
+def seed_everything(seed: int) -> list[str]:
+    """Seeds `random`, numpy's global generator and torch (CPU and all GPUs), and says which of them: ['random', ...].
+
+    numpy is imported for it, since every Cloister has it. torch is seeded only when it has been imported: importing it
+    takes seconds that a training without it must not pay. A function that imports torch itself calls this, or
+    `torch.manual_seed(run.config["seed"])`, after the import. `numpy.random.default_rng()` makes generators of its
+    own, which no global seed reaches: give it the seed. Raises BadSeed.
+    """
+    number = check_seed(seed)
+    random.seed(number)
+    seeded = ["random"]
+    try:
+        import numpy  # only a run with a seed pays for it
+    except ImportError:
+        pass
+    else:
+        numpy.random.seed(number)
+        seeded.append("numpy")
+    # Not a module attribute lookup on a half-imported torch: a training script may be in the middle of its imports.
+    torch: Any = sys.modules.get("torch")
+    if hasattr(torch, "manual_seed"):
+        torch.manual_seed(number)  # all devices; those not yet in use are seeded when they are
+        seeded.append("torch")
+    return seeded
+
+
+def check_seed(seed: object) -> int:
+    """`seed` as an int in the range that every generator takes; raises BadSeed."""
+    if isinstance(seed, bool):
+        raise BadSeed(seed)
+    try:
+        number = operator.index(seed)  # type: ignore[arg-type]
+    except TypeError:
+        raise BadSeed(seed) from None
+    if not 0 <= number < SEED_LIMIT:
+        raise BadSeed(seed)
+    return number
