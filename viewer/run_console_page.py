@@ -1,0 +1,121 @@
+"""The console tab: what a run wrote, opened at its end, followed while it is written, and downloaded whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from flask import Blueprint, Response, abort, render_template, request
+
+from ..observer.console_pieces import BadCursor, ConsolePage, Stream
+from .console_lines import ConsoleLines, Side, read_lines
+from .store_access import current_store
+from .user_files import render_user_file
+
+if TYPE_CHECKING:
+    from ..observer.run_record import RunRecord
+    from ..observer.runs import RunStore
+
+bp = Blueprint("run_console_page", __name__)
+
+PIECES_AT_ONCE = 1000
+DOWNLOAD_PIECES = 500
+FIRST_PIECE = "0"
+STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
+
+
+@dataclass(frozen=True)
+class ConsoleChunk:
+    """A stretch of the console as a page or its live tail shows it.
+
+    Attributes:
+        first, last: cursors to go on from, upwards and downwards; empty where there is nothing yet.
+        earlier, later: there is more on that side.
+    """
+
+    content: ConsoleLines
+    first: str
+    last: str
+    earlier: bool
+    later: bool
+
+
+@bp.get("/runs/<int:run_id>/console")
+def show_console(run_id: int) -> str:
+    """The page with the newest lines, or with the lines before a cursor for a reader without scripts."""
+    run = current_store().load_run(run_id)
+    chunk = _load_chunk(current_store(), run, before=request.args.get("before"))
+    return render_template("run/console.html", run=run, active_tab="console", chunk=chunk)
+
+
+@bp.get("/runs/<int:run_id>/console/lines")
+def show_lines(run_id: int) -> str:
+    """Lines after or before a cursor, else the newest, as the fragment that the page puts beside what it has."""
+    run = current_store().load_run(run_id)
+    traceback = request.args.get("traceback")
+    chunk = _load_chunk(
+        current_store(),
+        run,
+        after=request.args.get("after"),
+        before=request.args.get("before"),
+        traceback=cast("Stream", traceback) if traceback in STREAMS else None,
+    )
+    return render_template("console/chunk.html", run=run, chunk=chunk)
+
+
+@bp.get("/runs/<int:run_id>/console/download")
+def download_console(run_id: int) -> Response:
+    """The whole text as it was written, escapes and carriage returns included, streamed."""
+    run = current_store().load_run(run_id)
+    stream = request.args.get("stream")
+    suffix = f"-{stream}" if stream in STREAMS else ""
+    chunks = iter_console_text(current_store(), run_id, only=cast("Stream", stream) if suffix else None)
+    return render_user_file(chunks, name=f"run-{run.id}-console{suffix}.txt", content_type="text/plain")
+
+
+def iter_console_text(store: RunStore, run_id: int, *, only: Stream | None = None) -> Iterator[bytes]:
+    """The text of a run's pieces from the first on. Holds one page of pieces at a time."""
+    page = store.load_console(run_id, before="1", limit=1)  # pieces are counted from 0
+    cursor = FIRST_PIECE
+    while True:
+        yield "".join(piece.text for piece in page.pieces if only in (None, piece.stream)).encode("utf-8", "replace")
+        page = store.load_console(run_id, after=cursor, limit=DOWNLOAD_PIECES)
+        if not page.pieces:
+            return
+        cursor = page.last
+
+
+def _load_chunk(
+    store: RunStore,
+    run: RunRecord,
+    *,
+    after: str | None = None,
+    before: str | None = None,
+    traceback: Stream | None = None,
+) -> ConsoleChunk:
+    if after is not None and before is not None:
+        abort(400, "Ask for lines after a cursor or before one, not both.")
+    try:
+        page = store.load_console(run.id, after=after, before=before, limit=PIECES_AT_ONCE)
+    except BadCursor as error:
+        abort(400, str(error))
+    keep: Side = "first" if after is not None else "last"
+    content = read_lines(page.pieces, keep=keep, traceback=traceback)
+    if after is None and before is None:
+        content = content.numbered(_first_number(run, page, content))
+    more = page.more or content.dropped_pieces > 0
+    return ConsoleChunk(
+        content,
+        first=content.first or before or after or "",
+        last=content.last or after or before or "",
+        earlier=more if after is None else True,
+        later=more if after is not None else before is not None,
+    )
+
+
+def _first_number(run: RunRecord, page: ConsolePage, content: ConsoleLines) -> int:
+    """Counted back from the end: nobody has counted the lines of a long console from its start."""
+    if not page.more and not content.dropped_pieces:
+        return 1
+    return max(1, run.console_lines - len(content.lines) + 1)
