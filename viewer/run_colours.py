@@ -35,6 +35,11 @@ class DrawnRuns:
     def colours(self) -> dict[Any, RunColour]:
         return {run_id: colour_of_place(place) for place, run_id in enumerate(self.places) if run_id is not None}
 
+    @property
+    def slots(self) -> dict[Any, int]:
+        """The places counted from 1, as the charts take them: 13 is colour 1, dashed."""
+        return {run_id: place + 1 for place, run_id in enumerate(self.places) if run_id is not None}
+
     def adding(self, run_id: Any) -> DrawnRuns:
         if run_id in self.places or len(self.run_ids) >= MOST_DRAWN:
             return self

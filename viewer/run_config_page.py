@@ -1,0 +1,21 @@
+"""The config tab: every parameter of a run, what differs from its default, and a search."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template, request
+
+from .config_tree import build_tree
+from .store_access import current_store
+
+SEARCH_LIMIT = 200
+
+bp = Blueprint("run_config", __name__)
+
+
+@bp.get("/runs/<int:run_id>/config")
+def show_config(run_id: int) -> str:
+    run = current_store().load_run(run_id)
+    text = request.args.get("q", "")[:SEARCH_LIMIT]
+    tree = build_tree(run.config, run.config_defaults, text)
+    template = "run/config_tree.html" if request.headers.get("HX-Request") else "run/config.html"
+    return render_template(template, run=run, active_tab="config", tree=tree, text=text)

@@ -1,0 +1,73 @@
+"""What stands above every tab of a run, in words: when it started, what it ran from, which tabs it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .wording import count_noun, format_clock_time, format_duration
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from ..observer.run_record import RunRecord
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A tab of the run page; `count` is what stands small behind its title."""
+
+    name: str
+    title: str
+    path: str
+    count: str = ""
+
+
+def register_header_filters(app: Flask) -> None:
+    """Make the words below known to the templates: the header stands on every module's tabs."""
+    app.jinja_env.filters.update(
+        run_tabs=list_tabs, started_and_ran=describe_time, git_words=describe_git, count_leaves=count_leaves
+    )
+
+
+def list_tabs(run: RunRecord) -> tuple[Tab, ...]:
+    changed = run.git.get("changed_count")
+    return (
+        Tab("overview", "Overview", ""),
+        Tab("charts", "Charts", "/charts", _count(len(run.summary))),
+        Tab("console", "Console", "/console"),
+        Tab("config", "Config", "/config", _count(count_leaves(run.config))),
+        Tab("source", "Source", "/source", f"{changed} changed" if isinstance(changed, int) and changed else ""),
+        Tab("system", "System", "/system"),
+        Tab("artifacts", "Artifacts", "/artifacts", _count(len(run.artifacts))),
+        Tab("environment", "Environment", "/environment"),
+    )
+
+
+def describe_time(run: RunRecord) -> str:
+    """started 14:02, running for 1h 52m."""
+    if run.start_time is None:
+        return "not started"
+    words = {"running": "running for", "queued": "waiting for", "lost": "last seen after"}.get(run.status, "ran for")
+    return f"started {format_clock_time(run.start_time)}, {words} {format_duration(run.duration)}"
+
+
+def describe_git(run: RunRecord) -> tuple[str, str] | None:
+    """The short commit, and how many files differed from it; None where no commit is known."""
+    commit = run.git.get("commit")
+    if not isinstance(commit, str) or not commit:
+        return None
+    changed = run.git.get("changed_count")
+    return commit[:7], f"+ {count_noun(changed, 'file')}" if isinstance(changed, int) and changed else ""
+
+
+def count_leaves(config: Any) -> int:
+    """How many values a config has, at any depth."""
+    if isinstance(config, Mapping) and config:
+        return sum(count_leaves(child) for child in config.values())
+    return 0 if isinstance(config, Mapping) else 1
+
+
+def _count(count: int) -> str:
+    return f"{count:,}" if count else ""

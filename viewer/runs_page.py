@@ -1,0 +1,98 @@
+"""A project's runs: the table at the left, the charts of the drawn runs at the right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, abort, render_template, request
+
+from ..observer.run_query import BadRunQuery, RunQuery
+from ..observer.runs import ProjectNotFound
+from .run_colours import DrawnRuns, draw_first
+from .runs_address import PAGE_SIZE, RunsAddress, join_columns, parse_address
+from .runs_table import build_table, choose_columns, column_name
+from .store_access import current_store
+
+if TYPE_CHECKING:
+    from ..observer.run_record import RunRecord
+    from ..observer.runs import RunStore
+
+DRAWN_AT_FIRST = 5
+NAME_TAIL = 8  # characters that stay when a name is too long: what tells runs apart stands at the end
+
+bp = Blueprint("runs", __name__)
+
+
+@bp.get("/p/<path:project>")
+def show_runs(project: str) -> Response:
+    try:
+        address = parse_address(project, request.args)
+        address.query()
+    except BadRunQuery as error:
+        abort(400, str(error))
+    page = _load_page(current_store(), address)
+    if not request.headers.get("HX-Request"):
+        return Response(render_template("runs.html", **page))
+    part = "runs/charts.html" if request.args.get("part") == "charts" else "runs/table.html"
+    response = Response(render_template(part, **page))
+    # The address bar gets the complete, short address instead of the fields that a form happened to send.
+    if "column" in request.args:
+        response.headers["HX-Push-Url"] = address.url()
+    elif request.headers.get("HX-Trigger") == "runs-filter":
+        response.headers["HX-Replace-Url"] = address.url()
+    return response
+
+
+def _load_page(store: RunStore, address: RunsAddress) -> dict[str, object]:
+    """What the templates of this page are given."""
+    page = store.list_runs(address.query())
+    newest = _newest_runs(store, address, page.runs)
+    if not newest:
+        raise ProjectNotFound(address.project, [])
+    known = store.discover_columns(address.project)
+    shown = replace(
+        address,
+        columns=choose_columns(newest, known) if address.columns is None else address.columns,
+        drawn=draw_first(run.id for run in newest[:DRAWN_AT_FIRST]) if address.drawn is None else address.drawn,
+    )
+    drawn = shown.drawn or DrawnRuns()
+    return {
+        "project_name": address.project,
+        "nav_active": "runs",
+        "address": address,
+        "shown": shown,
+        "page": page,
+        "project_path": RunsAddress(address.project).url(),
+        "charts_url": _add_part(shown.url()),
+        "columns_text": join_columns(shown.columns or ()),
+        "no_runs_drawn": DrawnRuns(),
+        "page_count": max(1, -(-page.total // PAGE_SIZE)),
+        "project_total": page.total if not address.text else store.find_project(address.project).run_count,
+        "known": known,
+        "drawn": drawn,
+        "table": build_table(page.runs, shown.columns or (), drawn),
+    }
+
+
+def _newest_runs(store: RunStore, address: RunsAddress, runs: tuple[RunRecord, ...]) -> tuple[RunRecord, ...]:
+    """The newest runs of the project whatever is filtered, so that filtering changes neither columns nor colours."""
+    plain = RunsAddress(address.project)
+    if address.query() == plain.query():
+        return runs
+    if address.columns is not None and address.drawn is not None and runs:
+        return runs  # nothing has to be chosen
+    return store.list_runs(RunQuery(address.project, page_size=PAGE_SIZE)).runs
+
+
+def _add_part(url: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}part=charts"
+
+
+bp.add_app_template_filter(column_name, "column_name")
+
+
+@bp.app_template_filter("name_parts")
+def split_name(name: str) -> tuple[str, str]:
+    """A name as what may be cut and what stays."""
+    return (name[:-NAME_TAIL], name[-NAME_TAIL:]) if len(name) > 2 * NAME_TAIL else (name, "")

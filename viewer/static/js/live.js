@@ -1,0 +1,120 @@
+// Live updates. Runs that change are heard of by server-sent events, or by asking where nothing can be pushed; every
+// element with data-live-src is then fetched again and changed in place. Charts and console listen to the DOM event
+// `cloister:run-changed` on document, detail {run_id, project, status}.
+import { morph, registerWithHtmx } from "./morph.js";
+
+const REFRESH_MS = 1000; // an element is fetched at most this often, however fast a training logs
+const TICK_MS = 30000; // "3 min ago" grows old without any event
+const POLL_MS = 1000;
+
+if (window.htmx) registerWithHtmx(window.htmx);
+
+const waiting = new Map(); // element id -> {timer, last, busy, again}
+const project = document.body.dataset.project;
+let lastEvent = new Date();
+
+function liveElements(runId) {
+  return [...document.querySelectorAll("[data-live-src][id]")].filter(
+    (element) => runId === undefined || !element.dataset.liveRun || element.dataset.liveRun === String(runId),
+  );
+}
+
+export function refreshSoon(element) {
+  const state = waiting.get(element.id) || { timer: 0, last: 0, busy: false, again: false };
+  waiting.set(element.id, state);
+  if (state.busy) state.again = true;
+  if (state.timer || state.busy) return;
+  const delay = Math.max(0, state.last + REFRESH_MS - Date.now());
+  state.timer = setTimeout(() => refresh(element.id, state), delay);
+}
+
+async function refresh(id, state) {
+  state.timer = 0;
+  const element = document.getElementById(id);
+  if (!element || document.hidden) return;
+  state.busy = true;
+  const source = element.dataset.liveSrc;
+  try {
+    const answer = await fetch(source, { headers: { "HX-Request": "true", "X-Cloister-Live": "1" } });
+    // The person may have sorted or paged meanwhile: then this answer is to a question that is no longer asked.
+    if (answer.ok && element.isConnected && element.dataset.liveSrc === source) show(element, await answer.text());
+  } catch {
+    // The server is away: the page keeps what it shows, and the next event or tick asks again.
+  } finally {
+    state.busy = false;
+    state.last = Date.now();
+    if (state.again) {
+      state.again = false;
+      refreshSoon(element);
+    }
+  }
+}
+
+function show(element, html) {
+  const parsed = new DOMParser().parseFromString(html, "text/html");
+  const fresh = parsed.getElementById(element.id);
+  if (!fresh) return;
+  morph(element, document.adoptNode(fresh));
+  if (window.htmx) window.htmx.process(element);
+  element.dispatchEvent(new CustomEvent("cloister:refreshed", { bubbles: true }));
+}
+
+function announce(change) {
+  if (project && change.project && change.project !== project) return;
+  lastEvent = new Date();
+  document.dispatchEvent(new CustomEvent("cloister:run-changed", { detail: change }));
+  for (const element of liveElements(change.run_id)) refreshSoon(element);
+}
+
+function refreshAll() {
+  for (const element of liveElements()) refreshSoon(element);
+}
+
+function listen() {
+  const address = project ? `/api/v1/live?project=${encodeURIComponent(project)}` : "/api/v1/live";
+  const source = new EventSource(address);
+  let opened = false;
+  const take = (event) => {
+    try {
+      announce(JSON.parse(event.data));
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+    }
+  };
+  source.onmessage = take;
+  source.addEventListener("run", take);
+  source.addEventListener("run-changed", take);
+  source.onopen = () => {
+    if (opened) refreshAll(); // back after a break: what happened meanwhile was not heard
+    opened = true;
+  };
+  source.onerror = () => {
+    if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+    source.close();
+    setTimeout(poll, POLL_MS);
+  };
+}
+
+async function poll() {
+  if (!document.hidden) {
+    const query = new URLSearchParams({ since: lastEvent.toISOString() });
+    if (project) query.set("project", project);
+    try {
+      const answer = await fetch(`/api/v1/changes?${query}`);
+      const found = answer.ok ? await answer.json() : {};
+      for (const change of found.changes || []) announce(change);
+    } catch {
+      // asked again in a moment
+    }
+  }
+  setTimeout(poll, POLL_MS);
+}
+
+// A page without anything live (an error page) opens no stream: browsers allow six connections per server.
+if (document.querySelector("[data-live-src], [data-live-run], [data-run]")) {
+  listen();
+  setInterval(refreshAll, TICK_MS);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) refreshAll();
+  });
+}
