@@ -16,7 +16,7 @@ class Causes:
     def report(
         self, cause: str, message: str, *, level: int = logging.INFO, error: BaseException | None = None
     ) -> None:
-        """Log `message` unless `cause` was reported before. An expected refusal is INFO, what a user can mend WARNING."""
+        """Log `message` unless `cause` was reported before. Expected refusals are INFO, what users can mend WARNING."""
         if cause in self._seen:
             return
         self._seen.add(cause)
