@@ -134,6 +134,9 @@ class PieceMaker:
             self.due = max(now, self._last_state_time + PROGRESS_SECONDS)
             return ""
         self._keep(state + trailing)
+        if state == self._recorded_state and not _is_written_over(rest):  # one more carriage return behind it
+            self._is_new = False
+            return ""
         self._last_state_time, self._is_open, self._is_new, self._recorded_state = now, False, False, state
         return f"{over}{state}\r"
 

@@ -32,9 +32,9 @@ class BadMongoUri(CloisterError, ValueError):
         if "\n" in detail or _reveals(detail, uri):
             detail = "it cannot be parsed"  # a parser's message may repeat the password that it stumbled over
         super().__init__(
-            f"{redact_uri(uri)!r} is not a MongoDB URI: {detail}. It looks like mongodb://user:password@host:27017/cloister, "
-            "with %-escapes for special characters in the password. Mend CLOISTER_URI (or 'uri' in cloister.toml), or "
-            "remove it to use the embedded database."
+            f"{redact_uri(uri)!r} is not a MongoDB URI: {detail}. It looks like "
+            "mongodb://user:password@host:27017/cloister, with %-escapes for special characters in the password. Mend "
+            "CLOISTER_URI (or 'uri' in cloister.toml), or remove it to use the embedded database."
         )
 
 
@@ -44,8 +44,9 @@ class DatabaseUnreachable(CloisterError, ConnectionError):
     def __init__(self, uri: str, tried_seconds: float, reason: object = "") -> None:
         cause = _first_sentence(reason)
         super().__init__(
-            f"MongoDB at {redact_uri(uri)} did not answer within {tried_seconds:.3g} s{f' ({cause})' if cause else ''}. "
-            "Check that it runs and that this machine may reach it; 'cloister doctor' shows what Cloister tries."
+            f"MongoDB at {redact_uri(uri)} did not answer within {tried_seconds:.3g} s"
+            f"{f' ({cause})' if cause else ''}. Check that it runs and that this machine may reach it; "
+            "'cloister doctor' shows what Cloister tries."
         )
 
 
@@ -55,9 +56,9 @@ class LoginRefused(CloisterError, PermissionError):
     def __init__(self, uri: str, reason: object = "") -> None:
         cause = _first_sentence(reason)
         super().__init__(
-            f"MongoDB at {redact_uri(uri)} refused the login{f' ({cause})' if cause else ''}. Check the user, the password "
-            "and authSource in CLOISTER_URI: a URI that ends in /cloister looks for the user in that database unless it "
-            "says ?authSource=admin."
+            f"MongoDB at {redact_uri(uri)} refused the login{f' ({cause})' if cause else ''}. Check the user, the "
+            "password and authSource in CLOISTER_URI: a URI that ends in /cloister looks for the user in that database "
+            "unless it says ?authSource=admin."
         )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from .blobs import Blob, open_blob
-from .console_pieces import ConsolePage, load_console
+from .console_store import ConsolePage, load_console
 from .errors import CloisterError
 from .field_names import decode_field_name
 from .metric_reader import Axis, Curve, cut_curve, load_metric

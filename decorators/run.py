@@ -1,0 +1,510 @@
+"""A run as the training script sees it: `start_run`, `current_run`, `log` and the `Run` that they hand out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar, Token
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..observer.bson_values import to_bson
+from ..observer.errors import CloisterError
+from ..observer.recorder import Recorder
+from ..observer.run_record import StoredStatus
+from ..observer.settings import CaptureMode, Settings, load_settings
+from .run_ending import end_with_process, settle_at_exit
+from .scalars import BadStep, Scalars, as_step
+
+if TYPE_CHECKING:
+    from ..observer.console_capture import ConsoleCapture
+    from ..observer.hardware import HardwareSampler
+    from ..observer.runs import RunStore
+
+logger = logging.getLogger("cloister")
+
+DEFAULT_PROJECT = "default"
+OnBadValue = Literal["warn", "raise"]
+
+_current: ContextVar[Run | None] = ContextVar("cloister_current_run", default=None)
+_active: list[Run] = []  # innermost last; for threads, which do not inherit their starter's context
+
+
+class NoRun(CloisterError, RuntimeError):
+    """Something asked for the current run and there is none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No run is active. Call this inside a function under @experiment, or inside 'with cloister.start_run(...):'."
+        )
+
+
+class RunEnded(CloisterError, RuntimeError):
+    """A run that has ended was asked to record more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Run {name!r} has ended; what it logs now is not recorded. Start another with start_run().")
+
+
+class Run:
+    """One execution of an experiment, open for recording. Made by `start_run` and `@experiment`.
+
+    All methods may be called from any thread and from forked children. Logging never raises for what happens outside
+    (disk, database); a value that cannot be recorded is refused with one warning for each cause, or raises where the
+    run was started with `on_bad_value="raise"`.
+
+    Attributes:
+        uid: the run's identity in every database, a UUID.
+        project, name, experiment, tags: as given or derived at the start.
+        config: what the run was started with, a nested dict of plain values.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        *,
+        uid: str,
+        project: str,
+        name: str,
+        experiment: str,
+        config: dict[str, Any],
+        settings: Settings,
+        on_bad_value: OnBadValue,
+    ) -> None:
+        self.uid = uid
+        self.project = project
+        self.name = name
+        self.experiment = experiment
+        self.config = config
+        self.result: Any = None
+        self._recorder = recorder
+        self._settings = settings
+        self._on_bad_value = on_bad_value
+        self._scalars = Scalars()
+        self._next_step = 0
+        self._reported: set[object] = set()
+        self._ended = False
+        self._pid = os.getpid()
+        self._token: Token[Run | None] | None = None
+        self._capture: ConsoleCapture | None = None
+        self._sampler: HardwareSampler | None = None
+        self._snapshot_done: Callable[[float], None] | None = None
+
+    # ---- what a script calls
+
+    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Record one point of each metric; when this returns, killing the process cannot lose it.
+
+        Args:
+            metrics: numbers by metric name: Python's, numpy's and torch's (one element), NaN and infinities included,
+                bools as 0 and 1. Nested dicts are flattened with "/".
+            step: any 64-bit int, in any order. Left out, it is one more than the largest so far.
+
+        Raises:
+            BadMetric, BadStep: only with `on_bad_value="raise"`.
+        """
+        if step is None:
+            step = self._next_step
+        elif type(step) is not int or not -(2**63) <= step < 2**63:
+            try:
+                step = as_step(metrics, step)
+            except BadStep as error:
+                self._refuse(error, error.cause)
+                return
+        if step >= self._next_step:
+            self._next_step = step + 1
+        values, refused = self._scalars.read(metrics)
+        if self._ended:
+            self._refuse(RunEnded(self.name), "ended")
+            return
+        if values:
+            self._guard(self._recorder.record_points, values, step)
+        for refusal in refused:
+            self._refuse(refusal, refusal.cause)
+
+    def log_artifact(
+        self,
+        path: str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record a file as it is now; it may be changed or deleted afterwards.
+
+        Args:
+            path: the file.
+            name: how the run calls it; its file name when left out. Slashes make folders on the run's page.
+            content_type: as in HTTP; guessed from the name when left out.
+            metadata: anything to keep beside it.
+
+        Raises:
+            OSError: only with `on_bad_value="raise"`: the file cannot be read.
+        """
+        source = Path(path)
+        if self._ended:
+            self._refuse(RunEnded(self.name), "ended")
+            return
+        try:
+            self._recorder.record_artifact(source, name or source.name, content_type, to_bson(dict(metadata or {})))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            message = f"Artifact {str(source)!r} is not recorded: {reason}. Pass the path of a file that can be read."
+            self._refuse(
+                type(error)(error.errno, message) if error.errno else OSError(message), ("artifact", str(source))
+            )
+        except Exception as error:
+            # Wide on purpose: the training outranks its record.
+            self._report(error, ("artifact", type(error)))
+
+    def add_tags(self, *tags: str) -> None:
+        """Add tags to those that the run has."""
+        self.tags = tuple(dict.fromkeys((*self.tags, *map(str, tags))))
+        self._guard(self._recorder.record_fields, {"cloister.tags": list(self.tags)})
+
+    def note(self, text: str) -> None:
+        """Set the run's notes."""
+        self._guard(self._recorder.record_fields, {"cloister.notes": str(text)})
+
+    @property
+    def id(self) -> int | None:
+        """The run's number, as pages show it. Waits up to 5 s for the database; None if that is out of reach."""
+        number: int | None = self._recorder.run_id(timeout_seconds=5.0)
+        if number is None and self._ended:
+            number = self._look_up_number()
+        return number
+
+    def finish(
+        self,
+        status: Literal["completed", "failed", "interrupted"] = "completed",
+        *,
+        result: Any = None,
+    ) -> None:
+        """End the run. A `with` block, `@experiment` and the end of the script do this by themselves."""
+        self._end(_STORED[status], result=result, exit_as={"code": 0 if status == "completed" else 1})
+
+    def wait_until_stored(self, timeout_seconds: float | None = None) -> bool:
+        """Wait until all of an ended run is in the database.
+
+        Args:
+            timeout_seconds: how long at most; the setting `exit_wait` (15 s) when left out.
+
+        Returns:
+            Whether it is. If not, it is kept on disk and shipped later.
+        """
+        limit = self._settings.exit_wait if timeout_seconds is None else timeout_seconds
+        return self._recorder.wait_until_stored(limit)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end_as(error)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.name!r} of project {self.project!r}>"
+
+    # ---- how it starts and ends
+
+    tags: tuple[str, ...] = ()
+
+    def begin(self, *, capture: CaptureMode, hardware: bool, main_file: Path | None) -> None:
+        """Start everything that works beside the script: console, hardware, snapshot, signs of life."""
+        self._token = _current.set(self)
+        _active.append(self)
+        end_with_process(self)
+        self._guard(self._recorder.start)
+        if capture != "none":
+            self._guard(self._start_capture, capture)
+        if hardware:
+            self._guard(self._start_sampler)
+        self._guard(self._start_snapshot, main_file)
+
+    def end_as(self, error: BaseException | None, *, result: Any = None) -> None:
+        """End the run as `error` says: None is success, Ctrl-C and SystemExit are what they are, the rest is failure."""
+        if error is None:
+            self._end("COMPLETED", result=result, exit_as={"code": 0})
+        elif isinstance(error, KeyboardInterrupt):
+            self._end("INTERRUPTED", exit_as={"signal": 2})
+        elif isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+            trace = [] if code == 0 else [f"SystemExit: {error.code}\n"]
+            self._end("COMPLETED" if code == 0 else "FAILED", result=result, fail_trace=trace, exit_as={"code": code})
+        else:
+            lines = [to_bson(line) for line in traceback.format_exception(type(error), error, error.__traceback__)]
+            self._end("FAILED", fail_trace=lines, exit_as={"code": 1})
+
+    def end_by_signal(self, number: int) -> None:
+        """End the run because a signal ends the process. Called from the signal's handler, so it waits for nothing."""
+        self._snapshot_done = self._sampler = None
+        self._end("INTERRUPTED", exit_as={"signal": number})
+
+    def settle(self, timeout_seconds: float, on_wait: Callable[[float], None] | None = None) -> bool:
+        """At exit: wait for the courier; if it cannot finish, say once where the record is."""
+        stored = self._recorder.wait_until_stored(timeout_seconds, on_wait=on_wait)
+        if not stored:
+            self._recorder.warn_unless_stored()
+        return stored
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    def _end(
+        self, status: StoredStatus, *, result: Any = None, fail_trace: Sequence[str] = (), exit_as: Mapping[str, Any]
+    ) -> None:
+        if self._ended or os.getpid() != self._pid:  # a forked child may not end its parent's run
+            return
+        self._ended = True
+        self.result = result
+        if self._snapshot_done is not None:
+            self._guard(self._snapshot_done, 5.0)
+        if self._sampler is not None:
+            self._guard(self._sampler.stop)
+        if self._capture is not None:
+            self._guard(self._capture.stop)
+        plain = to_bson(result)
+        self._guard(
+            lambda: self._recorder.record_end(status, result=plain, fail_trace=list(fail_trace), exit_as=exit_as)
+        )
+        if self in _active:
+            _active.remove(self)
+        if self._token is not None:
+            try:
+                _current.reset(self._token)
+            except ValueError:  # ended in another thread than the one that started it
+                _current.set(None)
+        settle_at_exit(self)
+
+    def _start_capture(self, mode: CaptureMode) -> None:
+        from ..observer.console_capture import ConsoleCapture
+
+        self._capture = ConsoleCapture(self._recorder.record_console, mode)
+        self._capture.start()
+
+    def _start_sampler(self) -> None:
+        from ..observer.hardware import HardwareSampler
+
+        sampled = 0
+
+        def record(values: dict[str, float], wall_time: float) -> None:
+            nonlocal sampled
+            encoded, _ = system_names.read({f"system/{name}": value for name, value in values.items()})
+            self._recorder.record_points(encoded, sampled, wall_time)
+            sampled += 1
+
+        system_names = Scalars()
+        self._sampler = HardwareSampler(record)
+        self._sampler.start()
+
+    def _start_snapshot(self, main_file: Path | None) -> None:
+        from ..observer.snapshot_recording import start_snapshot
+
+        self._snapshot_done = start_snapshot(self._recorder, main_file)
+
+    # ---- when something cannot be recorded
+
+    def _guard(self, act: Callable[..., object], *arguments: Any) -> None:
+        try:
+            act(*arguments)
+        except Exception as error:
+            # Wide on purpose: the training outranks its record. Ctrl-C is not an Exception and still ends the run.
+            self._report(error, (getattr(act, "__name__", ""), type(error)))
+
+    def _refuse(self, error: Exception, cause: object) -> None:
+        if self._on_bad_value == "raise" and not isinstance(error, RunEnded):
+            raise error
+        if cause not in self._reported:
+            self._reported.add(cause)
+            logger.warning("%s", error)
+
+    def _report(self, error: Exception, cause: object) -> None:
+        if cause not in self._reported:
+            self._reported.add(cause)
+            logger.warning("Run %r goes on, but something of it is not recorded: %s", self.name, error, exc_info=error)
+
+    def _look_up_number(self) -> int | None:
+        try:
+            record = self.store().find_run_by_uid(self.uid)
+        except Exception as error:
+            # Wide on purpose: asking for a number must not fail a script because the database is away.
+            logger.debug("The number of run %s cannot be looked up: %s", self.uid, error)
+            return None
+        return None if record is None else int(record.id)
+
+    def store(self) -> RunStore:
+        """The store that this run goes to, for reading it back."""
+        from ..observer.runs import RunStore
+
+        return RunStore.connect(self._settings.uri)
+
+
+_STORED: dict[str, StoredStatus] = {"completed": "COMPLETED", "failed": "FAILED", "interrupted": "INTERRUPTED"}
+
+
+def start_run(
+    *,
+    project: str | None = None,
+    config: Any = None,
+    name: str | None = None,
+    experiment: str | None = None,
+    tags: Sequence[str] = (),
+    notes: str = "",
+    group: str | None = None,
+    job_type: str | None = None,
+    uri: str | None = None,
+    capture: CaptureMode | None = None,
+    hardware: bool = True,
+    on_bad_value: OnBadValue = "warn",
+) -> Run:
+    """Start a run that needs no function: `with cloister.start_run(project="digits", config={"lr": 0.1}) as run:`.
+
+    It is recorded from here on and ends with the `with` block, else with `run.finish()` or the script. MongoDB is not
+    waited for: without it the run is kept on disk and shipped later.
+
+    Args:
+        project: where the run belongs; else the setting `project`, else "default".
+        config: a mapping, dataclass, pydantic model, argparse namespace, or the path of a YAML, JSON or TOML file.
+        name: how lists show it; made from the experiment's name when left out.
+        experiment: the experiment's name; the script's file name when left out.
+        tags, notes, group, job_type: to find it again.
+        uri: a MongoDB URI; else the setting `uri`, else the embedded database.
+        capture: how stdout and stderr are recorded: "sys", "fd" or "none".
+        hardware: whether CPU, memory, disk, network and GPUs are sampled.
+        on_bad_value: "warn" refuses a value with a warning, "raise" raises.
+
+    Raises:
+        ConfigError: `config` cannot be read.
+        BadSetting: an argument, CLOISTER_* variable or cloister.toml holds what Cloister cannot use.
+    """
+    from .config import plain_config
+
+    plain = plain_config(config) if config is not None else {}
+    main_file = main_file_of_process()
+    label = experiment or (main_file.stem if main_file is not None else "notebook")
+    return begin_run(
+        experiment=label,
+        command=label,
+        project=project,
+        config=plain,
+        defaults=plain,
+        name=name,
+        tags=tags,
+        notes=notes,
+        group=group,
+        job_type=job_type,
+        settings=load_settings(uri=uri, project=project, capture=capture),
+        hardware=hardware,
+        on_bad_value=on_bad_value,
+        main_file=main_file,
+    )
+
+
+def begin_run(
+    *,
+    experiment: str,
+    command: str,
+    project: str | None,
+    config: dict[str, Any],
+    defaults: dict[str, Any],
+    name: str | None,
+    tags: Sequence[str],
+    notes: str,
+    group: str | None,
+    job_type: str | None,
+    settings: Settings,
+    hardware: bool,
+    on_bad_value: OnBadValue,
+    main_file: Path | None,
+) -> Run:
+    """Open the journal and start recording; for `start_run`, `@experiment` and `cloister run`."""
+    uid = new_uid()
+    project = project or settings.project or DEFAULT_PROJECT
+    name = name or f"{experiment}-{uid[-4:]}"
+    header = {
+        "uid": uid,
+        "project": str(project),
+        "name": str(name),
+        "experiment": experiment,
+        "command": command,
+        "group": group,
+        "job_type": job_type,
+        "tags": [str(tag) for tag in tags],
+        "notes": str(notes),
+        "owner": _login_name(),
+        "start_time": datetime.now(timezone.utc),
+        "config": to_bson(config),
+        "config_defaults": to_bson(defaults),
+        "argv": [to_bson(word) for word in sys.argv],
+        "base_dir": to_bson(str(main_file.parent if main_file else Path.cwd())),
+        "mainfile": main_file.name if main_file else None,
+        "host": {"hostname": os.uname().nodename},
+    }
+    run = Run(
+        Recorder(header, settings),
+        uid=uid,
+        project=str(project),
+        name=str(name),
+        experiment=experiment,
+        config=config,
+        settings=settings,
+        on_bad_value=on_bad_value,
+    )
+    run.tags = tuple(header["tags"])
+    run.begin(capture=settings.capture, hardware=hardware, main_file=main_file)
+    return run
+
+
+def current_run() -> Run:
+    """The innermost run that is active here.
+
+    Raises:
+        NoRun: there is none.
+    """
+    run = _current.get()
+    if run is not None and not run.ended:
+        return run
+    if _active:
+        return _active[-1]
+    raise NoRun()
+
+
+def log(metrics: Mapping[str, Any], step: int | None = None) -> None:
+    """Record metrics in the current run; see `Run.log`.
+
+    Raises:
+        NoRun: no run is active.
+    """
+    current_run().log(metrics, step)
+
+
+def new_uid() -> str:
+    """A UUIDv7 as text: sorts by time of creation. Source: RFC 9562, section 5.7."""
+    milliseconds = time.time_ns() // 1_000_000
+    number = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
+    number = number & ~(0xF << 76) | 0x7 << 76
+    return str(uuid.UUID(int=number & ~(0x3 << 62) | 0x2 << 62))
+
+
+def main_file_of_process() -> Path | None:
+    """The script that this process runs; None in a notebook, a REPL, or under `python -c`."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(file).resolve() if isinstance(file, str) else None
+
+
+def _login_name() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return str(os.getuid())

@@ -1,0 +1,95 @@
+"""The console of a run: pieces of what it wrote to stdout and stderr, in order, each with its time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Literal
+
+from .errors import CloisterError
+
+if TYPE_CHECKING:
+    from bson import Binary
+    from pymongo.database import Database
+
+Stream = Literal["stdout", "stderr"]
+PAGE_LIMIT = 5000
+
+
+class BadCursor(CloisterError, ValueError):
+    """A place in the console that no page has given out."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(f"{cursor!r} is not a place in this console. Use the cursor of a piece, a whole number.")
+
+
+@dataclass(frozen=True)
+class ConsolePiece:
+    """Text of one stream, raw: ANSI escapes and carriage returns are kept. It need not end with a newline."""
+
+    cursor: str
+    stream: Stream
+    time: datetime
+    text: str
+
+
+@dataclass(frozen=True)
+class ConsolePage:
+    """Pieces in order. `more` says that there are further ones on the side that was asked for."""
+
+    pieces: tuple[ConsolePiece, ...]
+    first: str
+    last: str
+    more: bool
+
+
+def piece_key(run_uid: str, segment: int, sequence: int) -> Binary:
+    """The `_id` of a piece: where in the journal it stood, so that a replay overwrites it with itself."""
+    from uuid import UUID
+
+    from bson import Binary
+
+    key: Binary = Binary(UUID(run_uid).bytes + segment.to_bytes(8, "big") + sequence.to_bytes(8, "big"))
+    return key
+
+
+def load_console(
+    database: Database[dict[str, Any]], run_id: Any, *, after: str | None, before: str | None, limit: int
+) -> ConsolePage:
+    """Up to `limit` pieces after or before a cursor; with neither, the newest. Always in writing order."""
+    limit = max(1, min(limit, PAGE_LIMIT))
+    condition: dict[str, Any] = {"run_id": run_id}
+    if after is not None:
+        condition["n"] = {"$gt": _parse_cursor(after)}
+    elif before is not None:
+        condition["n"] = {"$lt": _parse_cursor(before)}
+    direction = 1 if after is not None else -1
+    found = list(database["console"].find(condition).sort("n", direction).limit(limit + 1))
+    more, found = len(found) > limit, found[:limit]
+    if direction < 0:
+        found.reverse()
+    pieces = tuple(read_piece(document) for document in found)
+    return ConsolePage(
+        pieces,
+        first=pieces[0].cursor if pieces else before or after or "0",
+        last=pieces[-1].cursor if pieces else after or before or "0",
+        more=more,
+    )
+
+
+def _parse_cursor(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        raise BadCursor(cursor)
+    return int(cursor)
+
+
+def read_piece(document: Mapping[str, Any]) -> ConsolePiece:
+    """A stored piece; fields that are missing become empty."""
+    when = document.get("time")
+    return ConsolePiece(
+        cursor=str(document.get("n", 0)),
+        stream="stderr" if document.get("stream") == "stderr" else "stdout",
+        time=when if isinstance(when, datetime) else datetime.fromtimestamp(0, timezone.utc),
+        text=str(document.get("text", "")),
+    )

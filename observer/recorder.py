@@ -1,0 +1,264 @@
+"""The recorder: one run's way from the training process into the journal, and the knowledge of whether it arrives."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import mimetypes
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .blobs import Digests, digest_stream
+from .courier_process import (
+    CourierLoop,
+    destination_folder,
+    ensure_courier,
+    read_state,
+    start_courier_thread,
+)
+from .field_names import encode_field_name
+from .journal import BLOBS_FOLDER, Journal, NowhereJournal, segments_in
+from .run_record import HEARTBEAT_SECONDS, StoredStatus
+from .settings import Settings
+
+logger = logging.getLogger("cloister")
+
+SYNC_SECONDS = 1.0  # what a power cut may cost
+PRIMARY_FILE = "run.json"
+
+
+class Recorder:
+    """Owns a run's journal, keeps a courier at work for it, and gives signs of life.
+
+    Thread-safe. In a forked child the records go on (into a segment of the child's own), the signs of life are the
+    parent's. Nothing here raises for what happens outside: disk, database, helper processes.
+    """
+
+    def __init__(self, header: Mapping[str, Any], settings: Settings) -> None:
+        """Open the journal; the courier is started by `start`.
+
+        Args:
+            header: what the first record says of the run, BSON-ready; see `run_record.new_run_document`.
+            settings: where the run goes and where its journal lies.
+        """
+        self._settings = settings
+        self._destination, self._journal = _open_journal(header, settings)
+        self._folder = self._journal.folder
+        self._stopped = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._loop: CourierLoop | None = None
+        self._pulse: threading.Thread | None = None
+        self._warned_unreachable = False
+        self._pid = os.getpid()
+
+    # ---- recording
+
+    def record_points(self, values: Mapping[str, float], step: int, wall_time: float | None = None) -> None:
+        """Record one point of each metric in `values`, whose names are encoded field names."""
+        self._journal.record("points", {"s": step, "v": values}, wall_time)
+
+    def record_console(self, stream: str, text: str, wall_time: float) -> None:
+        """Record what the run wrote."""
+        # Lone surrogates come from undecodable bytes; BSON takes UTF-8 only.
+        clean = text.encode("utf-8", "replace").decode("utf-8")
+        self._journal.record("console", {"stream": stream, "text": clean}, wall_time)
+
+    def record_fields(self, fields: Mapping[str, Any]) -> None:
+        """Set fields of the run's document: BSON-ready values by field path."""
+        self._journal.record("set", {"fields": {encode_field_name(path): value for path, value in fields.items()}})
+
+    def record_artifact(
+        self, source: Path, name: str, content_type: str | None, metadata: Mapping[str, Any] | None
+    ) -> None:
+        """Keep a private copy of the file at `source` as it is now, and record it as an artifact.
+
+        Raises:
+            OSError: the file cannot be read, or the copy cannot be written.
+        """
+        with source.open("rb") as stream:
+            digests = self._keep(stream)
+        guessed = content_type or mimetypes.guess_type(name)[0]
+        self._journal.record(
+            "artifact", {**_as_fields(digests), "name": name, "content_type": guessed, "metadata": dict(metadata or {})}
+        )
+
+    def record_source(self, path: str, content: bytes) -> None:
+        """Record a file of the run's code by its relative path."""
+        digests = self._keep(io.BytesIO(content))
+        self._journal.record("source", {**_as_fields(digests), "path": path})
+
+    def record_attached(self, field: str, name: str, content: bytes, content_type: str) -> None:
+        """Store `content` as a file and set `field` of the run's document to its id."""
+        digests = self._keep(io.BytesIO(content))
+        self._journal.record(
+            "attach", {**_as_fields(digests), "field": field, "name": name, "content_type": content_type}
+        )
+
+    def record_end(
+        self,
+        status: StoredStatus,
+        *,
+        result: Any = None,
+        fail_trace: list[str] | None = None,
+        exit_as: Mapping[str, Any],
+    ) -> None:
+        """Record how the run ended, and release the journal. Only the process that made the recorder can end the run."""
+        self._stopped.set()
+        fields: dict[str, Any] = {"status": status, "stop_time": datetime.now(timezone.utc), "exit": dict(exit_as)}
+        fields["lost"] = dict(self._journal.lost)
+        if fail_trace:
+            fields["fail_trace"] = fail_trace
+        if result is not None:
+            fields["result"] = result
+        self._journal.record("end", fields)
+        self._journal.sync()
+        self._journal.close()
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """What could not be recorded, by count; all zero unless the disk failed."""
+        return dict(self._journal.lost)
+
+    # ---- arriving
+
+    def start(self) -> None:
+        """Start the signs of life, and a courier if none is at work."""
+        self._revive_courier()
+        self._pulse = threading.Thread(target=self._beat, name="cloister-pulse", daemon=True)
+        self._pulse.start()
+
+    def run_id(self, timeout_seconds: float) -> Any:
+        """The run's number, waiting for the database to give it; None if it has not within the time."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                return json.loads((self._folder / PRIMARY_FILE).read_text(encoding="utf-8"))["id"]
+            except (OSError, ValueError, KeyError):
+                if time.monotonic() >= deadline or self.is_unreachable():
+                    return None
+            time.sleep(0.01)
+
+    def is_stored(self) -> bool:
+        """Whether all that was recorded is in the database (only asked once the run has ended)."""
+        return not segments_in(self._folder)
+
+    def is_unreachable(self) -> bool:
+        """Whether the courier has said that the database does not answer."""
+        state = read_state(self._destination)
+        return state is not None and not state.reachable
+
+    def wait_until_stored(self, timeout_seconds: float, *, on_wait: Callable[[float], None] | None = None) -> bool:
+        """Wait until the ended run is in the database; give up early when the courier says that it is out of reach.
+
+        Args:
+            timeout_seconds: how long at most.
+            on_wait: called about every 100 ms with the seconds waited so far.
+
+        Returns:
+            Whether all of it is stored.
+        """
+        started = time.monotonic()
+        revived = 0.0
+        while not self.is_stored():
+            waited = time.monotonic() - started
+            if waited >= timeout_seconds or (waited > 0.5 and self.is_unreachable()):
+                return False
+            if waited - revived > 1.0:  # a courier that was killed while we wait
+                revived = waited
+                self._revive_courier()
+            if on_wait is not None:
+                on_wait(waited)
+            time.sleep(0.01)
+        return True
+
+    def warn_unless_stored(self) -> None:
+        """Say, once for a run, where its record is and how it gets into the database."""
+        if self._warned_unreachable or self.is_stored():
+            return
+        self._warned_unreachable = True
+        state = read_state(self._destination)
+        reason = state.error if state is not None and not state.reachable else "The database is slower than the run."
+        logger.warning(
+            "%s The run is kept in %s; the next run on this machine ships it, or 'cloister sync' does.",
+            reason.rstrip() if reason.rstrip().endswith(".") else reason.rstrip() + ".",
+            self._folder,
+        )
+
+    def _beat(self) -> None:
+        beaten = time.monotonic()
+        while not self._stopped.wait(SYNC_SECONDS):
+            try:
+                self._journal.sync()
+                if time.monotonic() - beaten >= HEARTBEAT_SECONDS:
+                    beaten = time.monotonic()
+                    self._journal.record("beat", {"lost": dict(self._journal.lost)})
+                    self._revive_courier()
+                if self.is_unreachable():
+                    self.warn_unless_stored()
+            except Exception as error:
+                # Wide on purpose: a sign of life that fails must not end the thread that gives the next one.
+                logger.debug("The pulse of %s: %s", self._folder, error)
+
+    def _revive_courier(self) -> None:
+        try:
+            if self._settings.courier == "thread":
+                self._loop = self._loop or start_courier_thread(self._destination, self._settings)
+            elif self._process is None or self._process.poll() is not None:
+                self._process = ensure_courier(self._destination, self._settings)
+        except OSError as error:
+            # No process can be started here (limits, a hardened site): the next run's courier or a sync ships it.
+            logger.debug("No courier can be started: %s", error)
+
+    def _keep(self, stream: BinaryIO) -> Digests:
+        """Copy `stream` beside the journal, under its digest."""
+        folder = self._folder / BLOBS_FOLDER
+        folder.mkdir(mode=0o700, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=folder)  # 0600
+        try:
+            with os.fdopen(descriptor, "wb") as copy:
+                digests = digest_stream(stream, copy)
+            Path(temporary).replace(folder / digests.sha256)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return digests
+
+
+def _as_fields(digests: Digests) -> dict[str, Any]:
+    return {"sha256": digests.sha256, "md5": digests.md5, "size": digests.size}
+
+
+def _open_journal(header: Mapping[str, Any], settings: Settings) -> tuple[Path, Journal | NowhereJournal]:
+    """A journal in the data folder, else in the temporary folder, else one that only counts what is lost."""
+    tried: dict[Path, object] = {}
+    wanted = destination_folder(settings)
+    fallback = Path(tempfile.gettempdir()) / f"cloister-{os.getuid()}" / "journal" / wanted.name
+    for destination in (wanted, fallback):
+        try:
+            destination.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if destination.stat().st_uid != os.getuid():
+                raise PermissionError(13, "The folder belongs to another user")
+            journal = Journal(destination / header["uid"], header)
+        except OSError as error:
+            tried[destination] = error.strerror or error
+            continue
+        if tried:
+            logger.warning(
+                "%s cannot be written; the run is kept in %s until the database has it.", wanted, destination
+            )
+        return destination, journal
+    places = "; ".join(f"{folder} ({reason})" for folder, reason in tried.items())
+    logger.warning(
+        "No folder can be written for the journal: %s. The training goes on and nothing of this run is recorded. Set "
+        "CLOISTER_HOME to a folder that can be written.",
+        places,
+    )
+    return wanted, NowhereJournal(wanted / header["uid"])
