@@ -1,0 +1,189 @@
+"""The REST endpoints behind every chart: the empty chart, its curves, its sections, spark lines, points as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, jsonify, request, stream_with_context
+
+from ..observer.runs import MetricNotFound, RunNotFound
+from .chart_requests import (
+    MOST_SPARKS,
+    BadChartRequest,
+    CurveRequest,
+    parse_curve_request,
+    parse_metrics,
+    parse_run_ids,
+)
+from .chart_sections import SYSTEM_PREFIX, ChartSection, group_metrics
+from .curve_columns import curve_json
+from .hardware_sections import group_hardware
+from .sparks import SPARK_HEIGHT, SPARK_PIXELS, SPARK_WIDTH, spark_path
+from .store_access import current_store
+from .system_strip import SystemStrip, load_strip
+
+if TYPE_CHECKING:
+    from ..observer.metric_summary import MetricSummary
+    from ..observer.run_record import RunRecord
+    from ..observer.runs import RunStore
+
+bp = Blueprint("charts", __name__, url_prefix="/api/v1")
+
+CSV_ROWS_AT_A_TIME = 4096
+
+
+@bp.errorhandler(BadChartRequest)
+def refuse_request(error: BadChartRequest) -> Response:
+    response = jsonify(type="about:blank", status=400, title="Bad request", detail=str(error))
+    response.status_code = 400
+    response.content_type = "application/problem+json"
+    return response
+
+
+@bp.get("/plots/line")
+def send_line_chart() -> Response:
+    """An empty line chart for BokehJS' `embed_item`; a page clones it for each of its charts."""
+    from .plots import chart_document, line_chart  # Bokeh costs half a second: only the first chart waits for it
+
+    backend = request.args.get("backend", "canvas")
+    if backend not in ("canvas", "webgl"):
+        raise BadChartRequest("backend", backend, "one of canvas, webgl")
+    response = jsonify(chart_document(line_chart(backend="webgl" if backend == "webgl" else "canvas")))
+    response.cache_control.no_cache = True
+    response.cache_control.private = True
+    response.cache_control.no_store = False
+    return response
+
+
+@bp.get("/curves")
+def send_curves() -> Response:
+    """Curves thinned to the pixels that they are drawn on: every metric asked for, of every run that has it."""
+    wanted = parse_curve_request(request.args)
+    runs, missing = load_known_runs(current_store(), wanted.runs)
+    curves = [curve for run in runs for metric in wanted.metrics for curve in _load_curves(run, metric, wanted)]
+    return jsonify(axis=wanted.axis, curves=curves, runs=[_run_json(run) for run in runs], missing=missing)
+
+
+@bp.get("/chart-sections")
+def send_sections() -> Response:
+    """Which charts the runs have, grouped as pages show them. `kind=system` asks for the hardware charts."""
+    store = current_store()
+    runs, missing = load_known_runs(store, parse_run_ids(request.args))
+    sections = find_sections(store, runs, kind=request.args.get("kind", "metrics"))
+    return jsonify(sections=[section.as_json() for section in sections], missing=missing)
+
+
+@bp.get("/sparks")
+def send_sparks() -> Response:
+    """One metric of many runs as small SVG paths, for a column of a table."""
+    store = current_store()
+    [metric] = parse_metrics(request.args, most=1)
+    sparks = []
+    for run_id in parse_run_ids(request.args, most=MOST_SPARKS):
+        try:
+            curve = store.load_curve(run_id, metric, pixels=SPARK_PIXELS)
+        except MetricNotFound:
+            continue
+        sparks.append({"run_id": run_id, "path": spark_path(curve.x, curve.values)})
+    return jsonify(metric=metric, width=SPARK_WIDTH, height=SPARK_HEIGHT, sparks=sparks)
+
+
+@bp.get("/runs/<int:run_id>/system-strip")
+def send_system_strip(run_id: int) -> Response:
+    """What the run's hardware did in its last ten minutes, as figures and SVG paths."""
+    store = current_store()
+    strip = load_strip(store, store.load_run(run_id))
+    return jsonify(strip.as_json() if strip else {"remark": "", "cells": []})
+
+
+@bp.app_template_global("system_strip_of")
+def system_strip_of(run: RunRecord) -> SystemStrip | None:
+    """The strip for the macro `system_strip` in templates/charts/macros.html."""
+    return load_strip(current_store(), run)
+
+
+@bp.get("/points.csv")
+def send_points() -> Response:
+    """Every point of one metric, not thinned, as CSV."""
+    [metric] = parse_metrics(request.args, most=1)
+    runs, _ = load_known_runs(current_store(), parse_run_ids(request.args))
+    response = Response(stream_with_context(_iter_csv(current_store(), runs, metric)), mimetype="text/csv")
+    response.headers.set("Content-Disposition", "attachment", filename=f"{_file_name(metric)}.csv")
+    return response
+
+
+def load_known_runs(store: RunStore, run_ids: Iterable[Any]) -> tuple[list[RunRecord], list[Any]]:
+    """The runs that exist, in the order asked for, and the ids that do not: one deleted run must not empty a chart."""
+    runs, missing = [], []
+    for run_id in run_ids:
+        try:
+            runs.append(store.load_run(run_id))
+        except RunNotFound:
+            missing.append(run_id)
+    return runs, missing
+
+
+def find_sections(store: RunStore, runs: Iterable[RunRecord], *, kind: str = "metrics") -> tuple[ChartSection, ...]:
+    """The sections of all charts that at least one of the runs has."""
+    if kind not in ("metrics", "system"):
+        raise BadChartRequest("kind", kind, "one of metrics, system")
+    names = [summary.name for run in runs for summary in store.list_metrics(run.id)]
+    return group_hardware(names) if kind == "system" else group_metrics(names)
+
+
+def _load_curves(run: RunRecord, metric: str, wanted: CurveRequest) -> Iterator[dict[str, Any]]:
+    try:
+        curve = current_store().load_curve(
+            run.id, metric, pixels=wanted.pixels, axis=wanted.axis, low=wanted.low, high=wanted.high
+        )
+    except MetricNotFound:  # "3 of 5 runs": not every run logs every metric
+        return
+    yield curve_json(run, metric, curve, find_summary(run, metric), wanted.encoding)
+
+
+def find_summary(run: RunRecord, metric: str) -> MetricSummary | None:
+    if metric.startswith(SYSTEM_PREFIX):
+        return run.system.get(metric[len(SYSTEM_PREFIX) :])
+    return run.summary.get(metric)
+
+
+def _run_json(run: RunRecord) -> dict[str, Any]:
+    return {"run_id": run.id, "name": run.name, "status": run.status}
+
+
+def _iter_csv(store: RunStore, runs: Iterable[RunRecord], metric: str) -> Iterator[str]:
+    yield "run_id,run,step,wall_time,value\r\n"
+    for run in runs:
+        points = store.load_points(run.id, metric)
+        for start in range(0, len(points), CSV_ROWS_AT_A_TIME):
+            part = points[slice(start, start + CSV_ROWS_AT_A_TIME)]
+            text = io.StringIO()
+            csv.writer(text).writerows(
+                (run.id, guard_cell(run.name), step, _iso(wall_time), repr(value))
+                for step, wall_time, value in zip(
+                    part.steps.tolist(), part.wall_times.tolist(), part.values.tolist(), strict=True
+                )
+            )
+            yield text.getvalue()
+
+
+def guard_cell(text: str) -> str:
+    """Text that a spreadsheet will not take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _iso(wall_time: float) -> str:
+    try:
+        return datetime.fromtimestamp(wall_time, timezone.utc).isoformat()
+    except (OverflowError, ValueError, OSError):  # a clock far off: the number says as much
+        return repr(wall_time)
+
+
+def _file_name(metric: str) -> str:
+    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in metric)[
+        :80
+    ]

@@ -1,0 +1,45 @@
+"""The Charts tab of a run: one chart per metric, grouped by prefix. Also what every template needs to draw charts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from flask import Blueprint, render_template
+
+from .chart_sections import SYSTEM_PREFIX, ChartSection, group_metrics
+from .hardware_sections import group_hardware
+from .run_colours import SLOT_COUNT, RunColour
+from .store_access import current_store
+
+bp = Blueprint("run_charts_page", __name__)
+
+DASHES = ("solid", "long", "short")
+SLOTS = SLOT_COUNT * len(DASHES)
+
+
+@bp.get("/runs/<int:run_id>/charts")
+def show_charts(run_id: int) -> str:
+    store = current_store()
+    run = store.load_run(run_id)
+    metrics = [summary.name for summary in store.list_metrics(run_id) if not summary.name.startswith(SYSTEM_PREFIX)]
+    return render_template("run/charts.html", run=run, active_tab="charts", metrics=metrics)
+
+
+@bp.app_template_global("group_charts")
+def group_charts(metrics: Iterable[str], kind: str = "metrics") -> tuple[ChartSection, ...]:
+    return group_hardware(metrics) if kind == "system" else group_metrics(metrics)
+
+
+@bp.app_template_global("chart_runs")
+def chart_runs(run_ids: Iterable[Any], slots: Mapping[Any, int | RunColour]) -> list[dict[str, Any]]:
+    """The runs as the browser's modules take them: every one with a slot, so that its colour is settled."""
+    ids = list(dict.fromkeys(run_ids))[:SLOTS]
+    given = {run_id: _slot_number(slots[run_id]) for run_id in ids if run_id in slots}
+    free = iter([slot for slot in range(1, SLOTS + 1) if slot not in given.values()] + list(range(1, SLOTS + 1)))
+    return [{"run_id": run_id, "slot": given[run_id] if run_id in given else next(free)} for run_id in ids]
+
+
+def _slot_number(slot: int | RunColour) -> int:
+    """1 to 36: a colour and a dash in one number."""
+    return slot if isinstance(slot, int) else slot.slot + SLOT_COUNT * DASHES.index(slot.dash)

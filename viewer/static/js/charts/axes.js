@@ -1,0 +1,210 @@
+// Axes: where ticks stand, what they say, how far a y axis reaches, and how a logarithm gets onto Bokeh's linear scale.
+import { formatCount, formatTick, places } from "./numbers.js";
+
+const Y_STEPS = [1, 2, 2.5, 3, 5, 10];
+const X_STEPS = [1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10];
+const LOG_DIGITS = [1, 2, 5];
+
+// ---- y
+
+// What the values are, so that a scale can be chosen: lowest and highest finite value, lowest above 0.
+export function extent(columns) {
+  let low = Infinity;
+  let high = -Infinity;
+  let smallest = Infinity;
+  for (const values of columns) {
+    for (const value of values) {
+      if (!Number.isFinite(value)) continue;
+      if (value < low) low = value;
+      if (value > high) high = value;
+      const size = Math.abs(value);
+      if (size > 0 && size < smallest) smallest = size;
+    }
+  }
+  return { low, high, smallest };
+}
+
+export const LINEAR = { name: "linear", to: (value) => value, from: (value) => value };
+export const LOG = { name: "log", to: Math.log10, from: (value) => 10 ** value };
+
+// Logarithmic on both sides of 0, linear within `unit` of it.
+export function symlog(unit) {
+  return {
+    name: "symlog",
+    to: (value) => Math.sign(value) * Math.log10(1 + Math.abs(value) / unit),
+    from: (value) => Math.sign(value) * unit * (10 ** Math.abs(value) - 1),
+  };
+}
+
+// `wanted`: "linear"; "log" as asked for by a person; "auto-log" by the metric's name, taken back at the first value that has no logarithm.
+export function chooseScale(wanted, { low, high, smallest }) {
+  if (wanted === "linear" || !Number.isFinite(low)) return LINEAR;
+  if (low > 0) return LOG;
+  if (wanted === "auto-log" || !Number.isFinite(smallest)) return LINEAR;
+  return symlog(Math.max(smallest, Math.max(Math.abs(low), Math.abs(high)) * 1e-4));
+}
+
+// Range and ticks of a y axis, in drawn (scaled) numbers with their labels.
+export function yAxis(scale, found, spec, height) {
+  const wanted = height > 400 ? 8 : height < 180 ? 4 : 5;
+  const { low, high } = Number.isFinite(found.low) ? found : { low: 0, high: 1 };
+  if (scale.name === "log") return logAxis(low, high, wanted);
+  if (scale.name === "symlog") return symlogAxis(scale, low, high);
+  return linearAxis(low, high, spec, wanted);
+}
+
+function linearAxis(low, high, spec, wanted) {
+  if (spec.from_zero && low >= 0) low = 0;
+  if (low === high) [low, high] = spec.from_zero && high > 0 ? [0, high] : [low - (Math.abs(low) * 0.1 || 0.5), high + (Math.abs(high) * 0.1 || 0.5)];
+  const step = niceStep(high - low, wanted, Y_STEPS);
+  let start = Math.floor(low / step + 1e-9) * step;
+  let end = Math.ceil(high / step - 1e-9) * step;
+  // A whole step of air for a hair's breadth of data would flatten the curve.
+  if (end - high > step * 0.6 && high < end - step * 0.98) end = high;
+  if (!spec.from_zero && low - start > step * 0.6) start = low - step * 0.08;
+  if (end - high > step * 0.6) end = high + step * 0.08;
+  if (spec.ceiling !== null && high <= spec.ceiling) end = Math.min(end, spec.ceiling);
+  if (low >= 0 && start < 0) start = 0;
+  return { start, end, ...linearTicks(start, end, step) };
+}
+
+function linearTicks(start, end, step) {
+  const ticks = [];
+  const room = step * 1e-6;
+  for (let i = Math.ceil((start - room) / step); i * step <= end + room; i++) ticks.push(Number((i * step).toPrecision(12)));
+  return { ticks, labels: ticks.map((tick) => formatTick(tick, step)) };
+}
+
+function logAxis(low, high, wanted) {
+  const [start, end] = [Math.log10(low), Math.log10(high)];
+  const air = Math.max((end - start) * 0.04, 0.01);
+  const values = logTicks(10 ** (start - air), 10 ** (end + air));
+  if (values.length < 3) {
+    const step = niceStep(high - low || high, wanted, Y_STEPS);
+    const { ticks, labels } = linearTicks(low, high, step);
+    const kept = ticks.map((tick, i) => [tick, labels[i]]).filter(([tick]) => tick > 0);
+    return { start: start - air, end: end + air, ticks: kept.map(([tick]) => Math.log10(tick)), labels: kept.map(([, label]) => label) };
+  }
+  return { start: start - air, end: end + air, ticks: values.map(Math.log10), labels: values.map((value) => formatTick(value, logStep(value))) };
+}
+
+// 1-2-5 within two decades, else powers of ten, thinned so that at most seven stand.
+export function logTicks(low, high) {
+  const first = Math.floor(Math.log10(low));
+  const last = Math.ceil(Math.log10(high));
+  const digits = Math.log10(high / low) <= 2.2 ? LOG_DIGITS : [1];
+  const every = digits.length > 1 ? 1 : Math.max(Math.ceil((last - first) / 6), 1);
+  const ticks = [];
+  for (let power = first; power <= last; power += 1) {
+    if (digits.length === 1 && (power - first) % every !== 0) continue;
+    for (const digit of digits) {
+      const tick = Number(`${digit}e${power}`);
+      if (tick >= low && tick <= high) ticks.push(tick);
+    }
+  }
+  return ticks;
+}
+
+function logStep(value) {
+  return 10 ** Math.floor(Math.log10(value));
+}
+
+function symlogAxis(scale, low, high) {
+  const [start, end] = [scale.to(low), scale.to(high)];
+  const air = (end - start) * 0.04 || 0.5;
+  const sides = [];
+  const unit = scale.from(1);
+  if (low < 0) sides.push(...logTicks(Math.min(unit, -low), -low).map((tick) => -tick));
+  sides.push(0);
+  if (high > 0) sides.push(...logTicks(Math.min(unit, high), high));
+  sides.sort((a, b) => a - b);
+  const every = Math.max(Math.ceil(sides.length / 6), 1);
+  const zero = sides.indexOf(0);
+  const kept = sides.filter((_, i) => (i - zero) % every === 0);
+  return {
+    start: start - air,
+    end: end + air,
+    ticks: kept.map(scale.to),
+    labels: kept.map((tick) => formatTick(tick, tick === 0 ? 1 : logStep(Math.abs(tick)))),
+  };
+}
+
+// ---- x
+
+// The end of an unzoomed x axis: the next tick when it is near, so that 60 epochs counted from 0 end at 60.
+export function xBounds(low, high, axis, wanted) {
+  if (!(high > low)) return axis === "step" ? [low - 0.5, high + 0.5] : [low - 1, high + 1];
+  if (axis === "wall") return [low, high];
+  const unit = axis === "relative" ? timeUnit(high - low).seconds : 1;
+  const step = niceStep((high - low) / unit, wanted, X_STEPS, axis === "step") * unit;
+  const end = Math.ceil(high / step - 1e-9) * step;
+  const start = low > 0 && low < (high - low) * 0.03 ? 0 : low;
+  return [start, end - high <= (high - low) * 0.04 ? end : high];
+}
+
+export function xAxis(low, high, axis, wanted) {
+  if (axis === "wall") return clockTicks(low, high, wanted);
+  const unit = axis === "relative" ? timeUnit(high - low) : { seconds: 1, word: "step" };
+  const step = niceStep((high - low) / unit.seconds, wanted, X_STEPS, axis === "step");
+  const { ticks, labels } = linearTicks(low / unit.seconds, high / unit.seconds, step);
+  const last = ticks.length - 1;
+  if (last >= 0) labels[last] = axis === "relative" ? `${labels[last]} ${unit.word}` : `step ${labels[last]}`;
+  return { ticks: ticks.map((tick) => tick * unit.seconds), labels };
+}
+
+function timeUnit(seconds) {
+  if (seconds < 180) return { seconds: 1, word: "s" };
+  if (seconds < 6 * 3600) return { seconds: 60, word: "min" };
+  if (seconds < 4 * 86400) return { seconds: 3600, word: "h" };
+  return { seconds: 86400, word: "d" };
+}
+
+const CLOCK_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 1209600, 2592000, 7776000];
+
+function clockTicks(low, high, wanted) {
+  const step = CLOCK_STEPS.find((seconds) => (high - low) / seconds <= wanted) ?? 31536000;
+  const zone = new Date(low * 1000).getTimezoneOffset() * 60;
+  const ticks = [];
+  for (let tick = Math.ceil((low - zone) / step) * step + zone; tick <= high; tick += step) ticks.push(tick);
+  const labels = ticks.map((tick) => (step >= 86400 ? day(tick) : clock(tick, step < 60)));
+  const last = labels.length - 1;
+  if (last >= 0 && step < 86400) labels[last] = `${day(ticks[last])} ${labels[last]}`;
+  return { ticks, labels };
+}
+
+const two = (number) => String(number).padStart(2, "0");
+
+function day(seconds) {
+  const date = new Date(seconds * 1000);
+  return `${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+}
+
+export function clock(seconds, withSeconds = true) {
+  const date = new Date(seconds * 1000);
+  const time = `${two(date.getHours())}:${two(date.getMinutes())}`;
+  return withSeconds ? `${time}:${two(date.getSeconds())}` : time;
+}
+
+export function duration(seconds) {
+  const whole = Math.max(Math.round(seconds), 0);
+  const [days, hours, minutes] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60];
+  if (days) return `${days}d ${hours}h`;
+  if (hours) return `${hours}h ${two(minutes)}m`;
+  return minutes ? `${minutes}m ${two(whole % 60)}s` : `${whole}s`;
+}
+
+// What a place on the x axis is called in hover card and table.
+export function xTitle(axis, { step, time, start }) {
+  const moment = time ? `${day(time)} ${clock(time)}` : "";
+  if (axis === "wall") return `${moment}, step ${formatCount(step)}`;
+  if (axis === "relative") return `${duration(time - start)}, step ${formatCount(step)}`;
+  return time ? `step ${formatCount(step)}, ${clock(time)}` : `step ${formatCount(step)}`;
+}
+
+function niceStep(span, wanted, steps, whole = false) {
+  const rough = Math.abs(span) / Math.max(wanted - 1, 1) || 1;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const choices = [power, power * 10].flatMap((unit) => steps.map((step) => Number((step * unit).toPrecision(6))));
+  const step = choices.find((choice) => choice >= rough * 0.999 && (!whole || places(choice) === 0)) ?? power * 10;
+  return whole ? Math.max(Math.ceil(step), 1) : step;
+}

@@ -1,0 +1,387 @@
+// A chart card: loads the curves of one metric, draws them, says what it shows.
+import { fetchCurves } from "./api.js";
+import { xAxis, xTitle } from "./axes.js";
+import { compose, nearestIndex, prepare } from "./drawing.js";
+import { hideHoverCard, showHoverCard } from "./hover.js";
+import { fillLegend } from "./legend.js";
+import { formatValue } from "./numbers.js";
+import { createPlot } from "./plot.js";
+import { followPointer } from "./pointer.js";
+import { remember, remembered } from "./preferences.js";
+import { openFullSize, openMoreMenu, openSettingsMenu } from "./card_menus.js";
+
+const LIVE_PAUSE_MS = 1000; // a chart is refetched at most once in this time
+const ZOOM_PAUSE_MS = 120;
+const WEBGL_FROM_POINTS = 20000;
+const SKELETON_AFTER_MS = 150;
+
+export class ChartCard {
+  constructor(element, section, { fullSize = false } = {}) {
+    this.element = element;
+    this.section = section;
+    this.grid = section.grid;
+    this.spec = JSON.parse(element.dataset.chart);
+    this.fullSize = fullSize;
+    this.curves = [];
+    this.runs = []; // what is drawn: see drawing.prepare
+    this.hidden = new Set();
+    this.plot = null;
+    this.backend = "canvas";
+    this.inView = false;
+    this.stale = true;
+    this.loadNumber = 0;
+    this.loadedAt = -Infinity;
+    this.timer = 0;
+    this.choices = remembered(`metric:${this.spec.metric}`, {});
+    this.plotElement = this.part("plot");
+    this.canvas = this.part("canvas");
+    this.overlay = this.part("overlay");
+    followPointer(this.plotElement, this);
+    element.addEventListener("click", (event) => this.act(event));
+    this.resizing = new ResizeObserver(() => this.resized());
+    this.resizing.observe(this.plotElement);
+  }
+
+  part(name) {
+    return this.element.querySelector(`[data-chart-${name}]`);
+  }
+
+  get metric() {
+    return this.spec.metric;
+  }
+
+  // ---- loading
+
+  setInView(inView) {
+    this.inView = inView;
+    if (inView && this.stale) this.refresh();
+  }
+
+  // Something changed on the server: fetch now, soon, or when the card comes into view.
+  touch() {
+    this.stale = true;
+    if (this.inView && !document.hidden) this.refreshIn(Math.max(this.loadedAt + LIVE_PAUSE_MS - performance.now(), 0));
+  }
+
+  refreshIn(milliseconds) {
+    if (this.timer) return;
+    this.timer = setTimeout(() => {
+      this.timer = 0;
+      this.refresh();
+    }, milliseconds);
+  }
+
+  refreshAfterZoom() {
+    this.stale = true;
+    clearTimeout(this.timer);
+    this.timer = 0;
+    if (this.inView) this.refreshIn(ZOOM_PAUSE_MS);
+  }
+
+  async refresh() {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    const runs = this.grid.runIds();
+    this.stale = false;
+    this.loadNumber += 1;
+    const number = this.loadNumber;
+    if (runs.length === 0) return this.show("empty", "No run is drawn. Open the eye of a run in the table.");
+    const [from, to] = this.section.zoom ?? [null, null];
+    const pixels = Math.max(Math.round((this.plotElement.clientWidth - 56) / 20) * 20, 100);
+    const skeleton = setTimeout(() => !this.plot && this.show("loading"), SKELETON_AFTER_MS);
+    try {
+      const curves = await fetchCurves(this.metric, { runs, pixels, axis: this.grid.axis, from, to });
+      if (number !== this.loadNumber) return; // a newer wish is on its way
+      this.loadedAt = performance.now();
+      this.pixels = pixels;
+      this.take(curves, from === null);
+      await this.ensurePlot();
+      this.draw();
+    } catch (error) {
+      if (number === this.loadNumber) this.fail(error);
+    } finally {
+      clearTimeout(skeleton);
+    }
+  }
+
+  take(curves, whole) {
+    const order = new Map(this.grid.runIds().map((id, i) => [id, i]));
+    this.curves = curves.sort((a, b) => order.get(a.run_id) - order.get(b.run_id));
+    if (!whole) return;
+    const filled = curves.filter((curve) => curve.x.length > 0);
+    this.extent = filled.length === 0 ? null : [Math.min(...filled.map((curve) => curve.x[0])), Math.max(...filled.map((curve) => curve.x[curve.x.length - 1]))];
+    this.section.extentChanged(this);
+  }
+
+  async ensurePlot() {
+    const points = this.curves.reduce((sum, curve) => sum + curve.x.length * (this.smoothing() > 0 ? 2 : 1), 0);
+    const backend = points > WEBGL_FROM_POINTS ? "webgl" : "canvas";
+    if (this.plot && (this.backend === backend || backend === "canvas")) return;
+    if (this.curves.length === 0) return;
+    this.plot?.destroy();
+    this.backend = backend;
+    this.creating = createPlot(this.canvas, { scriptUrls: this.grid.scriptUrls, backend });
+    this.plot = await this.creating;
+  }
+
+  fail(error) {
+    const retry = document.createElement("button");
+    retry.type = "button";
+    retry.className = "button";
+    retry.textContent = "Retry";
+    retry.addEventListener("click", () => this.refresh());
+    this.show("error", error.message, retry);
+  }
+
+  // ---- drawing
+
+  smoothing() {
+    return this.choices.smooth === false ? 0 : this.grid.smoothing;
+  }
+
+  scaleName() {
+    return this.choices.scale ?? (this.spec.scale === "log" ? "auto-log" : "linear");
+  }
+
+  draw() {
+    if (!this.plot) {
+      if (this.curves.length === 0 && this.loadedAt > 0) this.showNoData();
+      return;
+    }
+    if (!this.curves.some((curve) => curve.x.length > 0)) return this.showNoData();
+    const range = this.range();
+    const [low, high] = this.section.extent ?? range;
+    this.runs = prepare(this.curves, { slots: this.grid.slots, hidden: this.hidden, spec: this.spec, smoothing: this.smoothing(), span: high - low });
+    const drawing = compose(this.runs, {
+      spec: this.spec,
+      scaleName: this.scaleName(),
+      ignoreOutliers: this.choices.ignoreOutliers === true,
+      range,
+      height: this.plotElement.clientHeight,
+      highlighted: this.grid.highlighted,
+    });
+    this.scale = drawing.scale;
+    this.yRange = [drawing.y.start, drawing.y.end];
+    const narrow = this.plotElement.clientWidth < 400;
+    this.plot.setLines("raw", drawing.raw);
+    this.plot.setLines("lines", drawing.lines);
+    this.plot.setEnds(drawing.ends);
+    this.plot.setGaps(drawing.gaps);
+    this.plot.setY(drawing.y);
+    this.plot.setX({ start: range[0], end: range[1], ...xAxis(range[0], range[1], this.grid.axis, narrow && innerWidth <= 640 ? 3 : this.fullSize ? 8 : 5) });
+    this.show("drawn");
+    this.describe();
+    fillLegend(this);
+  }
+
+  restyle() {
+    if (!this.plot) return;
+    this.plot.restyle();
+    this.draw();
+  }
+
+  range() {
+    return this.section.zoom ?? this.section.fullRange() ?? [0, 1];
+  }
+
+  ready() {
+    return this.plot !== null && this.element.dataset.state === "drawn";
+  }
+
+  frame() {
+    return this.plot.frame;
+  }
+
+  xAt(pixel) {
+    const { left, width } = this.plot.frame;
+    const [low, high] = this.range();
+    return low + ((pixel - left) / width) * (high - low);
+  }
+
+  resized() {
+    if (!this.ready()) return;
+    this.draw();
+    const pixels = this.plotElement.clientWidth - 56;
+    if (Math.abs(pixels - this.pixels) > this.pixels * 0.2) this.touch();
+  }
+
+  // ---- words
+
+  show(state, words = "", action = null) {
+    this.element.dataset.state = state;
+    const place = this.part("state");
+    place.hidden = words === "";
+    place.textContent = words;
+    if (action) place.append(action);
+    this.canvas.hidden = state !== "drawn";
+    if (state !== "drawn") this.clearOverlay();
+  }
+
+  showNoData() {
+    const count = this.grid.runIds().length;
+    this.show("empty", this.section.zoom ? "No points in this range." : `No points for ${count === 1 ? "this run" : `these ${count} runs`}`);
+    this.part("note").textContent = this.spec.unit;
+  }
+
+  describe() {
+    const total = this.grid.runIds().length;
+    const words = [this.spec.unit];
+    if (this.scale.name !== "linear") words.push(this.scale.name);
+    if (this.curves.length < total) words.push(`${this.curves.length} of ${total} runs`);
+    this.part("note").textContent = words.filter(Boolean).join(" \u00b7 ");
+    this.part("sentence").textContent = this.sentence();
+  }
+
+  // "val/acc, 5 runs, best 0.988 by cnn-small-aug"
+  sentence() {
+    const count = this.curves.length;
+    const parts = [this.metric, `${count} ${count === 1 ? "run" : "runs"}`];
+    const key = this.spec.better === "lower" ? "min" : "max";
+    const known = this.curves.filter((curve) => Number.isFinite(curve.last?.[key]));
+    if (known.length > 0) {
+      const best = known.reduce((a, b) => ((key === "min" ? b.last.min < a.last.min : b.last.max > a.last.max) ? b : a));
+      const word = this.spec.better === null ? "highest" : this.spec.better === "lower" ? "lowest" : "best";
+      parts.push(`${word} ${formatValue(best.last[key] / this.spec.divisor)} by ${best.name}`);
+    }
+    if (this.curves.some((curve) => curve.status === "running")) parts.push("still running");
+    return parts.join(", ");
+  }
+
+  // ---- hover
+
+  hover(x, y = 0, how = "pointer") {
+    if (x === null || !this.ready()) return this.section.hover(null, this);
+    const { left, right } = this.plot.frame;
+    if (how === "pointer" && (x < left - 6 || x > right + 6)) return this.section.hover(null, this);
+    this.hoverAt(this.xAt(Math.min(Math.max(x, left), right)), y, how);
+  }
+
+  hoverAt(x, y, how) {
+    const place = this.snap(x);
+    if (place === null) return this.section.hover(null, this);
+    this.cursor = place;
+    this.section.hover(place, this);
+    const found = this.valuesAt(place).sort((a, b) => b.value - a.value || 0);
+    if (found.length === 0) return hideHoverCard();
+    const box = this.plotElement.getBoundingClientRect();
+    const nearest = found.reduce((a, b) => (Math.abs(b.pixel - y) < Math.abs(a.pixel - y) ? b : a));
+    showHoverCard(this.element.closest("dialog") ?? document.body, {
+      title: xTitle(this.grid.axis, found[0].moment),
+      rows: found,
+      nearest,
+      unit: this.spec.unit,
+      at: { x: box.left + this.pixelAt(place), y: box.top + (how === "keyboard" ? this.plot.frame.top : y) },
+      plot: box,
+      pinned: how === "tap",
+    });
+  }
+
+  // The place of the drawn point nearest to `x`.
+  snap(x) {
+    let best = null;
+    for (const { curve } of this.runs) {
+      const candidate = curve.x[nearestIndex(curve.x, x)];
+      if (best === null || Math.abs(candidate - x) < Math.abs(best - x)) best = candidate;
+    }
+    const [low, high] = this.range();
+    return best !== null && best >= low && best <= high ? best : null;
+  }
+
+  valuesAt(place) {
+    const [low, high] = this.range();
+    const { top, height, width } = this.plot.frame;
+    const [start, end] = this.yRange;
+    const found = [];
+    for (const run of this.runs) {
+      const { curve } = run;
+      const i = nearestIndex(curve.x, place);
+      const spacing = (curve.x[curve.x.length - 1] - curve.x[0]) / Math.max(curve.x.length - 1, 1);
+      if (Math.abs(curve.x[i] - place) > Math.max(spacing * 1.5, ((high - low) / width) * 2)) continue;
+      const drawn = this.scale.to(run.line[i]);
+      const pixel = top + height * (1 - (drawn - start) / (end - start));
+      const moment = { step: curve.step[i], time: curve.time[i], start: curve.start ?? curve.time[0] - curve.x[0] };
+      found.push({ name: curve.name, color: run.color, value: run.values[i], pixel, moment });
+    }
+    return found;
+  }
+
+  pixelAt(x) {
+    const { left, width } = this.plot.frame;
+    const [low, high] = this.range();
+    return left + ((x - low) / (high - low)) * width;
+  }
+
+  // The crosshair of the section: a line and a dot on each run, drawn over the canvas so that it need not be painted anew.
+  showCrosshair(place) {
+    if (place === null || !this.ready()) return this.clearOverlay();
+    const { top, height, left, right } = this.plot.frame;
+    const across = this.pixelAt(place);
+    if (across < left - 1 || across > right + 1) return this.clearOverlay();
+    const line = document.createElement("div");
+    line.className = "chart-crosshair";
+    line.style.transform = `translate(${across}px, ${top}px)`;
+    line.style.height = `${height}px`;
+    const dots = this.valuesAt(place)
+      .filter(({ pixel }) => pixel >= top - 1 && pixel <= top + height + 1)
+      .map(({ pixel, color }) => {
+        const dot = document.createElement("div");
+        dot.className = "chart-dot";
+        dot.style.background = color;
+        dot.style.transform = `translate(${across}px, ${pixel}px)`;
+        return dot;
+      });
+    this.overlay.replaceChildren(line, ...dots);
+  }
+
+  clearOverlay() {
+    this.overlay.replaceChildren();
+  }
+
+  // Arrow keys: one drawn point further, ten with Shift.
+  step(direction, far) {
+    if (!this.ready() || this.runs.length === 0) return;
+    const longest = this.runs.reduce((a, b) => (b.curve.x.length > a.curve.x.length ? b : a)).curve.x;
+    const [low, high] = this.range();
+    const from = this.cursor ?? (direction > 0 ? low : high);
+    const i = nearestIndex(longest, from) + (this.cursor === undefined ? 0 : direction * (far ? 10 : 1));
+    this.hoverAt(longest[Math.min(Math.max(i, 0), longest.length - 1)], this.plot.frame.top, "keyboard");
+  }
+
+  // ---- acts
+
+  zoom(low, high) {
+    this.section.setZoom(low, high);
+  }
+
+  resetZoom() {
+    this.section.resetZoom();
+  }
+
+  choose(choices) {
+    this.choices = { ...this.choices, ...choices };
+    remember(`metric:${this.metric}`, this.choices);
+    this.draw();
+  }
+
+  act(event) {
+    const button = event.target.closest("[data-chart-action]");
+    if (!button) return;
+    if (button.dataset.chartAction === "reset") this.resetZoom();
+    else if (button.dataset.chartAction === "full") this.openFullSize();
+    else if (button.dataset.chartAction === "settings") openSettingsMenu(button, this);
+    else openMoreMenu(button, this);
+  }
+
+  openFullSize() {
+    if (this.fullSize) this.element.closest("dialog").close();
+    else openFullSize(this, ChartCard);
+  }
+
+  remove() {
+    clearTimeout(this.timer);
+    this.loadNumber += 1;
+    this.resizing.disconnect();
+    this.plot?.destroy();
+    this.element.remove();
+  }
+}
