@@ -112,7 +112,8 @@ def _read_tracked(reader: GitReader, base: str, changes: Changes) -> None:
     changes.note_cut(output, "comparing the files with the commit")
     entries = list(islice(_parse_raw(output.records()), LOOKED_AT_FILES))
     _read_diffs(reader, base, entries, changes)
-    changes.dirty = True if changes.files else (None if output.cut_by else False)
+    unfinished = output.cut_by is not None or (entries and reader.deadline.is_over())
+    changes.dirty = True if changes.files else (None if unfinished else False)
 
 
 def _read_diffs(reader: GitReader, base: str, entries: list[_Entry], changes: Changes) -> None:
