@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..observer.console_capture import ConsoleCapture
     from ..observer.hardware import HardwareSampler
     from ..observer.runs import RunStore
+    from ..observer.snapshot_recording import SnapshotRecording
 
 logger = logging.getLogger("cloister")
 
@@ -42,7 +43,7 @@ class NoRun(CloisterError, RuntimeError):
 
     def __init__(self) -> None:
         super().__init__(
-            "No run is active. Call this inside a function under @experiment, or inside 'with cloister.start_run(...):'."
+            "No run is active. Call this in a function under @experiment or inside 'with cloister.start_run(...):'."
         )
 
 
@@ -95,7 +96,7 @@ class Run:
         self._token: Token[Run | None] | None = None
         self._capture: ConsoleCapture | None = None
         self._sampler: HardwareSampler | None = None
-        self._snapshot_done: Callable[[float], None] | None = None
+        self._snapshot: SnapshotRecording | None = None
 
     # ---- what a script calls
 
@@ -230,7 +231,7 @@ class Run:
         self._guard(self._start_snapshot, main_file)
 
     def end_as(self, error: BaseException | None, *, result: Any = None) -> None:
-        """End the run as `error` says: None is success, Ctrl-C and SystemExit are what they are, the rest is failure."""
+        """End the run as `error` says: None is success, Ctrl-C is interruption, SystemExit has its code."""
         if error is None:
             self._end("COMPLETED", result=result, exit_as={"code": 0})
         elif isinstance(error, KeyboardInterrupt):
@@ -245,7 +246,7 @@ class Run:
 
     def end_by_signal(self, number: int) -> None:
         """End the run because a signal ends the process. Called from the signal's handler, so it waits for nothing."""
-        self._snapshot_done = self._sampler = None
+        self._snapshot = self._sampler = None
         self._end("INTERRUPTED", exit_as={"signal": number})
 
     def settle(self, timeout_seconds: float, on_wait: Callable[[float], None] | None = None) -> bool:
@@ -266,8 +267,8 @@ class Run:
             return
         self._ended = True
         self.result = result
-        if self._snapshot_done is not None:
-            self._guard(self._snapshot_done, 5.0)
+        if self._snapshot is not None:
+            self._guard(self._snapshot.finish)
         if self._sampler is not None:
             self._guard(self._sampler.stop)
         if self._capture is not None:
@@ -307,9 +308,10 @@ class Run:
         self._sampler.start()
 
     def _start_snapshot(self, main_file: Path | None) -> None:
-        from ..observer.snapshot_recording import start_snapshot
+        from ..observer.snapshot_recording import SnapshotRecording
 
-        self._snapshot_done = start_snapshot(self._recorder, main_file)
+        self._snapshot = SnapshotRecording(self._recorder, main_file)
+        self._snapshot.start()
 
     # ---- when something cannot be recorded
 

@@ -30,8 +30,8 @@ class BadStep(CloisterError, ValueError):
 
     def __init__(self, name: str, step: object) -> None:
         super().__init__(
-            f"Step {_show(step)} of metric {name!r} is not a whole number of 64 bits. Pass an int, or leave step out to "
-            "have it counted."
+            f"Step {_show(step)} of metric {name!r} is not a whole number of 64 bits. Pass an int, or leave step "
+            "out to have it counted."
         )
         self.cause = ("step", type(step).__name__)
 

@@ -61,12 +61,13 @@ class Blob:
     """A stored file, read in pieces. Not thread-safe; closing is optional."""
 
     def __init__(self, file: GridOut) -> None:
+        document = file._file or {}  # its property for the content type is deprecated, and warnings are errors
         self._file = file
         self.file_id = file._id
         self.filename: str = file.filename or ""
         self.size: int = file.length
-        self.content_type: str | None = getattr(file, "content_type", None)
-        self.sha256: str | None = ((file._file or {}).get("cloister") or {}).get("sha256")
+        self.content_type: str | None = document.get("contentType")
+        self.sha256: str | None = (document.get("cloister") or {}).get("sha256")
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes from where the last read ended; all that is left when `size` is negative.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -58,6 +59,7 @@ class ConsoleCapture:
         self._handlers: list[tuple[weakref.ref[logging.Handler], RecordedStream]] = []
         self._is_running = False
         self._has_failed = False
+        self._is_forked = False
         self._timer: threading.Thread | None = None
         self._begin_anew()
 
@@ -89,6 +91,7 @@ class ConsoleCapture:
             return
         self._is_running = True
         _RUNNING.add(self)
+        atexit.register(self.stop)  # a script that never stops us keeps its last words, in the pipe or unfinished
         try:
             self._start_timer()
             if self._mode == "fd":
@@ -108,6 +111,7 @@ class ConsoleCapture:
         self._restore_streams()
         self._is_running = False
         _RUNNING.discard(self)
+        atexit.unregister(self.stop)
         try:
             with self._lock:
                 now = time.monotonic()
@@ -129,7 +133,7 @@ class ConsoleCapture:
             original = find_original(getattr(sys, name))
             if original is None:  # a process without a console
                 continue
-            stream = RecordedStream(original, partial(self._hear, name))
+            stream = RecordedStream(original, partial(self._hear, name), partial(self._note_flush, name))
             self._streams[name] = stream
             setattr(sys, name, stream)
             self._move_handlers(original, stream)
@@ -184,6 +188,17 @@ class ConsoleCapture:
                     self._ring(maker.due)
         except Exception as error:
             # Wide on purpose: print must not fail over its record. Ctrl-C is not an Exception and still ends the run.
+            self._report_once(error)
+
+    def _note_flush(self, name: StreamName) -> None:
+        """In a forked child a flush may be the last thing that is heard: multiprocessing then leaves by `os._exit`."""
+        if not self._is_forked or self._is_inside():
+            return
+        try:
+            with self._lock:
+                self._record_pieces(name, self._makers[name].take_all(time.monotonic()))
+        except Exception as error:
+            # Wide on purpose: see `_hear`.
             self._report_once(error)
 
     def _defer(self, name: StreamName, text: str) -> None:
@@ -266,6 +281,7 @@ _RUNNING: weakref.WeakSet[ConsoleCapture] = weakref.WeakSet()
 def _renew_after_fork() -> None:
     for capture in list(_RUNNING):
         capture._timer = None  # threads are not copied; the first unfinished line starts one here
+        capture._is_forked = True
         capture._begin_anew()
         for tee in capture._tees:
             tee.abandon()

@@ -9,7 +9,7 @@ from typing import Any
 
 CHUNK_BYTES = 64 * 1024  # of a large binary write, decoded at a time
 
-Hear = Callable[[str], None]  # takes what was written; never raises anything of its own
+Hear = Callable[[str], None]  # takes what was written; neither it nor the one that is told of a flush raises
 
 
 class RecordedStream:
@@ -21,10 +21,11 @@ class RecordedStream:
     `isinstance(sys.stdout, io.TextIOWrapper)` before `reconfigure`.
     """
 
-    def __init__(self, original: Any, hear: Hear) -> None:
+    def __init__(self, original: Any, hear: Hear, note_flush: Callable[[], None]) -> None:
         own = self.__dict__
         own["_cloister_original"] = original
         own["_cloister_hear"] = hear
+        own["_cloister_note_flush"] = note_flush
         own["_cloister_buffer"] = None
 
     def write(self, text: str, /) -> Any:
@@ -41,6 +42,8 @@ class RecordedStream:
 
     def flush(self) -> None:
         self._cloister_original.flush()
+        if self._cloister_hear is not None:
+            self._cloister_note_flush()
 
     @property
     def buffer(self) -> Any:

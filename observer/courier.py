@@ -20,7 +20,7 @@ _NOT_LET_IN = (13, 18)  # Unauthorized, AuthenticationFailed: the same for every
 
 
 class Courier:
-    """Ships all runs whose journals lie in `folder`. One courier at a time works on a folder (see `courier_process`)."""
+    """Ships all runs whose journals lie in `folder`. One courier at a time works on a folder."""
 
     def __init__(self, database: Database[dict[str, Any]], folder: Path) -> None:
         self._database = database
@@ -69,7 +69,7 @@ class Courier:
 
     @staticmethod
     def _is_this_run_alone(error: BaseException) -> bool:
-        """Whether other runs can be shipped although this one failed: the database refused what it was given."""
+        """Whether other runs can be shipped although this one failed: the database refused it."""
         from pymongo.errors import OperationFailure, PyMongoError
 
         if isinstance(error, OperationFailure):

@@ -2,121 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import logging
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 
-from .courier import Courier, run_folders
-from .journal import is_held, segments_in
+from .courier_launch import STATE_FILE, CourierState, held_lock
 from .settings import Settings, load_settings
 
 logger = logging.getLogger("cloister")
 
-LOCK_FILE = "courier.lock"
-STATE_FILE = "courier.json"
-LOG_FILE = "courier.log"
 LOOK_SECONDS = 0.05  # how soon the end of a run is noticed; a look is a handful of file-system calls
 SHIP_SECONDS = 0.3  # how soon a point of a running run is in the database
 IDLE_SECONDS = 60.0
 BACKOFF_SECONDS = (0.5, 15.0)
-LOG_LIMIT_BYTES = 1024 * 1024
-# The same modules as here, wherever they were found; the child's own first entry would be its working directory.
-_PROGRAM = """
-import sys
-sys.path[:] = sys.argv.pop(1).split(chr(10))
-from cloister.observer.courier_process import main
-main()
-"""
-
-
-@dataclass(frozen=True)
-class CourierState:
-    """What the courier last said of itself; trainers read it to know whether their record arrives."""
-
-    reachable: bool
-    uri: str  # without user and password
-    error: str
-    pid: int
-    since: float
-
-
-def destination_folder(settings: Settings) -> Path:
-    """Where the journals for the database of these settings lie."""
-    from .mongo import destination
-
-    return settings.data_folder / "journal" / destination(settings)
-
-
-def read_state(folder: Path) -> CourierState | None:
-    """What the courier of this folder last said, None if none has ever worked here."""
-    try:
-        return CourierState(**json.loads((folder / STATE_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-@contextlib.contextmanager
-def held_lock(folder: Path) -> Iterator[bool]:
-    """Be the courier of this folder; yields False if another one is."""
-    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(descriptor)
-
-
-def ensure_courier(folder: Path, settings: Settings) -> subprocess.Popen[bytes] | None:
-    """Start a courier for `folder` unless one is at work.
-
-    Returns:
-        The new process, which its starter should poll now and then so that it leaves no zombie; None if one was there.
-    """
-    with held_lock(folder) as is_free:
-        if not is_free:
-            return None
-    return _start_process(folder, settings)
-
-
-def _start_process(folder: Path, settings: Settings) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "CLOISTER_HOME": str(settings.data_folder), "CLOISTER_DATABASE": settings.database}
-    if settings.uri is not None:
-        environment["CLOISTER_URI"] = settings.uri  # readable by this user alone, and written nowhere
-    search_path = "\n".join(str(Path(entry).absolute()) for entry in sys.path)
-    with _open_log(folder) as log:
-        return subprocess.Popen(  # noqa: S603 our own interpreter and program, no shell
-            [sys.executable, "-c", _PROGRAM, search_path, str(folder)],
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-
-
-def _open_log(folder: Path):  # type: ignore[no-untyped-def]
-    path = folder / LOG_FILE
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_size > LOG_LIMIT_BYTES:
-            path.unlink()
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb")
 
 
 class CourierLoop:
@@ -149,6 +55,9 @@ class CourierLoop:
             self._stopped.wait(min(high, low * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
 
     def _ship_while_it_works(self, idle_seconds: float) -> None:
+        from .courier import (
+            Courier,
+        )  # and with it numpy and the driver: a courier that finds another at work goes first
         from .mongo import check, connect, database_name, resolve_uri
 
         uri = resolve_uri(self._settings)
@@ -196,16 +105,6 @@ def start_courier_thread(folder: Path, settings: Settings) -> CourierLoop:
 
     threading.Thread(target=work, name="cloister-courier", daemon=True).start()
     return loop
-
-
-def has_work(folder: Path) -> bool:
-    """Whether any journal lies in `folder`."""
-    return bool(run_folders(folder))
-
-
-def has_live_runs(folder: Path) -> bool:
-    """Whether a process still writes one of the journals in `folder`."""
-    return any(is_held(path) for run in run_folders(folder) for path in segments_in(run))
 
 
 def main() -> None:

@@ -210,8 +210,8 @@ class Journal:
         if not self._warned:
             self._warned = True
             logger.warning(
-                "The journal in %s cannot be written (%s). Training goes on; what it logs from now on is counted as lost "
-                "until there is space again.",
+                "The journal in %s cannot be written (%s). Training goes on; what it logs from now on is counted as "
+                "lost until there is space again.",
                 self.folder,
                 error.strerror or error,
             )

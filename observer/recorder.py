@@ -17,13 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .blobs import Digests, digest_stream
-from .courier_process import (
-    CourierLoop,
-    destination_folder,
-    ensure_courier,
-    read_state,
-    start_courier_thread,
-)
+from .courier_launch import destination_folder, ensure_courier, read_state
 from .field_names import encode_field_name
 from .journal import BLOBS_FOLDER, Journal, NowhereJournal, segments_in
 from .run_record import HEARTBEAT_SECONDS, StoredStatus
@@ -53,8 +47,7 @@ class Recorder:
         self._destination, self._journal = _open_journal(header, settings)
         self._folder = self._journal.folder
         self._stopped = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._loop: CourierLoop | None = None
+        self._loop: object = None
         self._pulse: threading.Thread | None = None
         self._warned_unreachable = False
         self._pid = os.getpid()
@@ -110,7 +103,7 @@ class Recorder:
         fail_trace: list[str] | None = None,
         exit_as: Mapping[str, Any],
     ) -> None:
-        """Record how the run ended, and release the journal. Only the process that made the recorder can end the run."""
+        """Record how the run ended, and release the journal. Only the process that made the recorder may."""
         self._stopped.set()
         fields: dict[str, Any] = {"status": status, "stop_time": datetime.now(timezone.utc), "exit": dict(exit_as)}
         fields["lost"] = dict(self._journal.lost)
@@ -130,8 +123,7 @@ class Recorder:
     # ---- arriving
 
     def start(self) -> None:
-        """Start the signs of life, and a courier if none is at work."""
-        self._revive_courier()
+        """Start the signs of life, and beside the script a courier if none is at work."""
         self._pulse = threading.Thread(target=self._beat, name="cloister-pulse", daemon=True)
         self._pulse.start()
 
@@ -166,12 +158,12 @@ class Recorder:
             Whether all of it is stored.
         """
         started = time.monotonic()
-        revived = 0.0
+        revived = -1.0
         while not self.is_stored():
             waited = time.monotonic() - started
             if waited >= timeout_seconds or (waited > 0.5 and self.is_unreachable()):
                 return False
-            if waited - revived > 1.0:  # a courier that was killed while we wait
+            if waited - revived >= 1.0:  # there may be none: not yet started, or killed while we wait
                 revived = waited
                 self._revive_courier()
             if on_wait is not None:
@@ -193,6 +185,7 @@ class Recorder:
         )
 
     def _beat(self) -> None:
+        self._revive_courier()
         beaten = time.monotonic()
         while not self._stopped.wait(SYNC_SECONDS):
             try:
@@ -210,10 +203,12 @@ class Recorder:
     def _revive_courier(self) -> None:
         try:
             if self._settings.courier == "thread":
+                from .courier_process import start_courier_thread
+
                 self._loop = self._loop or start_courier_thread(self._destination, self._settings)
-            elif self._process is None or self._process.poll() is not None:
-                self._process = ensure_courier(self._destination, self._settings)
-        except OSError as error:
+            else:
+                ensure_courier(self._destination, self._settings)
+        except (OSError, subprocess.SubprocessError) as error:
             # No process can be started here (limits, a hardened site): the next run's courier or a sync ships it.
             logger.debug("No courier can be started: %s", error)
 

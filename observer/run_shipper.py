@@ -41,8 +41,8 @@ PRIMARY_FILE = "run.json"
 class RunShipper:
     """Knows how far one run has been applied, and applies what comes after.
 
-    Every write is either under a deterministic `_id`, or part of the one update of the run's document that also moves the
-    checkpoint. So a batch that was cut anywhere can be applied again from the checkpoint.
+    Every write is either under a deterministic `_id`, or part of the one update of the run's document that also moves
+    the checkpoint. So a batch that was cut anywhere can be applied again from the checkpoint.
     """
 
     def __init__(self, database: Database[dict[str, Any]], folder: Path) -> None:
@@ -189,7 +189,7 @@ class RunShipper:
             self._change(decode_field_name(field), value)
 
     def _change(self, field: str, value: Any) -> None:
-        """Note `$set: {field: value}`. MongoDB refuses to set a document and a field in it at once: the two become one."""
+        """Note `$set: {field: value}`. MongoDB refuses to set a document and a field in it at once: they become one."""
         for earlier in [path for path in self._changes if path.startswith(f"{field}.")]:
             del self._changes[earlier]
         for parent, document in self._changes.items():

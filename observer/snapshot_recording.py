@@ -1,31 +1,90 @@
-"""Recording what surrounds a run, in the background of its first second."""
+"""Recording what surrounds a run, in the background of its first moments, and completing it at its end."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
+from .bson_values import to_bson
 from .recorder import Recorder
+from .snapshot import (
+    GitState,
+    Sources,
+    find_project_root,
+    read_distributions,
+    read_environment,
+    read_git_state,
+    read_gpus,
+    read_host,
+)
 
 logger = logging.getLogger("cloister")
 
-
-def start_snapshot(recorder: Recorder, main_file: Path | None) -> Callable[[float], None]:
-    """Record git, sources, packages and machine in a thread of their own.
-
-    Returns:
-        A function to call at the run's end: it waits for the thread up to so many seconds.
-    """
-    thread = threading.Thread(target=_record, args=(recorder, main_file), name="cloister-snapshot", daemon=True)
-    thread.start()
-
-    def finish(timeout_seconds: float) -> None:
-        thread.join(timeout_seconds)
-
-    return finish
+# What a finished run waits for its own snapshot: git reads for 10 s at most, packages and machine take milliseconds.
+FINISH_SECONDS = 12.0
 
 
-def _record(recorder: Recorder, main_file: Path | None) -> None:
-    pass
+class SnapshotRecording:
+    """Records git, sources, packages and machine in a thread, so that the training's first line need not wait."""
+
+    def __init__(self, recorder: Recorder, main_file: Path | None) -> None:
+        self._recorder = recorder
+        self._main_file = main_file
+        self._sources: Sources | None = None
+        self._thread = threading.Thread(target=self._record, name="cloister-snapshot", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Wait for the thread and add the modules that were imported since."""
+        self._thread.join(FINISH_SECONDS)
+        if self._sources is not None and not self._thread.is_alive():
+            self._record_sources(self._sources)
+
+    def _record(self) -> None:
+        # Each part for itself: what goes wrong in one must not cost the others.
+        for part in (self._record_code, self._record_machine):
+            try:
+                part()
+            except Exception as error:
+                # Wide on purpose: the training outranks its record.
+                logger.warning("A part of the run's surroundings is not recorded: %s", error, exc_info=error)
+
+    def _record_code(self) -> None:
+        folder = self._main_file.parent if self._main_file is not None else Path.cwd()
+        git = read_git_state(folder)
+        sources = Sources(self._main_file, find_project_root(self._main_file, Path(git.top) if git.top else None))
+        self._record_sources(sources)
+        self._sources = sources
+        fields = {"cloister.git": to_bson(git.as_document())}
+        repository = git.as_sacred_repository()
+        if repository is not None:
+            fields["experiment.repositories"] = [repository]
+        self._recorder.record_fields(fields)
+        self._record_diff(git)
+
+    def _record_diff(self, git: GitState) -> None:
+        if git.changes is not None and git.changes.diff_pieces:
+            diff = "".join(git.changes.diff_pieces).encode("utf-8", "backslashreplace")
+            self._recorder.record_attached("cloister.git.diff_file", "uncommitted.patch", diff, "text/x-diff")
+
+    def _record_sources(self, sources: Sources) -> None:
+        for source in sources.read_new():
+            if source.content is not None:
+                self._recorder.record_source(source.file.path, source.content)
+        if sources.notes:
+            self._recorder.record_fields({"cloister.source_notes": to_bson(sources.notes)})
+
+    def _record_machine(self) -> None:
+        gpus = read_gpus()
+        distributions = read_distributions()
+        environment = read_environment(distributions, gpus)
+        self._recorder.record_fields(
+            {
+                "cloister.environment": to_bson(environment),
+                "experiment.dependencies": to_bson(list(distributions.installed)),
+                "host": to_bson(read_host(gpus)),
+            }
+        )
