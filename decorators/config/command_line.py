@@ -11,7 +11,7 @@ from typing import Any
 from .draft import Draft
 from .errors import BadOverride, UnknownConfigKey
 from .hints import sequence_of, union_members
-from .literals import FALSE_WORDS, TRUE_WORDS, Scalar
+from .literals import FALSE_WORDS, NONE_WORDS, TRUE_WORDS, Scalar
 
 SOURCE = "the command line"
 HELP_WORDS = ("--help", "-h")
@@ -79,9 +79,8 @@ def _read_option(word: str, rest: list[str], root: Draft) -> tuple[str, Any]:
             return name[3:], Scalar("false")
     if place is None:
         raise _unknown(name, root)
-    if _is_flag(place):
-        has_value = bool(rest) and rest[0].lower() in TRUE_WORDS | FALSE_WORDS
-        return name, Scalar(rest.pop(0)) if has_value else Scalar("true")
+    if _is_flag(place) and not (rest and _is_value_of_flag(rest[0], place)):
+        return name, Scalar("true")
     if not rest or _looks_like_option(rest[0]):
         raise BadOverride(word, f"needs a value. Write {word} VALUE, or {word}=VALUE where it begins with a dash")
     values = [rest.pop(0)]
@@ -99,6 +98,16 @@ def _is_flag(place: Draft) -> bool:
     return bool in union_members(place.hint)
 
 
+def _is_value_of_flag(word: str, place: Draft) -> bool:
+    """Whether `--amp` takes the next word: one that means a bool, or any where it may be something else, as bf16."""
+    further = set(union_members(place.hint)) - {bool, type(None)}
+    return word.lower() in TRUE_WORDS | FALSE_WORDS | NONE_WORDS or (bool(further) and not _begins_another(word))
+
+
+def _begins_another(word: str) -> bool:
+    return word.startswith(("--", "@")) or "=" in word
+
+
 def _is_sequence(place: Draft) -> bool:
     return any(sequence_of(member) is not None for member in union_members(place.hint))
 
@@ -111,4 +120,4 @@ def _is_further_item(word: str) -> bool:
     """Whether `--layers 64 32` goes on with `word`."""
     if word.startswith("-"):
         return _NEGATIVE_NUMBER.match(word) is not None
-    return not word.startswith("@") and "=" not in word
+    return not _begins_another(word)

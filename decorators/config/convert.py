@@ -15,8 +15,20 @@ from typing import Any
 
 from .errors import BadConfigValue
 from .hints import class_of, describe, is_free, mapping_of, sequence_of, spell_enum, union_members, unwrap
-from .literals import Scalar, is_none, parse_bool, parse_float, parse_int, parse_literal, parse_whole, split_at_commas
+from .literals import (
+    Scalar,
+    TooLarge,
+    is_none,
+    parse_bool,
+    parse_float,
+    parse_int,
+    parse_literal,
+    parse_whole,
+    split_at_commas,
+)
 from .structures import kind_of_class, kind_of_value
+
+MAX_DEPTH = 100
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,7 @@ class Where:
 # One row per type that a single word can spell: how it is read from text.
 _FROM_TEXT: Mapping[type, Callable[[str], Any]] = {
     str: str,
-    Path: Path,
+    Path: lambda text: Path(_not_empty(text)),
     bool: parse_bool,
     int: parse_whole,
     float: parse_float,
@@ -70,6 +82,8 @@ def convert(value: Any, hint: Any, where: Where, *, strict: bool = False) -> Any
         return _convert_union(value, hint, members, where)
     if is_free(hint):
         return read_freely(value, where)
+    if is_array_scalar(value):
+        value = value.item()
     if hint is None or hint is type(None):
         return _convert_none(value, where)
     if typing.get_origin(hint) is typing.Literal:
@@ -81,8 +95,11 @@ def convert(value: Any, hint: Any, where: Where, *, strict: bool = False) -> Any
     return _convert_class(value, hint, where, strict=strict)
 
 
-def read_freely(value: Any, where: Where) -> Any:
-    """`value` as it reads by itself, for keys without a hint: `3` is an int, `[a, b]` a list, `abc` text."""
+def read_freely(value: Any, where: Where, _above: tuple[int, ...] = ()) -> Any:
+    """`value` as it reads by itself, for keys without a hint: `3` is an int, `[a, b]` a list, `abc` text.
+
+    Dicts and lists are copied, so that a function that changes its config does not change the next call's.
+    """
     if isinstance(value, Scalar):
         if value.quoted:
             return value.text
@@ -90,12 +107,18 @@ def read_freely(value: Any, where: Where) -> Any:
             return _read_brackets_freely(value, where)
         try:
             return parse_literal(value.text)
-        except ValueError:
-            raise where.wrong(value, "a number that a float can hold (put it in quotes if it is text)") from None
+        except TooLarge:
+            raise where.wrong(value, "a number within the range of its type (put it in quotes if it is text)") from None
+    if id(value) in _above or len(_above) > MAX_DEPTH:
+        return value  # it contains itself
+    above = (*_above, id(value))
     if type(value) is list:
-        return [read_freely(item, where.item(index)) for index, item in enumerate(value)]
+        return [read_freely(item, where.item(index), above) for index, item in enumerate(value)]
     if type(value) is dict:
-        return {read_freely(key, where): read_freely(item, where.inside(key_text(key))) for key, item in value.items()}
+        return {
+            read_freely(key, where): read_freely(item, where.inside(key_text(key)), above)
+            for key, item in value.items()
+        }
     return value
 
 
@@ -236,7 +259,7 @@ def _convert_structure(value: Any, cls: type, where: Where) -> Any:
     value = parse_brackets(value, "{", cls, where)
     if isinstance(value, cls):
         return value
-    kind = kind_of_value(value)
+    kind = None if isinstance(value, Scalar) else kind_of_value(value)
     if kind is None:
         if not _is_plain(value) and not isinstance(value, Scalar):
             return value
@@ -269,6 +292,8 @@ def _convert_text(value: str | Scalar, hint: Any, cls: type | None, where: Where
         raise where.wrong(value, f"{describe(hint)}, which cannot be written as text: set it in code")
     try:
         return read(text)
+    except TooLarge:
+        raise where.wrong(value, f"{describe(hint)} within the range of its type") from None
     except (ValueError, decimal.InvalidOperation):
         raise where.wrong(value, describe(hint)) from None
 
@@ -287,10 +312,21 @@ def _convert_number(value: Any, cls: type, where: Where, *, strict: bool) -> Any
         try:
             return float(value)
         except OverflowError:
-            raise where.wrong(value, "a number that a float can hold") from None
+            raise where.wrong(value, "a number within the range of its type") from None
     elif isinstance(value, numbers.Integral) or (not strict and float(value).is_integer()):
         return int(float(value)) if not isinstance(value, numbers.Integral) else int(value)
     raise where.wrong(value, describe(cls))
+
+
+def is_array_scalar(value: Any) -> bool:
+    """Whether `value` is a numpy scalar: known by its parts, numpy need not be imported."""
+    return type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 and hasattr(value, "item")
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise ValueError(text)
+    return text
 
 
 def _is_plain(value: Any) -> bool:

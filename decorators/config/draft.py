@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .convert import Where, convert, key_text, parse_brackets, read_freely
+from .docstrings import parameter_texts
 from .errors import BadConfigValue, ConfigError, MissingConfigValue, RefusedConfig, UnknownConfigKey, shorten
-from .hints import NO_HINT, hint_of_default, is_free, mapping_of, union_members
+from .hints import NO_HINT, hint_of_default, is_free, mapping_of, union_members, with_none
 from .literals import Scalar
 from .structures import MAPPING, StructureKind, kind_of_class, kind_of_value, structure_classes
 
@@ -23,7 +24,8 @@ class Draft:
     def __init__(self, key: str, hint: Any, current: Any, *, name: Any = None, foreign: bool = False) -> None:
         self.key = key
         self.name = name  # the key in the mapping, or the field's name, as the owner spells it
-        self.hint = hint_of_default(current) if is_free(hint) and hint is not Any else hint
+        self.is_inferred = is_free(hint) and hint is not Any
+        self.hint = hint_of_default(current) if self.is_inferred else with_none(hint) if current is None else hint
         self.current = current
         self.description = ""
         self._foreign = foreign  # a member of a class that converts and checks by itself
@@ -55,14 +57,24 @@ class Draft:
         where = Where(self.key, source)
         if self._is_merged:
             value = parse_brackets(value, "{", self.hint, where)
-            if isinstance(value, dict):
+            if isinstance(value, dict) and (value or self.current is not None):
                 for key, part in value.items():
                     self._find_known(key_text(key), source).put(part, source)
                 return
         self.replace(value, where)
 
+    def take(self, value: Any) -> None:
+        """Sets this place to what code gave. Without a hint code is taken at its word: the default's type only guesses
+        what text may mean."""
+        if not self.is_inferred:
+            self.replace(value, Where(self.key))
+            return
+        self.current = value
+        self._replaced = True
+        self._members = None
+
     def replace(self, value: Any, where: Where) -> None:
-        """Sets this place to the whole of `value`, as a call does."""
+        """Sets this place to the whole of `value`, converted and checked."""
         try:
             self.current = convert(value, self.hint, where)
         except BadConfigValue as error:
@@ -120,6 +132,7 @@ class Draft:
             return
         kind = kind or _kind_of(cls)
         fields = kind.members(cls)
+        texts = parameter_texts(cls.__doc__) if fields else {}
         values = kind.values(self.current) if kind_of_value(self.current) is not None else {}
         for name in {**fields, **values}:
             field = fields.get(name)
@@ -129,7 +142,7 @@ class Draft:
             hint = field.hint if field is not None else self._item_hint()
             where = Where(self.key).inside(key_text(name))
             draft = Draft(where.key, hint, value, name=name, foreign=kind.checks_itself)
-            draft.description = field.description if field is not None else ""
+            draft.description = (field.description if field is not None else "") or texts.get(str(name), "")
             yield draft
 
     def _item_hint(self) -> Any:
@@ -149,8 +162,6 @@ class Draft:
         text, _, rest = path.partition(".") if nested else (path, "", "")
         where = Where(self.key).inside(text)
         name = text if is_free(key_hint) else convert(Scalar(text), key_hint, where)
-        if not is_mapping:
-            self.current = MISSING
         draft = self.members.setdefault(text, Draft(where.key, item_hint, MISSING, name=name))
         return draft.find(rest) if rest else draft
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -81,7 +82,9 @@ def _parse_toml(path: Path, text: str) -> Any:
     try:
         return tomllib.loads(text, parse_float=_undecided_float)
     except tomllib.TOMLDecodeError as error:
-        raise BadConfigFile(path, f"it is not TOML: {error}.", getattr(error, "lineno", None)) from None
+        place = re.search(r" \(at line (\d+), (column \d+)\)", str(error))  # an attribute only since Python 3.14
+        reason = str(error) if place is None else str(error).replace(place.group(), f" ({place.group(2)})")
+        raise BadConfigFile(path, f"it is not TOML: {reason}.", int(place.group(1)) if place else None) from None
     except RecursionError:
         raise BadConfigFile(path, "it is nested too deeply.") from None
 

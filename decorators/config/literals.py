@@ -10,13 +10,17 @@ from typing import Any
 _INT = re.compile(r"[+-]?[0-9]+(?:_[0-9]+)*", re.ASCII)
 _OTHER_BASE_INT = re.compile(r"[+-]?0(?:x[0-9a-fA-F_]+|o[0-7_]+|b[01_]+)", re.ASCII)
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
-_FLOAT = re.compile(rf"[+-]?(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?", re.ASCII)
+_FLOAT = re.compile(rf"[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?", re.ASCII)
 # A bare `nan` or `inf` is a name as often as a number: without a hint only YAML's spelling with the dot is a number.
 _YAML_NOT_FINITE = re.compile(r"[+-]?\.inf|\.nan", re.ASCII | re.IGNORECASE)
 _NOT_FINITE = re.compile(r"[+-]?\.?inf(?:inity)?|[+-]?\.?nan", re.ASCII | re.IGNORECASE)
-_NONE = frozenset({"none", "null", "~"})
 TRUE_WORDS = frozenset({"true", "yes", "on", "1"})
 FALSE_WORDS = frozenset({"false", "no", "off", "0"})
+NONE_WORDS = frozenset({"none", "null", "~"})
+
+
+class TooLarge(ValueError):
+    """The text is a number, but none that an int or a float can hold."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,9 @@ def quote(value: object) -> str:
 
 
 def parse_literal(text: str) -> Any:
-    """None, a bool, an int or a float where `text` is one in YAML 1.2, else `text`; raises ValueError for 1e400."""
+    """None, a bool, an int or a float where `text` is one in YAML 1.2, else `text`; raises TooLarge for 1e400."""
     lowered = text.lower()
-    if lowered in _NONE:
+    if lowered in NONE_WORDS:
         return None
     if lowered in ("true", "false"):
         return lowered == "true"
@@ -76,7 +80,10 @@ def parse_int(text: str) -> int:
         return int(text, 0)
     if not _INT.fullmatch(text):
         raise ValueError(text)
-    return int(text)
+    try:
+        return int(text)
+    except ValueError:  # Python reads at most 4,300 digits
+        raise TooLarge(text) from None
 
 
 def parse_whole(text: str) -> int:
@@ -100,7 +107,7 @@ def parse_float(text: str) -> float:
         raise ValueError(text)
     number = float(text)
     if math.isinf(number):
-        raise ValueError(text)
+        raise TooLarge(text)
     return number
 
 
@@ -114,7 +121,7 @@ def parse_bool(text: str) -> bool:
 
 def is_none(value: object) -> bool:
     """Whether `value` is None or unquoted text that says so."""
-    return value is None or (isinstance(value, Scalar) and not value.quoted and value.text.lower() in _NONE)
+    return value is None or (isinstance(value, Scalar) and not value.quoted and value.text.lower() in NONE_WORDS)
 
 
 def split_at_commas(text: str) -> list[Scalar]:
@@ -144,7 +151,7 @@ def _quote_inside(value: object) -> str:
 def _is_plain_text(value: str) -> bool:
     try:
         return bool(value) and value == value.strip() and parse_literal(value) == value and value[0] not in "\"'[{("
-    except ValueError:  # 1e400
+    except TooLarge:
         return False
 
 

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from .convert import Where, key_text, read_freely
+from .convert import MAX_DEPTH, Where, is_array_scalar, key_text, read_freely
 from .errors import BadConfigSource
 from .files import load_config_file
 from .hints import spell_enum
 from .literals import Scalar
 from .structures import kind_of_class, kind_of_value
 
-MAX_DEPTH = 100
 _CYCLE = "<contains itself>"
 
 
@@ -55,7 +54,7 @@ def plain_value(value: Any, _above: tuple[int, ...] = ()) -> Any:
         return value
     if isinstance(value, PurePath):
         return str(value)
-    if _is_array_scalar(value):
+    if is_array_scalar(value):
         return value.item()
     if id(value) in _above:
         return _CYCLE
@@ -87,8 +86,3 @@ def _free_name(name: str, taken: Mapping[str, Any]) -> str:
     if name not in taken:
         return name
     return next(f"{name} ({number})" for number in range(2, len(taken) + 3) if f"{name} ({number})" not in taken)
-
-
-def _is_array_scalar(value: Any) -> bool:
-    """Whether `value` is a numpy scalar: known by its parts, numpy need not be imported."""
-    return type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 and hasattr(value, "item")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,21 @@ from .draft import MISSING, Draft
 from .errors import BadConfigSource, ConfigClash, MissingConfigValue, UnknownConfigKey
 from .files import load_config_file
 from .hints import NO_HINT, class_of, is_free
+from .literals import Scalar
 from .plain import plain_value
 from .signature import ExperimentSignature, Parameter
 from .structures import kind_of_class, kind_of_value, structure_classes
 
 WHOLE = "config"  # a parameter of this name takes the config that `config=` gives, in one piece
+
+
+@dataclass(frozen=True)
+class _GivenValue:
+    """What `config=` gives for one key."""
+
+    value: Any
+    hint: Any = NO_HINT
+    description: str = ""
 
 
 class Root(Draft):
@@ -45,7 +56,7 @@ class Root(Draft):
         if name == self._whole_name and self._whole is not None:
             self._whole.replace(dict(value) if isinstance(value, Mapping) else value, Where(name))
             return list(self._whole.members.values())
-        self._parameters[name].replace(value, Where(name))
+        self._parameters[name].take(value)
         return [self._parameters[name]]
 
     def build_arguments(self) -> dict[str, Any]:
@@ -92,14 +103,14 @@ class Root(Draft):
             self._whole_name = whole.name
             self._whole = _draft_whole(whole, given, source)
         parameters = [parameter for parameter in self._signature.parameters if parameter is not whole]
-        values = {} if given is None or whole is not None else _member_drafts(given)
+        values = {} if given is None or whole is not None else _given_values(given)
         for parameter in parameters:
             self._parameters[parameter.name] = _draft_parameter(parameter, values.pop(parameter.name, None), source)
         if self._whole is not None and (clash := set(self._whole.members) & set(self._parameters)):
             raise ConfigClash(clash, f"the parameters of {self._signature.name}()", "its config")
         self._add_further(values, given, source)
 
-    def _add_further(self, values: dict[str, Draft], given: Any, source: str) -> None:
+    def _add_further(self, values: dict[str, _GivenValue], given: Any, source: str) -> None:
         """Keys of `config=` without a parameter: passed to **kwargs, or recorded and read through `run.config`.
 
         Where the function takes its config by parameters, a key of a file or a mapping that none of them has is a
@@ -111,9 +122,8 @@ class Root(Draft):
         if typed and given is not None and not self._parameters and self._whole is None:
             self._whole = _draft_given(given)  # nothing takes it, but it stays one object that checks itself
             return
-        for name, draft in values.items():
-            draft.current = read_freely(draft.current, Where(name, source))
-            self._further[name] = Draft(name, draft.hint, draft.current, name=name)
+        for name, value in values.items():
+            self._further[name] = Draft(name, value.hint, read_freely(value.value, Where(name, source)), name=name)
 
     def _find_whole(self, given: Any) -> Parameter | None:
         if given is None:
@@ -154,27 +164,31 @@ def _draft_given(given: Any) -> Draft:
     return Draft("", given, MISSING) if isinstance(given, type) else Draft("", NO_HINT, given)
 
 
-def _member_drafts(given: Any) -> dict[str, Draft]:
-    return dict(_draft_given(given).members)
+def _given_values(given: Any) -> dict[str, _GivenValue]:
+    if isinstance(given, Mapping):
+        return {key_text(key): _GivenValue(value) for key, value in given.items()}
+    members = _draft_given(given).members
+    return {name: _GivenValue(draft.current, draft.hint, draft.description) for name, draft in members.items()}
 
 
 def _draft_whole(parameter: Parameter, given: Any, source: str) -> Draft:
     if isinstance(given, Mapping):
         if structure_classes(parameter.hint):
             draft = Draft("", parameter.hint, parameter.default)
-            draft.put({key_text(key): value for key, value in given.items()}, source)
+            draft.put(dict(given), source)
             return _settled(draft)
-        return Draft("", dict, read_freely({key_text(key): value for key, value in given.items()}, Where("", source)))
+        named = {key.text if isinstance(key, Scalar) else key: value for key, value in given.items()}
+        return Draft("", dict, read_freely(named, Where("", source)))
     return _draft_given(given)
 
 
-def _draft_parameter(parameter: Parameter, given: Draft | None, source: str) -> Draft:
+def _draft_parameter(parameter: Parameter, given: _GivenValue | None, source: str) -> Draft:
     hint = parameter.hint
     if is_free(hint) and hint is not Any and given is not None and not is_free(given.hint):
         hint = given.hint
     draft = Draft(parameter.name, hint, parameter.default, name=parameter.name)
-    if given is not None and given.current is not MISSING:
-        draft.put(given.current, source)
+    if given is not None and given.value is not MISSING:
+        draft.put(given.value, source)
         draft = _settled(draft)
     draft.description = parameter.description or (given.description if given is not None else "")
     return draft

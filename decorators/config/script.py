@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError, UnknownConfigKey
+from .errors import BadOverride, ConfigError, UnknownConfigKey
 
 EXIT_CODE = 2  # as argparse and click: the command line was wrong
 
@@ -63,7 +63,9 @@ def program_name() -> str:
 
 
 def _advice(program: str, error: ConfigError) -> str:
-    advice = f"'{program} --help' lists the config keys."
-    if isinstance(error, UnknownConfigKey):
-        advice += " A script that reads its command line itself says @experiment(command_line=False)."
-    return advice + "\n"
+    if not isinstance(error, (UnknownConfigKey, BadOverride)):
+        return ""
+    return (
+        f"'{program} --help' lists the config keys. "
+        "A script that reads its command line itself says @experiment(command_line=False).\n"
+    )

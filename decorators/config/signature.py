@@ -9,7 +9,7 @@ from typing import Any
 
 from .docstrings import first_paragraph, parameter_texts
 from .errors import CallMismatch
-from .hints import NO_HINT, resolve_hints, with_none
+from .hints import NO_HINT, resolve_hints
 
 INJECTED = "run"  # this parameter is given by Cloister and is never a config key
 _NAMED = (
@@ -91,6 +91,4 @@ class ExperimentSignature:
 
 def _read(item: inspect.Parameter, hints: Mapping[str, Any], texts: Mapping[str, str]) -> Parameter:
     hint = hints.get(item.name, NO_HINT)
-    return Parameter(
-        item.name, with_none(hint) if item.default is None else hint, item.default, texts.get(item.name, "")
-    )
+    return Parameter(item.name, hint, item.default, texts.get(item.name, ""))

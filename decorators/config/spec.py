@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from .command_line import SOURCE, find_place, parse_command_line
-from .convert import Where
 from .draft import Draft
 from .errors import ConfigClash, UnknownConfigKey
 from .files import load_config_file
@@ -102,10 +101,10 @@ class ConfigSpec:
         over earlier ones, single overrides over files. A key that both the call and the command line give is refused.
         """
         root = Root(self.signature, self.given)
+        defaults = root.plain_defaults()
         line = None if argv is None else parse_command_line(argv, root)
         if line is not None and line.wants_help:
             raise HelpWanted(render_usage(program_name(), self.signature.summary, root))
-        defaults = root.plain_defaults()
         changed = self._apply_call(root, tuple(call_args), call_kwargs or {})
         if line is not None:
             typed = [*self._apply_files(root, line.files), *_apply_overrides(root, line.overrides)]
@@ -128,7 +127,7 @@ class ConfigSpec:
         root.takes_new_keys = True
         for name, value in further.items():
             place = _known_place(root, name, "")
-            place.replace(value, Where(name))
+            place.take(value)
             changed.append(place.key)
         root.takes_new_keys = False
         return changed

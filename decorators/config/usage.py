@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from .docstrings import first_paragraph, parameter_texts
 from .draft import MISSING, Draft
 from .hints import spell
 from .literals import quote
@@ -49,16 +48,8 @@ def _render_member(draft: Draft) -> Iterator[str]:
         yield textwrap.fill(
             draft.description, WIDTH, initial_indent=" " * _TEXT_COLUMN, subsequent_indent=" " * _TEXT_COLUMN
         )
-    texts = _texts_of(draft)
     for member in inner:
-        member.description = member.description or texts.get(str(member.name), "")
         yield from _render_member(member)
-
-
-def _texts_of(draft: Draft) -> dict[str, str]:
-    """What a dataclass's or model's own docstring says of its fields."""
-    docstring = type(draft.current).__doc__ if draft.current is not MISSING else None
-    return parameter_texts(docstring) if docstring and first_paragraph(docstring) else {}
 
 
 def _shorten(text: str) -> str:

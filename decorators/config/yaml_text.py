@@ -50,6 +50,7 @@ class _Builder:
         self._with_lines = with_lines
         self._count = 0
         self._open: set[int] = set()
+        self._resolver = yaml.SafeLoader("")
 
     def build(self, node: yaml.Node, depth: int) -> Any:
         self._check(node, depth)
@@ -76,7 +77,9 @@ class _Builder:
             raise YamlProblem(f"the tag {tag} is refused: a config holds plain values only", self._line(node))
 
     def _scalar(self, node: yaml.ScalarNode) -> Scalar:
-        quoted = node.style is not None and node.tag == f"{_CORE}str"
+        # Text by its quotes, by being a block, or by a !!str in front of what would be something else.
+        untagged = self._resolver.resolve(yaml.ScalarNode, node.value, (True, False))
+        quoted = node.tag == f"{_CORE}str" and (node.style is not None or untagged != node.tag)
         return Scalar(node.value, quoted, self._line(node) if self._with_lines else None)
 
     def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[Scalar, Any]:
