@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -250,6 +251,21 @@ def test_line_ends_that_git_converts_do_not_count_as_changes(git: Git, repositor
     git(repository, "config", "core.autocrlf", "true")
     (repository / "train.py").write_bytes(b"lr = 0.1\r\nepochs = 5\r\n")
     assert document(repository)["dirty"] is False
+
+
+def test_a_touched_file_of_git_lfs_is_no_change_and_an_edited_one_is(git: Git, repository: Path) -> None:
+    for name in ("same.bin", "edited.bin"):
+        digest = hashlib.sha256(b"weights\0").hexdigest()
+        pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize 8\n"
+        (repository / name).write_text(pointer)
+    (repository / ".git" / "lfs").mkdir()
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "pointers, as LFS' filter writes them")
+    (repository / "same.bin").write_bytes(b"weights\0")
+    (repository / "edited.bin").write_bytes(b"weight!\0")
+    state = document(repository)
+    assert changed(state) == {"edited.bin": ("modified", None, None)}
+    assert left_out(state) == {"edited.bin": "not text"}
 
 
 def test_a_sha256_repository_is_read(git: Git, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_other_threads_may_import_meanwhile(project: Path) -> None:
     thread = threading.Thread(target=import_all_the_time)
     thread.start()
     try:
-        for _ in range(50):
+        for _ in range(10):
             assert imported_local_modules(None, project) == []
     finally:
         stop.set()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .git_process import GitFailed, GitOutput
 from .git_reader import GitReader
+from .lfs_pointers import MAX_POINTER_BYTES, is_file_of_pointer
 from .plain_files import FILE_LIMIT_BYTES, read_plain_file
 from .secret_files import holds_secrets
 
@@ -24,7 +25,7 @@ BATCH_BYTES = 400_000  # old and new contents in one diff; a diff is at most abo
 
 _DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "--submodule=short")
 # "dirty" matters: to know whether a submodule's files changed, git would run itself under the submodule's own config.
-_DIFF_FLAGS = (*_DIFF, "--ignore-submodules=dirty", "--src-prefix=a/", "--dst-prefix=b/", "--no-relative")
+_DIFF_FLAGS = (*_DIFF, "--ignore-submodules=dirty", "--src-prefix=a/", "--dst-prefix=b/")
 _LINK, _SUBMODULE = "120000", "160000"
 _STATUS = {"A": "added", "D": "deleted", "M": "modified", "T": "modified", "U": "unmerged"}
 _UNSUPPORTED = re.compile(r"error: (.*): unsupported file type")
@@ -160,6 +161,7 @@ def _sort_out(reader: GitReader, entries: list[_Entry], changes: Changes) -> Ite
     old_sizes = _blob_sizes(
         reader, [entry.old_blob for entry in entries if entry.old_mode not in ("000000", _SUBMODULE)]
     )
+    entries = _without_same_lfs_files(reader, entries, old_sizes)
     parents = {str(parent) for entry in entries for parent in Path(entry.path).parents}
     for entry in entries:
         new_size = _size_on_disk(reader.repository.top / entry.path)
@@ -170,6 +172,23 @@ def _sort_out(reader: GitReader, entries: list[_Entry], changes: Changes) -> Ite
         else:
             both = (new_size or 0) + old_sizes.get(entry.old_blob, 0)
             yield _Entry(entry.path, entry.status, entry.old_mode, entry.new_mode, entry.old_blob, both)
+
+
+def _without_same_lfs_files(reader: GitReader, entries: list[_Entry], old_sizes: dict[str, int]) -> list[_Entry]:
+    """Leaves out files of Git LFS that were only touched: their commits hold pointers, and LFS' filter does not run."""
+    if not (reader.repository.common_directory / "lfs").is_dir():
+        return entries
+    return [
+        entry
+        for entry in entries
+        if not (
+            entry.status == "M"
+            and 0 < old_sizes.get(entry.old_blob, 0) <= MAX_POINTER_BYTES
+            and is_file_of_pointer(
+                reader.repository.top / entry.path, reader.ask("cat-file", "blob", entry.old_blob).data, reader.deadline
+            )
+        )
+    ]
 
 
 def _reason_to_leave_out(reader: GitReader, entry: _Entry, size_bytes: int, *, is_folder_too: bool) -> str | None:

@@ -115,7 +115,7 @@ def imported_local_modules(main_file: Path | None, root: Path) -> list[SourceFil
     """
     root = root.resolve()
     main = main_file.resolve() if main_file is not None else None
-    files = {path for path in _iter_module_files() if _is_local(path, root)}
+    files = {path for path in _iter_module_files(root) if _is_local(path, root)}
     files.discard(main) if main is not None else None
     found = [SourceFile(path.relative_to(root).as_posix(), path) for path in files]
     first = [SourceFile(_relative(main, root), main, is_main=True)] if main is not None else []
@@ -132,14 +132,29 @@ def read_source(file: SourceFile) -> SourceContent:
     return SourceContent(file, plain.content, hashlib.sha256(plain.content).hexdigest(), len(plain.content))
 
 
-def _iter_module_files() -> Iterator[Path]:
+def _iter_module_files(root: Path) -> Iterator[Path]:
+    local_folders: dict[str, bool] = {}  # asking the disk about every module of torch would take long
     # A copy, made in one step of the interpreter: other threads import while we look.
     for name, module in sys.modules.copy().items():
-        if isinstance(name, str) and name.partition(".")[0] == OWN_PACKAGE:
+        file = _names(module).get("__file__")
+        if type(file) is not str or not file.endswith(".py") or _is_our_own(name):
             continue
-        path = _as_file(_names(module).get("__file__"))
-        if path is not None and path.suffix == ".py":
+        folder = os.path.dirname(file)  # noqa: PTH120 - a Path for each module costs more than all the rest
+        if folder not in local_folders:
+            local_folders[folder] = _is_local_folder(folder, root)
+        if local_folders[folder] and (path := _as_file(file)) is not None:
             yield path
+
+
+def _is_our_own(name: object) -> bool:
+    return isinstance(name, str) and name.partition(".")[0] == OWN_PACKAGE
+
+
+def _is_local_folder(folder: str, root: Path) -> bool:
+    try:
+        return Path(folder).resolve().is_relative_to(root)
+    except (OSError, ValueError, RuntimeError):
+        return False
 
 
 def _names(module: object) -> dict[str, object]:
