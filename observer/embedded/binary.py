@@ -35,8 +35,8 @@ class Mongod:
     @property
     def has_zlib_leak(self) -> bool:
         """Whether this version has CVE-2025-14847, which we close by never offering zlib."""
-        fixed_in_line = {fixed[:2]: fixed for fixed in ZLIB_FIXED_IN}.get(self.version[:2], max(ZLIB_FIXED_IN))
-        return self.version < fixed_in_line
+        fixed_in_line = [fixed for fixed in ZLIB_FIXED_IN if fixed[:2] == self.version[:2]]
+        return self.version < (fixed_in_line or [max(ZLIB_FIXED_IN)])[0]
 
 
 def find_mongod(settings: Settings) -> Path:

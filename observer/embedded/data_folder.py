@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from .errors import DatabaseBusy, DataFolderUnusable, ForeignDataFolder, NoMongo
 USER = "cloister"
 LOCK_POLL_SECONDS = 0.01
 LOG_LIMIT_BYTES = 8 * 1024 * 1024
+KEY = re.compile(r"[0-9a-f]{96}")
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class ReadyMark:
 
     pid: int
     port: int
-    version: str
     host: str
+    log_start: int  # what this mongod logged begins here
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class DataFolder:
 
     @classmethod
     def of(cls, settings: Settings) -> DataFolder:
-        return cls(settings.data_folder.absolute() / "mongodb")
+        # Without symbolic links: a mongod that was started by one of two names of a folder is known by the other too.
+        return cls(Path(os.path.realpath(settings.data_folder)) / "mongodb")
 
     @property
     def data(self) -> Path:
@@ -69,11 +72,12 @@ class DataFolder:
             ForeignDataFolder: it belongs to another user.
         """
         try:
-            if self.path.exists():
-                _refuse_foreign(self.path)
+            _refuse_foreign(self.path)
             return any(self.data.iterdir())
         except FileNotFoundError:
             return False
+        except ForeignDataFolder:
+            raise
         except OSError as error:
             raise DataFolderUnusable(self.path, error.strerror or error) from error
 
@@ -90,18 +94,36 @@ class DataFolder:
                 _refuse_foreign(folder)
                 if stat.S_IMODE(folder.stat().st_mode) != 0o700:
                     folder.chmod(0o700)
+        except ForeignDataFolder:
+            raise
         except OSError as error:
-            if isinstance(error, ForeignDataFolder):
-                raise
             raise DataFolderUnusable(self.path, error.strerror or error) from error
 
     def read_key(self) -> str:
         """The secret that mongod knows its own kind by; also the password of its user `__system`. Made when missing."""
-        return "".join(self._secret(self.keyfile, lambda: secrets.token_hex(48) + "\n").split())
+        with self._translated_errors():
+            key = "".join(_read(self.keyfile).split())
+            if not KEY.fullmatch(key):
+                key = secrets.token_hex(48)
+                _replace(self.keyfile, key + "\n")
+            return key
+
+    def stored_password(self) -> str | None:
+        """The password of the user `cloister`, or None if the file is not there or damaged."""
+        with self._translated_errors():
+            try:
+                return str(json.loads(_read(self.credentials))["password"])
+            except (ValueError, LookupError, TypeError):
+                return None
 
     def read_password(self) -> str:
         """The password of the user `cloister`. Made when missing, and then not yet known to mongod."""
-        return str(json.loads(self._secret(self.credentials, _new_credentials))["password"])
+        password = self.stored_password()
+        if password is None:
+            password = secrets.token_urlsafe(32)
+            with self._translated_errors():
+                _replace(self.credentials, json.dumps({"user": USER, "password": password}) + "\n")
+        return password
 
     def read_ready_mark(self) -> ReadyMark | None:
         """The mark left by the last start, or None; mongod may have ended since."""
@@ -111,10 +133,8 @@ class DataFolder:
             return None
 
     def write_ready_mark(self, mark: ReadyMark) -> None:
-        partial = self.ready_mark.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        _create(partial, json.dumps(asdict(mark)))
-        partial.replace(self.ready_mark)
+        with self._translated_errors():
+            _replace(self.ready_mark, json.dumps(asdict(mark)))
 
     def log_is_large(self) -> bool:
         try:
@@ -151,22 +171,12 @@ class DataFolder:
         finally:
             os.close(descriptor)
 
-    def _secret(self, path: Path, make: Callable[[], str]) -> str:
-        """The secret in a 0600 file, made once: written beside, then linked, so that no reader ever sees half of it."""
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
         try:
-            text = _read(path)
-            if text:
-                return text
-            partial = path.with_suffix(f".{os.getpid()}.{secrets.token_hex(4)}")
-            _create(partial, make())
-            partial.replace(path)
-            return _read(path)
+            yield
         except OSError as error:
-            raise DataFolderUnusable(self.path, f"{path.name}: {error.strerror or error}") from error
-
-
-def _new_credentials() -> str:
-    return json.dumps({"user": USER, "password": secrets.token_urlsafe(32)}) + "\n"
+            raise DataFolderUnusable(self.path, error.strerror or error) from error
 
 
 def _read(path: Path) -> str:
@@ -180,12 +190,15 @@ def _read(path: Path) -> str:
         return file.read()
 
 
-def _create(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+def _replace(path: Path, text: str) -> None:
+    """Write a file for this user alone, whole or not at all: a reader, or a kill at any moment, never sees half of it."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+    partial.replace(path)
 
 
 def _refuse_foreign(folder: Path) -> None:

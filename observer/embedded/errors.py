@@ -36,8 +36,8 @@ class ForeignDataFolder(CloisterError, PermissionError):
 
     def __init__(self, folder: Path, owner: str, user: str) -> None:
         super().__init__(
-            f"{folder} belongs to {owner}, and this process runs as {user}: sharing it would mix the files of two users. "
-            f"Set CLOISTER_HOME to a folder of your own, or {ELSEWHERE}."
+            f"{folder} belongs to {owner}, and this process runs as {user}; two users cannot share one embedded "
+            f"database. Set CLOISTER_HOME to a folder of your own, or {ELSEWHERE}."
         )
 
 
@@ -46,9 +46,9 @@ class DatabaseBusy(CloisterError, TimeoutError):
 
     def __init__(self, folder: Path, holder: str, waited_seconds: float) -> None:
         super().__init__(
-            f"The embedded database in {folder} is held by {holder}; waited {waited_seconds:.0f} s. If that is a process "
-            "of yours on another machine or in another container, stop it with 'cloister db stop' there, or give each "
-            f"its own folder with CLOISTER_HOME, or {ELSEWHERE}."
+            f"The embedded database in {folder} is held by {holder}; waited {waited_seconds:.0f} s. If that is a "
+            "process of yours on another machine or in another container, stop it there with 'cloister db stop', or "
+            f"give each its own folder with CLOISTER_HOME, or {ELSEWHERE}."
         )
 
 
@@ -67,7 +67,8 @@ class DataTooNew(CloisterError, OSError):
 
     def __init__(self, folder: Path, versions: Sequence[str]) -> None:
         super().__init__(
-            f"The embedded database in {folder} was written by another version of MongoDB than {' or '.join(versions)}, "
+            f"The embedded database in {folder} was written by another version of MongoDB than "
+            f"{' and '.join(versions)}, "
             "which cannot read it. Put the mongod that wrote it on PATH or name it in CLOISTER_MONGOD."
         )
 
@@ -84,9 +85,16 @@ class MongodDidNotStop(CloisterError, TimeoutError):
 
     def __init__(self, pid: int, waited_seconds: float) -> None:
         super().__init__(
-            f"The embedded database (process {pid}) did not stop within {waited_seconds:.0f} s. It may still be writing; "
-            "try again, or end it with `kill -9` (its journal keeps what was acknowledged)."
+            f"The embedded database (process {pid}) did not stop within {waited_seconds:.0f} s. It may still be "
+            f"writing; try again, or end it with `kill -9 {pid}` (its journal keeps what was acknowledged)."
         )
+
+
+class NotRunning(CloisterError, LookupError):
+    """Something that needs a running database was asked of a stopped one."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"The embedded database in {folder} is not running. 'cloister db start' starts it.")
 
 
 class StillRunning(CloisterError, RuntimeError):
@@ -104,3 +112,25 @@ class NothingToRepair(CloisterError, FileNotFoundError):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(f"There is no embedded database in {folder} yet. 'cloister db start' makes one.")
+
+
+class NoRoomForCopy(CloisterError, OSError):
+    """A repair wants to keep the damaged files, and the disk is too full for that."""
+
+    def __init__(self, folder: Path, size_bytes: int, free_bytes: int) -> None:
+        super().__init__(
+            f"A copy of the damaged files in {folder} takes {size_bytes / 1e6:,.0f} MB, and {free_bytes / 1e6:,.0f} MB "
+            "are free. Make room, or copy the folder elsewhere and repair with 'cloister db repair --no-copy'."
+        )
+
+
+class RepairFailed(CloisterError, RuntimeError):
+    """mongod could not repair the files."""
+
+    def __init__(self, folder: Path, reason: str, log: Path, copy: Path | None) -> None:
+        untouched = f" The files as they were are in {copy}." if copy else ""
+        super().__init__(
+            f"mongod could not repair the embedded database in {folder} ({reason}; see {log}).{untouched} Put a "
+            f"backup of the folder back, or begin an empty database with `mv {folder} {folder}-damaged` and "
+            "'cloister db start'."
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -11,12 +10,12 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 
 from ..settings import Settings
 from .binary import Mongod
 from .data_folder import DataFolder
-from .errors import CorruptDatabase, MongodDidNotStart, MongodDidNotStop
+from .errors import MongodDidNotStart, MongodDidNotStop
 
 REPLICA_SET = "cloister"
 SMALLEST_CACHE_MB = 256  # mongod's own minimum
@@ -32,19 +31,6 @@ PORTS = range(20000, 32000)
 EXIT_CANNOT_LOCK = 100  # also "unhandled exception"; the log tells which
 EXIT_PORT_TAKEN = 48
 EXIT_OTHER_VERSION = 62
-
-_DAMAGE_SIGNS = (
-    "WT_TRY_SALVAGE",
-    "WT_PANIC",
-    "WT_ERROR",
-    "corrupt",
-    "does not appear to be a WiredTiger file",
-    "Failed to start up WiredTiger",
-    "WiredTiger metadata",
-    "read checksum error",
-    "No such file or directory",
-    "repair",
-)
 
 
 @dataclass(frozen=True)
@@ -69,7 +55,7 @@ def recognise(folder: DataFolder, pid: int) -> RunningMongod | None:
         command = psutil.Process(pid).cmdline()
     except psutil.Error:  # gone, or not ours to look at
         return None
-    options = dict(zip(command, command[1:], strict=False))
+    options = dict(pairwise(command))
     port = options.get("--port", "")
     return RunningMongod(pid, int(port)) if options.get("--dbpath") == str(folder.data) and port.isdigit() else None
 
@@ -77,7 +63,7 @@ def recognise(folder: DataFolder, pid: int) -> RunningMongod | None:
 def spawn(mongod: Mongod, folder: DataFolder, port: int, settings: Settings) -> int:
     """Start mongod in the background and return 0 once it takes connections, else its exit code.
 
-    It becomes nobody's child (`--fork`), so it outlives us and leaves no zombie, in a session that Ctrl-C does not reach.
+    It becomes nobody's child (`--fork`): it outlives us, leaves no zombie, and Ctrl-C does not reach it.
     """
     return run_mongod(mongod, folder, ["--fork", *server_options(folder, port, settings)])
 
@@ -115,12 +101,17 @@ def run_mongod(mongod: Mongod, folder: DataFolder, options: list[str], timeout_s
 
 
 def server_options(folder: DataFolder, port: int, settings: Settings) -> list[str]:
-    """mongod's command line. `--dbpath` and `--port` as words of their own: `recognise` reads them back."""
+    """mongod's command line as the member of a replica set of one, which has change streams and transactions."""
+    return [*standalone_options(folder, port, settings), "--replSet", REPLICA_SET, "--oplogSize", str(OPLOG_MB)]
+
+
+def standalone_options(folder: DataFolder, port: int, settings: Settings) -> list[str]:
+    """The same outside of a replica set, for repairs. `recognise` reads `--dbpath` and `--port` back."""
     cache_gb = max(settings.cache_mb, SMALLEST_CACHE_MB) / 1024
     options = [
         *("--dbpath", str(folder.data), "--port", str(port)),
         *("--bind_ip", "127.0.0.1", "--nounixsocket"),
-        *("--keyFile", str(folder.keyfile), "--replSet", REPLICA_SET, "--oplogSize", str(OPLOG_MB)),
+        *("--keyFile", str(folder.keyfile)),
         *("--noscripting", "--networkMessageCompressors", "snappy,zstd"),  # zlib: CVE-2025-14847
         *("--wiredTigerCacheSizeGB", f"{cache_gb:.3f}"),
         # 16 MB journal files instead of three of 100 MB: a laptop's disk matters more here than peak throughput.
@@ -151,20 +142,29 @@ def choose_port(preferred: int | None) -> int:
 
 
 def terminate(pid: int, folder: DataFolder) -> None:
-    """Ask the mongod to shut down cleanly and wait until it has.
+    """Ask the mongod to shut down cleanly and wait until it has let go of its files and port.
 
     Raises:
         MongodDidNotStop: it is still there after STOP_SECONDS.
     """
-    deadline = time.monotonic() + STOP_SECONDS
-    try:
-        os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
+    if recognise(folder, pid) is None:
         return
-    while recognise(folder, pid) is not None:
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _holds_files(pid):
         if time.monotonic() > deadline:
             raise MongodDidNotStop(pid, STOP_SECONDS)
         time.sleep(POLL_SECONDS)
+
+
+def _holds_files(pid: int) -> bool:
+    """Whether a process is more than a zombie. Its command line is gone earlier than its files and its port."""
+    import psutil  # see recognise
+
+    try:
+        return bool(psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD))
+    except psutil.Error:
+        return False
 
 
 def rotate_log(folder: DataFolder, running: RunningMongod | None) -> None:
@@ -176,24 +176,9 @@ def rotate_log(folder: DataFolder, running: RunningMongod | None) -> None:
         os.kill(running.pid, signal.SIGUSR1)  # mongod opens its log again
 
 
-def explain_exit(code: int, mongod: Mongod, folder: DataFolder, log_start: int) -> CorruptDatabase | MongodDidNotStart:
-    """Why mongod ended, from what it wrote to its log after `log_start`."""
-    lines = errors_in_log(folder.log, log_start)
-    for line in lines:
-        if any(sign in line for sign in _DAMAGE_SIGNS):
-            return CorruptDatabase(folder.path, line, folder.log)
-    return MongodDidNotStart(mongod.path, (lines or [f"it ended with exit code {code}"])[0], folder.log)
-
-
-def errors_in_log(log: Path, start: int) -> list[str]:
-    """Errors and fatal messages that mongod logged after byte `start`, as short sentences, oldest first."""
-    try:
-        with log.open("rb") as file:
-            file.seek(start)
-            lines = file.read(4 * 1024 * 1024).decode(errors="replace").splitlines()
-    except OSError:
-        return []
-    return [sentence for line in lines if (sentence := _error_sentence(line))]
+def was_killed(folder: DataFolder) -> bool:
+    """Whether the last mongod on this folder ended without shutting down: only a clean end empties its lock file."""
+    return _locked_by(folder) is not None
 
 
 def log_size(folder: DataFolder) -> int:
@@ -201,20 +186,6 @@ def log_size(folder: DataFolder) -> int:
         return folder.log.stat().st_size
     except OSError:
         return 0
-
-
-def _error_sentence(line: str) -> str:
-    try:
-        entry = json.loads(line)
-        if entry["s"] not in ("E", "F"):
-            return ""
-        attributes = entry.get("attr", {})
-        detail = attributes.get("error") or attributes.get("message") or attributes.get("errorMessage") or ""
-        if isinstance(detail, dict):
-            detail = detail.get("msg") or detail.get("errmsg") or detail
-        return f"{entry['msg']}: {detail}"[:300] if detail else str(entry["msg"])[:300]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return ""
 
 
 def _locked_by(folder: DataFolder) -> int | None:

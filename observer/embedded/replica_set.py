@@ -3,48 +3,65 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .data_folder import USER, DataFolder
 from .errors import DatabaseBusy
 from .process import REPLICA_SET
 
+if TYPE_CHECKING:
+    from pymongo import MongoClient
+
 PRIMARY_SECONDS = 60.0
 POLL_SECONDS = 0.005
+SYSTEM_TIMEOUT_MS = 10_000
 
 # What recording, reading back, indexes, change streams and `cloister doctor` need, in whichever database a site names.
 # Not `root`: whoever gets hold of the URI cannot add users or shut the server down.
 ROLES = ("readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor")
 
 NOT_INITIATED = 94
-NOT_IN_CONFIG = 93
-USER_NOT_FOUND = 11
 AUTHENTICATION_FAILED = 18
 
 
 def set_up(folder: DataFolder, port: int) -> None:
     """Bring the running mongod to where `cloister` can log in and write. Each step looks first, so it may be repeated.
 
-    We log in as `__system`, the user that every mongod with a key file has and whose password is the key: it works
-    before there are users, and it does not depend on what an interrupted start left behind.
+    Raises:
+        pymongo.errors.PyMongoError: this mongod cannot be set up: it is ending, or it knows another key.
+    """
+    with system_client(folder, port) as client:
+        _join_set(client, f"127.0.0.1:{port}")
+        _wait_for_primary(client, folder)
+        _create_user(client, folder.read_password(), port)
+
+
+def system_client(folder: DataFolder, port: int) -> MongoClient[dict[str, Any]]:
+    """A client that may do everything, for the caller to close.
+
+    It logs in as `__system`, the user that every mongod with a key file has and whose password is the key: that works
+    before there are users, and whatever an interrupted start or a repair left of them.
     """
     from pymongo import MongoClient  # see connect(): never loaded by importing
 
-    login = {"username": "__system", "password": folder.read_key(), "authSource": "local"}
-    with MongoClient[dict[str, Any]](
-        "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=10_000, appName="cloister", **login
-    ) as client:
-        _join_set(client, f"127.0.0.1:{port}")
-        _wait_for_primary(client, folder)
-        _create_user(client, folder.read_password())
+    return MongoClient(
+        "127.0.0.1",
+        port,
+        directConnection=True,
+        serverSelectionTimeoutMS=SYSTEM_TIMEOUT_MS,
+        appName="cloister",
+        username="__system",
+        password=folder.read_key(),
+        authSource="local",
+    )
 
 
 def embedded_uri_for(port: int, password: str) -> str:
-    """The URI for everybody. `directConnection`: the set's own idea of its address, after a new port, does not matter."""
+    """The URI for everybody. With `directConnection` the address that the set has of itself does not matter."""
     return f"mongodb://{USER}:{password}@127.0.0.1:{port}/?authSource=admin&directConnection=true"
 
 
-def _join_set(client: Any, host: str) -> None:
+def _join_set(client: MongoClient[dict[str, Any]], host: str) -> None:
     from pymongo.errors import OperationFailure
 
     try:
@@ -62,7 +79,7 @@ def _join_set(client: Any, host: str) -> None:
         client.admin.command("replSetReconfig", config, force=True)
 
 
-def _wait_for_primary(client: Any, folder: DataFolder) -> None:
+def _wait_for_primary(client: MongoClient[dict[str, Any]], folder: DataFolder) -> None:
     deadline = time.monotonic() + PRIMARY_SECONDS
     while not client.admin.command("hello").get("isWritablePrimary"):
         if time.monotonic() > deadline:
@@ -70,24 +87,21 @@ def _wait_for_primary(client: Any, folder: DataFolder) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _create_user(client: Any, password: str) -> None:
+def _create_user(client: MongoClient[dict[str, Any]], password: str, port: int) -> None:
     if not client.admin.command("usersInfo", USER)["users"]:
         client.admin.command("createUser", USER, pwd=password, roles=list(ROLES), mechanisms=["SCRAM-SHA-256"])
-    elif not _may_log_in(client, password):
-        client.admin.command("updateUser", USER, pwd=password, roles=list(ROLES))
+    elif not _may_log_in(port, password):
+        # Our file may be newer than the users: it was lost, or the database comes from a backup.
+        client.admin.command("updateUser", USER, pwd=password, roles=list(ROLES), mechanisms=["SCRAM-SHA-256"])
 
 
-def _may_log_in(client: Any, password: str) -> bool:
-    """Whether the stored user has the password of our file, which may be newer than a database put back from a backup."""
+def _may_log_in(port: int, password: str) -> bool:
     from pymongo import MongoClient
     from pymongo.errors import OperationFailure
 
-    host, port = next(iter(client.nodes))
-    with MongoClient[dict[str, Any]](
-        host, port, directConnection=True, username=USER, password=password, authSource="admin"
-    ) as user:
+    with MongoClient[dict[str, Any]](embedded_uri_for(port, password)) as client:
         try:
-            user.admin.command("ping")
+            client.admin.command("ping")
         except OperationFailure as error:
             if error.code != AUTHENTICATION_FAILED:
                 raise

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import time
 from dataclasses import dataclass
 
 from ..settings import Settings, load_settings
 from .binary import Mongod, find_mongods
 from .data_folder import DataFolder, ReadyMark
-from .errors import DatabaseBusy, DataTooNew, MongodDidNotStart
+from .errors import CorruptDatabase, DatabaseBusy, DataTooNew, MongodDidNotStart
+from .exit_reason import explain_exit
 from .process import (
     EXIT_CANNOT_LOCK,
     EXIT_OTHER_VERSION,
@@ -16,18 +18,19 @@ from .process import (
     START_SECONDS,
     RunningMongod,
     choose_port,
-    explain_exit,
     log_size,
     recognise,
     rotate_log,
     running_mongod,
     spawn,
     terminate,
+    was_killed,
 )
 from .replica_set import embedded_uri_for, set_up
 
 LOCK_SECONDS = START_SECONDS + 60  # whoever holds the lock may be starting it
 PORT_ATTEMPTS = 5
+RELEASE_SECONDS = 5.0  # a killed mongod holds its files until the kernel has taken it apart
 
 
 def ensure_running(settings: Settings | None = None) -> str:
@@ -72,9 +75,10 @@ class EmbeddedServer:
         if mark is None or not self.folder.exists():
             return None
         running = recognise(self.folder, mark.pid)
-        if running is None or running.port != mark.port:
+        password = self.folder.stored_password()
+        if running is None or running.port != mark.port or password is None:
             return None
-        return embedded_uri_for(mark.port, self.folder.read_password())
+        return embedded_uri_for(mark.port, password)
 
     def running(self) -> RunningMongod | None:
         """The process, ready for use or not."""
@@ -96,45 +100,74 @@ class EmbeddedServer:
 
     def _start(self) -> str:
         """Start mongod, or take on one whose starter was killed, and make it usable. Under the lock only."""
+        from pymongo.errors import PyMongoError  # never loaded by importing
+
         running = running_mongod(self.folder)
-        rotate_log(self.folder, running)
-        password = self.folder.read_password()
+        if running is not None:
+            try:
+                return self._make_usable(running, log_start=0)
+            except PyMongoError:
+                terminate(running.pid, self.folder)  # it was ending, or its key file was replaced: begin again
+        self._refuse_damage_met_before()
+        rotate_log(self.folder, None)
+        log_start = log_size(self.folder)
+        running, mongod = self._spawn_first_fitting()
+        try:
+            return self._make_usable(running, log_start)
+        except PyMongoError as error:
+            if recognise(self.folder, running.pid) is None:  # it met damaged files only when it was asked for them
+                raise explain_exit(self.folder, mongod.path, log_start, 0) from error
+            raise MongodDidNotStart(mongod.path, f"it could not be set up: {error}", self.folder.log) from error
+
+    def _make_usable(self, running: RunningMongod, log_start: int) -> str:
+        set_up(self.folder, running.port)
+        self.folder.write_ready_mark(ReadyMark(running.pid, running.port, socket.gethostname(), log_start))
+        return embedded_uri_for(running.port, self.folder.read_password())
+
+    def _refuse_damage_met_before(self) -> None:
+        """Raise what killed the last mongod, if that was damage.
+
+        mongod opens a collection when it is first read, and dies if its file is damaged. Without this it would be started
+        and die again, and nobody would be told of the repair. A clean end, which a repair is too, empties mongod.lock.
+        """
+        mark = self.folder.read_ready_mark()
+        if mark is not None and was_killed(self.folder):
+            error = explain_exit(self.folder, find_mongods(self.settings)[0].path, mark.log_start, 0)
+            if isinstance(error, CorruptDatabase):
+                raise error
+
+    def _spawn_first_fitting(self) -> tuple[RunningMongod, Mongod]:
+        """The newest mongod that can read the data: after 6.0, MongoDB 8.0 refuses, and the older one goes on."""
         self.folder.read_key()
         mongods = find_mongods(self.settings)
-        version = mongods[0].version_text
-        if running is None:
-            running, version = self._spawn_first_fitting(mongods)
-        set_up(self.folder, running.port)
-        self.folder.write_ready_mark(ReadyMark(running.pid, running.port, version, socket.gethostname()))
-        return embedded_uri_for(running.port, password)
-
-    def _spawn_first_fitting(self, mongods: list[Mongod]) -> tuple[RunningMongod, str]:
-        """The newest mongod that can read the data: after 6.0, MongoDB 8.0 refuses, and the older one goes on."""
         for mongod in mongods:
             running = self._spawn(mongod)
             if running is not None:
-                return running, mongod.version_text
+                return running, mongod
         raise DataTooNew(self.folder.path, [mongod.version_text for mongod in mongods])
 
     def _spawn(self, mongod: Mongod) -> RunningMongod | None:
         """A running mongod, or None if this version cannot read the data."""
         mark = self.folder.read_ready_mark()
         port = choose_port(mark.port if mark else None)
-        for _ in range(PORT_ATTEMPTS):
+        deadline = time.monotonic() + RELEASE_SECONDS
+        ports_tried = 1
+        while True:
             log_start = log_size(self.folder)
             code = spawn(mongod, self.folder, port, self.settings)
-            if code == EXIT_OTHER_VERSION:
-                return None
-            if code == EXIT_PORT_TAKEN:
-                port = choose_port(None)
-                continue
             running = running_mongod(self.folder)
             if running is not None:  # ours, or one that a killed starter had on its way
                 return running
-            if code == EXIT_CANNOT_LOCK and self._is_held_elsewhere(log_start):
-                raise DatabaseBusy(self.folder.path, f"a mongod on {mark.host if mark else 'another machine'}", 0)
-            raise explain_exit(code, mongod, self.folder, log_start)
-        raise MongodDidNotStart(mongod.path, f"{PORT_ATTEMPTS} ports in a row were taken", self.folder.log)
+            if code == EXIT_OTHER_VERSION:
+                return None
+            if code == EXIT_PORT_TAKEN and ports_tried < PORT_ATTEMPTS:
+                port, ports_tried = choose_port(None), ports_tried + 1
+            elif not (code == EXIT_CANNOT_LOCK and self._is_held_elsewhere(log_start)):
+                raise explain_exit(self.folder, mongod.path, log_start, code)
+            elif time.monotonic() > deadline:
+                raise DatabaseBusy(
+                    self.folder.path, f"a mongod on {mark.host if mark else 'another machine'}", RELEASE_SECONDS
+                )
 
     def _is_held_elsewhere(self, log_start: int) -> bool:
         with self.folder.log.open("rb") as log:
