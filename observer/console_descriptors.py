@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import ctypes
+import fcntl
 import os
 import select
 import sys
@@ -30,10 +31,10 @@ class DescriptorTee:
         self._drained = threading.Event()
         self._pid = os.getpid()
         _flush(descriptor)
-        self._original = os.dup(descriptor)
+        self._original = _lift(os.dup(descriptor))
         try:
-            self._source, sink = os.pipe()
-            self._wake_source, self._wake_sink = os.pipe()
+            self._source, sink = map(_lift, os.pipe())
+            self._wake_source, self._wake_sink = map(_lift, os.pipe())
         except OSError:
             os.close(self._original)
             raise
@@ -74,6 +75,7 @@ class DescriptorTee:
         left_to_drain = READ_BYTES  # whatever else keeps writing, ours is within the first pipe-full after closing
         while True:
             poll.poll()
+            was_closing = self._is_closing  # asked before reading: what was read before the closing does not count
             try:
                 data = os.read(self._source, READ_BYTES)
             except BlockingIOError:
@@ -83,7 +85,7 @@ class DescriptorTee:
             if not self._drained.is_set():
                 if data:
                     self._tell(self._decoder.decode(data))
-                if self._is_closing:
+                if was_closing:
                     left_to_drain -= len(data or b"")
                     if data is None or left_to_drain <= 0:
                         poll.unregister(self._wake_source)
@@ -115,6 +117,15 @@ class DescriptorTee:
             except OSError:  # a full disk under a redirected file: the record goes on, as the training would
                 return True
         return True
+
+
+def _lift(descriptor: int) -> int:
+    """The same descriptor as 3 or above: in a process that closed its stdin or stderr, ours would take their place."""
+    if descriptor > 2:
+        return descriptor
+    lifted = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(descriptor)
+    return lifted
 
 
 def _flush(descriptor: int) -> None:

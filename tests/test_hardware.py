@@ -119,6 +119,18 @@ def test_a_child_started_from_a_thread_counts_in_the_run() -> None:
         thread.join()
 
 
+def test_children_are_found_on_systems_whose_kernel_does_not_list_them() -> None:
+    from cloister.observer.hardware.process_tree import ProcessTree
+
+    tree = ProcessTree(os.getpid())
+    before = tree.measure().processes
+    with subprocess.Popen(["sleep", "60"]) as child:
+        tree._kernel_lists_children = False  # as on macOS; no such kernel is at hand
+        assert tree.measure().pids >= {os.getpid(), child.pid}
+        assert tree.measure().processes == before + 1
+        child.kill()
+
+
 def test_the_cpu_time_of_children_that_ended_between_samples_is_kept() -> None:
     from cloister.observer.hardware.process_tree import ProcessTree
 
