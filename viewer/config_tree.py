@@ -19,6 +19,7 @@ class Leaf:
 
     Attributes:
         path: the dotted path, as people write it on the command line.
+        value, plain: the value in words; text with and without its quotes.
         before: the default, when the value differs from it.
         added: the value has no default at all, although the run knows defaults.
     """
@@ -26,6 +27,7 @@ class Leaf:
     key: str
     path: str
     value: str
+    plain: str
     exact: str
     before: str | None = None
     added: bool = False
@@ -95,10 +97,10 @@ class _Missing:
 
 
 def _leaf(key: str, path: str, value: Any, default: Any) -> Leaf:
-    words, exact = format_config_value(value, quoted=True), format_exact(value)
+    words, plain, exact = format_config_value(value, quoted=True), format_config_value(value), format_exact(value)
     if default is _Missing:
-        return Leaf(key, path, words, exact, added=True)
+        return Leaf(key, path, words, plain, exact, added=True)
     if default is _ABSENT or (default == value and type(default) is type(value)) or default is value:
-        return Leaf(key, path, words, exact)
+        return Leaf(key, path, words, plain, exact)
     before = format_config_value(default, quoted=True)
-    return Leaf(key, path, words, exact, before=before if before != words else None)
+    return Leaf(key, path, words, plain, exact, before=before if before != words else None)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, abort, render_template, request
 
 from ..observer.run_query import BadRunQuery, RunQuery
-from ..observer.runs import ProjectNotFound
 from .run_colours import DrawnRuns, draw_first
 from .runs_address import PAGE_SIZE, RunsAddress, join_columns, parse_address
 from .runs_table import build_table, choose_columns, column_name
@@ -34,8 +33,7 @@ def show_runs(project: str) -> Response:
     page = _load_page(current_store(), address)
     if not request.headers.get("HX-Request"):
         return Response(render_template("runs.html", **page))
-    part = "runs/charts.html" if request.args.get("part") == "charts" else "runs/table.html"
-    response = Response(render_template(part, **page))
+    response = Response(render_template("runs/table.html", **page))
     # The address bar gets the complete, short address instead of the fields that a form happened to send.
     if "column" in request.args:
         response.headers["HX-Push-Url"] = address.url()
@@ -49,7 +47,7 @@ def _load_page(store: RunStore, address: RunsAddress) -> dict[str, object]:
     page = store.list_runs(address.query())
     newest = _newest_runs(store, address, page.runs)
     if not newest:
-        raise ProjectNotFound(address.project, [])
+        store.find_project(address.project)  # raises ProjectNotFound, which knows the nearest name
     known = store.discover_columns(address.project)
     shown = replace(
         address,
@@ -64,7 +62,6 @@ def _load_page(store: RunStore, address: RunsAddress) -> dict[str, object]:
         "shown": shown,
         "page": page,
         "project_path": RunsAddress(address.project).url(),
-        "charts_url": _add_part(shown.url()),
         "columns_text": join_columns(shown.columns or ()),
         "no_runs_drawn": DrawnRuns(),
         "page_count": max(1, -(-page.total // PAGE_SIZE)),
@@ -83,10 +80,6 @@ def _newest_runs(store: RunStore, address: RunsAddress, runs: tuple[RunRecord, .
     if address.columns is not None and address.drawn is not None and runs:
         return runs  # nothing has to be chosen
     return store.list_runs(RunQuery(address.project, page_size=PAGE_SIZE)).runs
-
-
-def _add_part(url: str) -> str:
-    return f"{url}{'&' if '?' in url else '?'}part=charts"
 
 
 bp.add_app_template_filter(column_name, "column_name")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..observer.run_record import RunRecord
     from ..observer.runs import Columns
 
-DEFAULT_METRICS, DEFAULT_CONFIG_KEYS = 2, 3
+DEFAULT_METRICS, DEFAULT_COLUMNS = 2, 4  # what stands beside the charts without scrolling sideways
 _VALIDATION = ("val", "valid", "validation", "eval", "test", "dev")
 _DULL_KEYS = ("seed", "device", "workers", "num_workers", "verbose")  # they differ, but seldom explain a difference
 
@@ -58,8 +58,14 @@ class Row:
 
 @dataclass(frozen=True)
 class RunsTable:
+    """Columns and rows; the first `metric_count` columns, and cells of each row, are metrics."""
+
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+
+    @property
+    def metric_count(self) -> int:
+        return sum(column.kind == "metrics" for column in self.columns)
 
     @property
     def first_metric(self) -> str | None:
@@ -67,8 +73,8 @@ class RunsTable:
 
 
 def build_table(runs: Sequence[RunRecord], keys: Iterable[str], drawn: DrawnRuns) -> RunsTable:
-    """The table of `runs` with the columns `keys`."""
-    keys = tuple(keys)
+    """The table of `runs` with the columns `keys`, metrics before config."""
+    keys = tuple(sorted(keys, key=lambda key: key.startswith("config.")))
     values = [[find_value(run, key) for run in runs] for key in keys]
     titles = _short_titles(keys)
     columns = tuple(
@@ -89,7 +95,7 @@ def choose_columns(runs: Sequence[RunRecord], columns: Columns) -> tuple[str, ..
     differing = [key for key in columns.config if _differs(runs, key)]
     if len(runs) == 1:
         differing = list(columns.config)
-    config = sorted(differing, key=lambda key: key.rsplit(".", 1)[-1] in _DULL_KEYS)[:DEFAULT_CONFIG_KEYS]
+    config = sorted(differing, key=lambda key: key.rsplit(".", 1)[-1] in _DULL_KEYS)[: DEFAULT_COLUMNS - len(metrics)]
     return (*(f"metrics.{name}" for name in metrics), *(f"config.{key}" for key in config))
 
 

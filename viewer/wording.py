@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MISSING = "–"
 MINUS = "−"
 MIN_DIGITS, MAX_DIGITS = 3, 6
+MOSTLY = 0.9
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -106,7 +107,11 @@ def format_exact(value: Any) -> str:
 
 
 def format_column(values: Iterable[Any]) -> list[str]:
-    """The values of one column in one precision: the fewest digits, 3 to 6, that tell all of them apart."""
+    """The values of one column in one precision: the fewest digits, 3 to 6, that tell them apart.
+
+    In a long column a few pairs always lie close by chance; one value in ten may then read like another, so that they do
+    not cost every row two more digits. The highest and the lowest never read like their neighbours.
+    """
     cells = list(values)
     numbers = [cell for cell in cells if _is_number(cell)]
     finite = [number for number in numbers if math.isfinite(number)]
@@ -124,12 +129,14 @@ def format_difference(value: float, digits: int = 3) -> str:
 
 
 def _digits_that_tell_apart(numbers: Sequence[float]) -> int:
-    wanted = len(set(numbers))
+    distinct = sorted(set(numbers))
     for digits in range(MIN_DIGITS, MAX_DIGITS):
         decimals = _decimals(numbers, digits)
-        if len({_format_one(number, digits, decimals) for number in numbers}) == wanted:
+        shown = [_format_one(number, digits, decimals) for number in distinct]
+        ends_differ = len(set(shown[:2])) == len(shown[:2]) and len(set(shown[-2:])) == len(shown[-2:])
+        if ends_differ and len(set(shown)) >= MOSTLY * len(distinct):
             return digits
-    return MAX_DIGITS if wanted else MIN_DIGITS
+    return MAX_DIGITS if distinct else MIN_DIGITS
 
 
 def _decimals(numbers: Iterable[float], digits: int) -> int:

@@ -10,8 +10,9 @@ export function morph(from, to) {
     if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue;
     return from;
   }
+  if (from.hasAttribute("data-morph-skip")) return from; // a script of ours fills it
   morphAttributes(from, to);
-  if (!from.hasAttribute("data-morph-skip")) morphChildren(from, to);
+  morphChildren(from, to);
   return from;
 }
 

@@ -1,6 +1,10 @@
 // The list of runs beside its charts: the charts follow the drawn runs, the divider sets the table's width.
+import { fillSparks } from "./charts/sparks.js";
+
 const WIDTH_KEY = "cloister.runs-table-width";
 const NARROWEST = 420;
+
+const SPARK_MS = 5000; // a running run's spark line is drawn again at most this often
 
 const split = document.getElementById("runs-split");
 const divider = document.getElementById("divider");
@@ -10,14 +14,42 @@ function redrawCharts() {
   const charts = document.getElementById("runs-charts");
   if (charts.dataset.drawn === table.dataset.drawn) return;
   charts.dataset.drawn = table.dataset.drawn;
-  window.htmx.ajax("GET", table.dataset.chartsSrc, { target: "#runs-charts", swap: "innerHTML" });
+  document.dispatchEvent(new CustomEvent("cloister:drawn-runs", { detail: drawnRuns(table.dataset.drawn) }));
+}
+
+// "12,,14": run 12 in the first place, 14 in the third; the places are the colours.
+function drawnRuns(text) {
+  if (text === "none") return [];
+  const places = text.split(",").map((word, index) => ({ run_id: Number(word), slot: index + 1, free: word === "" }));
+  return places.filter((place) => !place.free).map(({ run_id, slot }) => ({ run_id, slot }));
 }
 
 document.addEventListener("htmx:afterSettle", (event) => {
   if (event.target.id === "runs-table" || event.target.closest?.("#runs-table")) redrawCharts();
 });
 document.addEventListener("cloister:refreshed", (event) => {
-  if (event.target.id === "runs-table") redrawCharts();
+  if (event.target.id !== "runs-table") return;
+  redrawCharts();
+  fillSparks();
+});
+
+const sparksDrawn = new Map();
+document.addEventListener("cloister:run-changed", ({ detail }) => {
+  const spark = document.querySelector(`[data-spark-run="${CSS.escape(detail.run_id)}"]`);
+  if (!spark || Date.now() - (sparksDrawn.get(detail.run_id) ?? 0) < SPARK_MS) return;
+  sparksDrawn.set(detail.run_id, Date.now());
+  delete spark.dataset.filled;
+  fillSparks();
+});
+
+// The run under the pointer stands out in the charts.
+let highlighted = null;
+document.addEventListener("pointerover", (event) => {
+  const row = event.target instanceof Element ? event.target.closest("[data-run-row].is-drawn") : null;
+  const runId = row ? Number(row.dataset.runRow) : null;
+  if (runId === highlighted) return;
+  highlighted = runId;
+  document.dispatchEvent(new CustomEvent("cloister:highlight-run", { detail: { run_id: runId } }));
 });
 
 // The divider: drag, arrow keys, double click for the width as designed.
