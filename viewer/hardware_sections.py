@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ..observer.hardware.metric_table import describe_hardware_metric
+from ..observer.hardware.metric_table import HARDWARE_METRICS, describe_hardware_metric
 from .chart_sections import SYSTEM_PREFIX, ChartSection, ChartSpec
 
 GIB = 1024.0**3
@@ -26,7 +26,7 @@ _SECTION_ORDER = ("GPU", "CPU", "Memory", "Disk", "Network")
 def group_hardware(names: Iterable[str]) -> tuple[ChartSection, ...]:
     """Sections of the hardware metrics among `names`; GPUs first and by number, unknown ones last."""
     groups: dict[str, list[ChartSpec]] = {}
-    for name in sorted(dict.fromkeys(names), key=_natural):
+    for name in sorted(dict.fromkeys(names), key=_metric_order):
         if name.startswith(SYSTEM_PREFIX):
             groups.setdefault(hardware_section(name), []).append(describe_hardware(name))
     return tuple(ChartSection(name, tuple(groups[name])) for name in sorted(groups, key=_section_order))
@@ -49,6 +49,13 @@ def hardware_section(name: str) -> str:
 def _section_order(name: str) -> tuple[int, list[tuple[int, str]]]:
     kind = name.split(" ")[0]
     return (_SECTION_ORDER.index(kind) if kind in _SECTION_ORDER else len(_SECTION_ORDER)), _natural(name)
+
+
+def _metric_order(name: str) -> tuple[int, list[tuple[int, str]]]:
+    """As the table of the sampler has them: use before memory before power; unknown ones last."""
+    pattern = re.sub(r"(?<=\.)\d{1,4}(?=\.)", "*", name.removeprefix(SYSTEM_PREFIX))
+    known = list(HARDWARE_METRICS)
+    return (known.index(pattern) if pattern in known else len(known)), _natural(name)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

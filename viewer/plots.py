@@ -11,18 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 from bokeh.core.enums import OutputBackend
+from bokeh.core.properties import value
 from bokeh.embed import json_item
 from bokeh.models import (
     ColumnDataSource,
     FixedTicker,
     GlyphRenderer,
     Grid,
-    Label,
     LinearAxis,
     MultiLine,
     Plot,
     Range1d,
     Scatter,
+    Text,
 )
 
 from ..observer.points import Float64s
@@ -34,6 +35,7 @@ BORDER_LEFT, BORDER_RIGHT, BORDER_TOP, BORDER_BOTTOM = 44, 12, 8, 26
 RAW_ALPHA, RAW_WIDTH, LINE_WIDTH, END_SIZE, GAP_SIZE = 0.25, 1.0, 1.5, 6, 7
 SANS = "-apple-system, 'Segoe UI Variable Text', 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', Arial, sans-serif"
 TICK_FONT_SIZE = "11px"
+LAST_TICK_OFFSET = 16  # the middle of the axis' own labels below the frame
 # Only seen until the browser's modules have read the page's own tokens.
 DEFAULT_INK, DEFAULT_GRID, DEFAULT_EDGE = "#65676c", "#e9e7e2", "#dddbd5"
 
@@ -85,8 +87,7 @@ def line_chart(lines: Sequence[LineColumns] = (), *, backend: Backend = "canvas"
     plot.add_layout(x_axis, "below")
     plot.add_layout(y_axis, "left")
     plot.add_layout(Grid(dimension=1, ticker=y_axis.ticker, grid_line_color=DEFAULT_GRID, name="y_grid"))
-    plot.add_layout(_last_tick_label())
-    plot.renderers.extend([_lines("raw"), _lines("lines"), _ends(), _gaps()])
+    plot.renderers.extend([_lines("raw"), _lines("lines"), _ends(), _gaps(), _last_tick_label()])
     if lines:
         _fill(plot, lines)
     return plot
@@ -113,22 +114,23 @@ def _axis(name: str, line_color: str | None) -> LinearAxis:
     )
 
 
-def _last_tick_label() -> Label:
+def _last_tick_label() -> GlyphRenderer:
     # The last x tick says its unit ("step 60"). Centred under its tick it would leave the card, so it stands apart from
-    # the axis' own labels and ends where the frame ends.
-    return Label(
+    # the axis' own labels and ends where the frame ends. A glyph and not a Label: those are cut off at the frame.
+    source = ColumnDataSource({"x": [], "y": [], "text": []}, name="last_tick_source")
+    glyph = Text(
         name="last_tick",
-        x=0,
-        y=0,
-        y_units="screen",
-        y_offset=-8,
-        text="",
+        x="x",
+        y="y",
+        text="text",
+        y_offset=LAST_TICK_OFFSET,
         text_align="right",
-        text_baseline="top",
+        text_baseline="middle",
         text_color=DEFAULT_INK,
-        text_font=SANS,
+        text_font=value(SANS),  # bare, a glyph takes it for the name of a column
         text_font_size=TICK_FONT_SIZE,
     )
+    return GlyphRenderer(data_source=source, glyph=glyph, level="annotation")
 
 
 def _lines(name: str) -> GlyphRenderer:

@@ -1,8 +1,16 @@
 // Axes: where ticks stand, what they say, how far a y axis reaches, and how a logarithm gets onto Bokeh's linear scale.
-import { formatCount, formatTick, places } from "./numbers.js";
+import { formatCount, formatTick } from "./numbers.js";
 
-const Y_STEPS = [1, 2, 2.5, 3, 5, 10];
-const X_STEPS = [1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10];
+// Steps and what they cost against a fit: 0.25 and 0.3 only where they suit the range much better than 0.2 or 0.5.
+const STEPS = [
+  [1, 0],
+  [2, 0],
+  [5, 0],
+  [2.5, 0.2],
+  [3, 0.2],
+  [1.5, 0.2],
+  [7.5, 0.25],
+];
 const LOG_DIGITS = [1, 2, 5];
 
 // ---- y
@@ -48,15 +56,16 @@ export function chooseScale(wanted, { low, high, smallest }) {
 export function yAxis(scale, found, spec, height) {
   const wanted = height > 400 ? 8 : height < 180 ? 4 : 5;
   const { low, high } = Number.isFinite(found.low) ? found : { low: 0, high: 1 };
-  if (scale.name === "log") return logAxis(low, high, wanted);
-  if (scale.name === "symlog") return symlogAxis(scale, low, high);
-  return linearAxis(low, high, spec, wanted);
+  const axis = scale.name === "log" ? logAxis(low, high, wanted) : scale.name === "symlog" ? symlogAxis(scale, low, high) : linearAxis(low, high, spec, wanted);
+  // A pixel of air, so that the uppermost grid line and a line along it are not cut in half.
+  return { ...axis, end: axis.end + ((axis.end - axis.start) * 1.2) / height };
 }
 
 function linearAxis(low, high, spec, wanted) {
-  if (spec.from_zero && low >= 0) low = 0;
+  // Where 0 is near it is shown: a curve that ends at a quarter of its height should look so.
+  if (low >= 0 && (spec.from_zero || low < high * 0.25)) low = 0;
   if (low === high) [low, high] = spec.from_zero && high > 0 ? [0, high] : [low - (Math.abs(low) * 0.1 || 0.5), high + (Math.abs(high) * 0.1 || 0.5)];
-  const step = niceStep(high - low, wanted, Y_STEPS);
+  const step = niceStep(low, high, wanted);
   let start = Math.floor(low / step + 1e-9) * step;
   let end = Math.ceil(high / step - 1e-9) * step;
   // A whole step of air for a hair's breadth of data would flatten the curve.
@@ -65,7 +74,8 @@ function linearAxis(low, high, spec, wanted) {
   if (end - high > step * 0.6) end = high + step * 0.08;
   if (spec.ceiling !== null && high <= spec.ceiling) end = Math.min(end, spec.ceiling);
   if (low >= 0 && start < 0) start = 0;
-  return { start, end, ...linearTicks(start, end, step) };
+  const { ticks } = linearTicks(start, end, step);
+  return { start, end, ticks, labels: ticks.map((tick) => formatTick(tick, step, { short: true })) };
 }
 
 function linearTicks(start, end, step) {
@@ -80,12 +90,12 @@ function logAxis(low, high, wanted) {
   const air = Math.max((end - start) * 0.04, 0.01);
   const values = logTicks(10 ** (start - air), 10 ** (end + air));
   if (values.length < 3) {
-    const step = niceStep(high - low || high, wanted, Y_STEPS);
-    const { ticks, labels } = linearTicks(low, high, step);
+    const step = niceStep(low, high, wanted + 1, { widened: false });
+    const { ticks, labels } = linearTicks(10 ** (start - air), 10 ** (end + air), step);
     const kept = ticks.map((tick, i) => [tick, labels[i]]).filter(([tick]) => tick > 0);
     return { start: start - air, end: end + air, ticks: kept.map(([tick]) => Math.log10(tick)), labels: kept.map(([, label]) => label) };
   }
-  return { start: start - air, end: end + air, ticks: values.map(Math.log10), labels: values.map((value) => formatTick(value, logStep(value))) };
+  return { start: start - air, end: end + air, ticks: values.map(Math.log10), labels: values.map((value) => formatTick(value, logStep(value), { short: true })) };
 }
 
 // 1-2-5 within two decades, else powers of ten, thinned so that at most seven stand.
@@ -125,7 +135,7 @@ function symlogAxis(scale, low, high) {
     start: start - air,
     end: end + air,
     ticks: kept.map(scale.to),
-    labels: kept.map((tick) => formatTick(tick, tick === 0 ? 1 : logStep(Math.abs(tick)))),
+    labels: kept.map((tick) => formatTick(tick, tick === 0 ? 1 : logStep(Math.abs(tick)), { short: true })),
   };
 }
 
@@ -136,7 +146,7 @@ export function xBounds(low, high, axis, wanted) {
   if (!(high > low)) return axis === "step" ? [low - 0.5, high + 0.5] : [low - 1, high + 1];
   if (axis === "wall") return [low, high];
   const unit = axis === "relative" ? timeUnit(high - low).seconds : 1;
-  const step = niceStep((high - low) / unit, wanted, X_STEPS, axis === "step") * unit;
+  const step = niceStep(low / unit, high / unit, wanted, { whole: axis === "step", widened: false }) * unit;
   const end = Math.ceil(high / step - 1e-9) * step;
   const start = low > 0 && low < (high - low) * 0.03 ? 0 : low;
   return [start, end - high <= (high - low) * 0.04 ? end : high];
@@ -145,7 +155,7 @@ export function xBounds(low, high, axis, wanted) {
 export function xAxis(low, high, axis, wanted) {
   if (axis === "wall") return clockTicks(low, high, wanted);
   const unit = axis === "relative" ? timeUnit(high - low) : { seconds: 1, word: "step" };
-  const step = niceStep((high - low) / unit.seconds, wanted, X_STEPS, axis === "step");
+  const step = niceStep(low / unit.seconds, high / unit.seconds, wanted, { whole: axis === "step", widened: false });
   const { ticks, labels } = linearTicks(low / unit.seconds, high / unit.seconds, step);
   const last = ticks.length - 1;
   if (last >= 0) labels[last] = axis === "relative" ? `${labels[last]} ${unit.word}` : `step ${labels[last]}`;
@@ -201,10 +211,24 @@ export function xTitle(axis, { step, time, start }) {
   return time ? `step ${formatCount(step)}, ${clock(time)}` : `step ${formatCount(step)}`;
 }
 
-function niceStep(span, wanted, steps, whole = false) {
-  const rough = Math.abs(span) / Math.max(wanted - 1, 1) || 1;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const choices = [power, power * 10].flatMap((unit) => steps.map((step) => Number((step * unit).toPrecision(6))));
-  const step = choices.find((choice) => choice >= rough * 0.999 && (!whole || places(choice) === 0)) ?? power * 10;
-  return whole ? Math.max(Math.ceil(step), 1) : step;
+// The step that gives about `wanted` ticks with the ends of the range near ticks. `widened`: the range grows to the next ticks.
+function niceStep(low, high, wanted, { whole = false, widened = true } = {}) {
+  const span = high - low || Math.abs(high) || 1;
+  const power = 10 ** Math.floor(Math.log10(span / wanted));
+  let best = whole ? Math.max(Math.ceil(span / wanted), 1) : power;
+  let lowestCost = Infinity;
+  for (const unit of [power / 10, power, power * 10]) {
+    for (const [factor, price] of STEPS) {
+      const step = Number((factor * unit).toPrecision(6));
+      if (whole && !Number.isInteger(step)) continue;
+      const [down, up] = widened ? [Math.floor, Math.ceil] : [Math.ceil, Math.floor];
+      const slack = widened ? 1e-9 : -1e-9;
+      const [first, last] = [down(low / step + slack), up(high / step - slack)];
+      const air = Math.abs(last - high / step) + Math.abs(low / step - first);
+      const count = last - first + 1;
+      const cost = price + air / wanted + Math.abs(count - wanted) * 0.12 + (count < 4 && wanted > 3 ? 0.2 : 0);
+      if (cost < lowestCost) [best, lowestCost] = [step, cost];
+    }
+  }
+  return best;
 }

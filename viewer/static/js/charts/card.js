@@ -150,7 +150,8 @@ export class ChartCard {
     }
     if (!this.curves.some((curve) => curve.x.length > 0)) return this.showNoData();
     const range = this.range();
-    const [low, high] = this.section.extent ?? range;
+    this.drawnRange = range;
+    const [low, high] = this.extent ?? range;
     this.runs = prepare(this.curves, { slots: this.grid.slots, hidden: this.hidden, spec: this.spec, smoothing: this.smoothing(), span: high - low });
     const drawing = compose(this.runs, {
       spec: this.spec,
@@ -174,6 +175,11 @@ export class ChartCard {
     fillLegend(this);
   }
 
+  redrawIfRangeChanged() {
+    const [low, high] = this.range();
+    if (low !== this.drawnRange?.[0] || high !== this.drawnRange?.[1]) this.draw();
+  }
+
   restyle() {
     if (!this.plot) return;
     this.plot.restyle();
@@ -181,7 +187,7 @@ export class ChartCard {
   }
 
   range() {
-    return this.section.zoom ?? this.section.fullRange() ?? [0, 1];
+    return this.section.zoom ?? this.section.fullRange(this) ?? [0, 1];
   }
 
   ready() {
@@ -213,7 +219,6 @@ export class ChartCard {
     place.hidden = words === "";
     place.textContent = words;
     if (action) place.append(action);
-    this.canvas.hidden = state !== "drawn";
     if (state !== "drawn") this.clearOverlay();
   }
 
@@ -350,7 +355,7 @@ export class ChartCard {
   // ---- acts
 
   zoom(low, high) {
-    this.section.setZoom(low, high);
+    this.section.setZoom(low, high, this);
   }
 
   resetZoom() {

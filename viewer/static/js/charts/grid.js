@@ -110,7 +110,6 @@ export class ChartGrid {
     }
     for (const section of this.sections) {
       section.zoom = null;
-      section.extent = null;
       for (const card of section.cards) {
         card.extent = null;
         card.stale = true;

@@ -3,16 +3,16 @@
 const MINUS = "\u2212";
 const group = (digits) => digits.replace(/\B(?=(\d{3})+$)/g, "\u202f").replaceAll("\u202f", ",");
 
-// A tick: just the digits that tell it from its neighbours `step` away.
-export function formatTick(value, step) {
+// A tick: just the digits that tell it from its neighbours `step` away. `short` is for a y axis, 44 px wide.
+export function formatTick(value, step, { short = false } = {}) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   const sign = value < 0 ? MINUS : "";
   if (size >= 1e15 || size < 1e-3 || (step < 1e-4 && size < 1)) return sign + scientific(size);
-  for (const [limit, letter] of [[1e9, "G"], [1e6, "M"]]) {
-    if (size >= limit) return `${sign}${trim((size / limit).toFixed(places(step / limit)))} ${letter}`;
+  for (const [limit, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+    if (size >= limit && (letter !== "k" || (short && size >= 1e4))) return `${sign}${trim((size / limit).toFixed(places(step / limit)))} ${letter}`;
   }
-  const [whole, part] = size.toFixed(places(step)).split(".");
+  const [whole, part] = trim(size.toFixed(places(step))).split(".");
   return sign + group(whole) + (part ? `.${part}` : "");
 }
 

@@ -6,6 +6,8 @@ const templates = new Map();
 const scripts = new Map();
 let serial = 0;
 
+const BORDERS = 56; // left and right of the frame, as plots.py sets them
+
 export async function createPlot(element, { scriptUrls, backend }) {
   const [template] = await Promise.all([loadTemplate(backend), loadBokeh(scriptUrls, backend)]);
   // Bokeh tells models apart by id, so each clone gets ids of its own.
@@ -60,7 +62,7 @@ class LinePlot {
     this.grid = named("y_grid");
     this.lastTick = named("last_tick");
     this.sources = {};
-    for (const name of ["raw", "lines", "ends", "gaps"]) this.sources[name] = named(`${name}_source`);
+    for (const name of ["raw", "lines", "ends", "gaps", "last_tick"]) this.sources[name] = named(`${name}_source`);
     this.labels = { x: new Map(), y: new Map() };
     // Our labels instead of Bokeh's own: the formatter that takes JavaScript from Python would need eval.
     this.xAxis.formatter.doFormat = (ticks) => ticks.map((tick) => this.labels.x.get(tick) ?? "");
@@ -102,7 +104,7 @@ class LinePlot {
   }
 
   setX({ start, end, ticks, labels }) {
-    const width = this.frame.width || this.element.clientWidth - 56;
+    const width = this.element.parentElement.clientWidth - BORDERS; // Bokeh lays out later
     const last = ticks.length - 1;
     const place = last < 0 ? 0 : ((ticks[last] - start) / (end - start)) * width;
     const half = last < 0 ? 0 : textWidth(labels[last]) / 2;
@@ -117,7 +119,8 @@ class LinePlot {
     this.labels.x = new Map(ticks.map((tick, i) => [tick, shown[i]]));
     setTicks(this.xAxis, ticks, shown.join());
     setRange(this.model.x_range, start, end);
-    this.lastTick.setv({ x: end, text: over ? labels[last] : "" });
+    const y = this.model.y_range.start;
+    this.sources.last_tick.data = over ? { x: [end], y: [y], text: [labels[last]] } : { x: [], y: [], text: [] };
   }
 
   restyle() {

@@ -10,7 +10,6 @@ export class ChartSection {
     this.grid = grid;
     this.name = element.dataset.chartSection;
     this.zoom = null;
-    this.extent = null; // [low, high] of all points of its charts
     this.cards = [...element.querySelectorAll("[data-chart]")].map((card) => new ChartCard(card, this));
     this.total = this.cards.length;
     this.toggle = element.querySelector("[data-section-toggle]");
@@ -37,22 +36,22 @@ export class ChartSection {
 
   // ---- x range
 
-  fullRange() {
-    return this.extent && xBounds(this.extent[0], this.extent[1], this.grid.axis, 5);
+  // Where an unzoomed chart begins and ends: as far as any chart of the section that counts alike. One that counts
+  // batches among others that count epochs keeps a range of its own, or theirs would shrink to nothing.
+  fullRange(card) {
+    if (!card.extent) return null;
+    const alike = this.cards.map((one) => one.extent).filter((extent) => extent && isAlike(extent, card.extent));
+    return xBounds(Math.min(...alike.map(([low]) => low)), Math.max(...alike.map(([, high]) => high)), this.grid.axis, 5);
   }
 
   // A card has new points: when they reach further than all so far, the others follow.
   extentChanged(card) {
-    const known = this.cards.map((one) => one.extent).filter(Boolean);
-    const extent = known.length === 0 ? null : [Math.min(...known.map(([low]) => low)), Math.max(...known.map(([, high]) => high))];
-    const same = extent?.[0] === this.extent?.[0] && extent?.[1] === this.extent?.[1];
-    this.extent = extent;
-    if (same || this.zoom) return;
-    for (const other of this.cards) if (other !== card) other.draw();
+    if (this.zoom) return;
+    for (const other of this.cards) if (other !== card && other.ready()) other.redrawIfRangeChanged();
   }
 
-  setZoom(low, high) {
-    const full = this.fullRange();
+  setZoom(low, high, card) {
+    const full = this.fullRange(card);
     if (!full) return;
     const kept = [Math.max(low, full[0]), Math.min(high, full[1])];
     if (!(kept[1] - kept[0] > (full[1] - full[0]) * 1e-9)) return;
@@ -81,4 +80,9 @@ export class ChartSection {
     for (const card of this.cards) if (card.inView || card === source) card.showCrosshair(place);
     if (place === null) hideHoverCard();
   }
+}
+
+function isAlike([low, high], [ownLow, ownHigh]) {
+  const [span, own] = [high - low, ownHigh - ownLow];
+  return Math.max(span, own) <= 2 * Math.min(span, own) || span === own;
 }
