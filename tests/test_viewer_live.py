@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -258,25 +258,26 @@ def test_a_reader_that_falls_too_far_behind_is_dropped() -> None:
 def test_updates_go_on_after_the_database_was_killed_and_came_back(tmp_path: Path, driver: Any) -> None:
     port = free_port()
     with started_mongod(tmp_path, port, fresh=True) as uri:
-        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(uri, serverSelectionTimeoutMS=2000, tz_aware=True)
-        with client:
+        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
+            uri, serverSelectionTimeoutMS=2000, tz_aware=True
+        )
+        with client, ExitStack() as stack:
             database = client["cloister"]
-            with running_viewer(RunStore(database), uri=uri, driver=driver) as viewer:
-                with closing(LiveReader(viewer)) as reader:
-                    insert_run(database, 1)
-                    assert reader.next_event()["run_id"] == 1
-                    # `started_mongod` kills the first server when the second is asked for
-                    with started_mongod(tmp_path, port, fresh=False):
-                        done = threading.Event()
-                        insert_run(database, 2)
-                        thread = keep_touching(database, 2, done)
-                        try:
-                            event = reader.next_event()
-                            while event.get("run_id") != 2:
-                                event = reader.next_event()
-                        finally:
-                            done.set()
-                            thread.join()
+            viewer = stack.enter_context(running_viewer(RunStore(database), uri=uri, driver=driver))
+            reader = stack.enter_context(closing(LiveReader(viewer)))
+            insert_run(database, 1)
+            assert reader.next_event()["run_id"] == 1
+            # `started_mongod` kills the first server when the second is asked for.
+            stack.enter_context(started_mongod(tmp_path, port, fresh=False))
+            insert_run(database, 2)
+            done = threading.Event()
+            thread = keep_touching(database, 2, done)
+            try:
+                while reader.next_event().get("run_id") != 2:
+                    pass
+            finally:
+                done.set()
+                thread.join()
 
 
 def test_a_database_without_change_streams_is_polled(tmp_path: Path) -> None:

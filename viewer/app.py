@@ -6,13 +6,17 @@ from collections.abc import Collection
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import pymongo
 from flask import Flask
 from jinja2 import StrictUndefined
 
 from . import bokeh_assets, errors_page, security, static_files
 from .store_access import bind_store
+from .url_converters import WholeNumber
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
     from ..observer.runs import RunStore
 
 # One row per page or endpoint group: a module beside this one that has its blueprint as `bp`.
@@ -32,6 +36,10 @@ BLUEPRINTS = (
     "health",
     "bokeh_assets",
 )
+
+
+# What a request may spend on the database, waiting for it to answer included. A thread is held no longer by a dead one.
+DATABASE_SECONDS = 5
 
 
 class ViewerApp(Flask):
@@ -55,10 +63,13 @@ def create_app(store: RunStore, *, rule: security.HostRule | None = None, allowe
     app = ViewerApp(__package__ or __name__, template_folder="templates", static_folder="static")
     # Bokeh's JSON depends on the order of its keys, so jsonify must not sort them.
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.converters["int"] = WholeNumber
+    app.wsgi_app = _with_limited_database_time(app.wsgi_app)  # type: ignore[method-assign, assignment]
     bind_store(app.extensions, store)
     security.protect(app, rule or security.host_rule(allowed_hosts=allowed_hosts))
     errors_page.register_error_pages(app)
     static_files.serve_with_long_caching(app)
+    app.context_processor(_frame_defaults)
     app.jinja_env.globals["bokeh_scripts"] = bokeh_assets.script_urls
     for name in BLUEPRINTS:
         try:
@@ -66,3 +77,18 @@ def create_app(store: RunStore, *, rule: security.HostRule | None = None, allowe
         except ImportError as error:  # bring-up: its author is about to commit it
             app.logger.warning("viewer/%s.py is not whole yet: %s", name, error)
     return app
+
+
+def _frame_defaults() -> dict[str, Any]:
+    """What base.html asks for and pages outside a project, error pages among them, do not give."""
+    return {"project_name": None, "nav_active": None, "run": None}
+
+
+def _with_limited_database_time(application: WSGIApplication) -> WSGIApplication:
+    """Everything up to the first byte of the answer within the limit; downloads may take as long as they take."""
+
+    def limited(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        with pymongo.timeout(DATABASE_SECONDS):
+            return application(environ, start_response)
+
+    return limited

@@ -36,7 +36,7 @@ def open_async_client(uri: str, driver: AsyncDriver = "pymongo") -> Any:
     Raises:
         NoMotor: motor is asked for and missing.
     """
-    options = {
+    options: dict[str, Any] = {
         "tz_aware": True,
         "serverSelectionTimeoutMS": SELECTION_TIMEOUT_MS,
         "connectTimeoutMS": SELECTION_TIMEOUT_MS,

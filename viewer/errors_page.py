@@ -6,15 +6,29 @@ import logging
 import secrets
 from dataclasses import dataclass
 from http import HTTPStatus
+from urllib.parse import quote
 
+from bson.errors import BSONError
 from flask import Flask, Response, jsonify, render_template, request
 from markupsafe import escape
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, WTimeoutError
 from werkzeug.exceptions import HTTPException
+
+from ..observer.errors import CloisterError
+from ..observer.mongo import address_of
+from .store_access import current_store
 
 logger = logging.getLogger("cloister")
 
 RETRY_SECONDS = 8  # how soon a page asks again while the database is away
+NOT_FOUND_TITLE = "Nothing here for you"
+NOT_FOUND_SENTENCE = "This address does not exist, or it is not shared with you. A project admin can change that."
+_PAGE_WORDS = {
+    400: "This address cannot be answered",
+    405: "This address is only for reading",
+    413: "That is too much at once",
+    416: "The file has no such part",
+}
 
 
 @dataclass(frozen=True)
@@ -27,25 +41,6 @@ class Problem:
     action_label: str = "Back to projects"
     action_url: str = "/"
     retry_seconds: int | None = None
-
-
-NOT_FOUND = Problem(
-    404,
-    "Nothing here for you",
-    "This address does not exist, or it is not shared with you. A project admin can change that.",
-)
-
-
-def database_unreachable(where: str) -> Problem:
-    return Problem(
-        503,
-        "The database does not answer",
-        "Trainings go on and keep their points in the journal; nothing is lost. "
-        f"Tried {where}, trying again in {RETRY_SECONDS} s.",
-        action_label="Try now",
-        action_url="",
-        retry_seconds=RETRY_SECONDS,
-    )
 
 
 def render_problem(problem: Problem) -> Response:
@@ -64,7 +59,7 @@ def _render_json(problem: Problem) -> Response:
 
 
 def _render_page(problem: Problem) -> Response:
-    action_url = problem.action_url or request.full_path.rstrip("?")
+    action_url = problem.action_url or quote(request.path) + ("?" + request.query_string.decode("latin-1")).rstrip("?")
     try:
         page = render_template(
             "error.html",
@@ -80,7 +75,7 @@ def _render_page(problem: Problem) -> Response:
         logger.exception("The error page could not be rendered")
         page = _bare_page(problem, action_url)
     response = Response(page, content_type="text/html; charset=utf-8")
-    if problem.retry_seconds is not None:
+    if problem.retry_seconds is not None and request.method == "GET":
         response.headers["Refresh"] = str(problem.retry_seconds)  # comes back by itself, without a script
     return response
 
@@ -95,34 +90,84 @@ def _bare_page(problem: Problem, action_url: str) -> str:
 
 def register_error_pages(app: Flask) -> None:
     app.register_error_handler(HTTPException, _show_http_error)
-    app.register_error_handler(LookupError, _show_lookup_error)
+    app.register_error_handler(CloisterError, _show_our_error)
     app.register_error_handler(PyMongoError, _show_database_error)
+    app.register_error_handler(BSONError, _show_damage)
     app.register_error_handler(Exception, _show_unexpected_error)
 
 
 def _show_http_error(error: HTTPException) -> Response:
-    if error.response is not None:
-        return Response(error.response.get_data(), status=error.code)
+    if error.response is not None or (error.code or 500) < 400:  # a redirect, or an answer that the view made itself
+        return error.get_response(request.environ)  # type: ignore[return-value]
     status = error.code or 500
     if status == 404:
-        return render_problem(NOT_FOUND)
-    return render_problem(Problem(status, HTTPStatus(status).phrase, str(error.description)))
+        return render_problem(Problem(404, NOT_FOUND_TITLE, NOT_FOUND_SENTENCE))
+    problem = Problem(status, _PAGE_WORDS.get(status, HTTPStatus(status).phrase), _http_sentence(error, status))
+    response = render_problem(problem)
+    for name, value in error.get_headers(request.environ):
+        if name in ("Allow", "Content-Range"):
+            response.headers[name] = value
+    return response
 
 
-def _show_lookup_error(error: LookupError) -> Response:
-    from ..observer.errors import CloisterError
+def _http_sentence(error: HTTPException, status: int) -> str:
+    if status == 405:
+        return f"{request.method} does nothing at {request.path}."
+    return str(error.description)
 
-    if not isinstance(error, CloisterError):
-        return _show_unexpected_error(error)
-    return render_problem(NOT_FOUND)
+
+def _show_our_error(error: CloisterError) -> Response:
+    """What our own errors mean for a reader follows from the builtin that each derives from."""
+    if isinstance(error, LookupError):
+        return render_problem(_not_found(error))
+    if isinstance(error, ValueError):
+        return render_problem(Problem(400, _PAGE_WORDS[400], str(error)))
+    if isinstance(error, ConnectionError):
+        return render_problem(_database_unreachable())
+    if isinstance(error, OSError):
+        return _show_damage(error)
+    return _show_unexpected_error(error)
+
+
+def _not_found(error: LookupError) -> Problem:
+    nearest = getattr(error, "nearest", None)
+    if nearest is None:
+        return Problem(404, NOT_FOUND_TITLE, str(error))
+    return Problem(
+        404, NOT_FOUND_TITLE, str(error), action_label=f"Open {nearest}", action_url=f"/p/{quote(nearest, safe='')}"
+    )
 
 
 def _show_database_error(error: PyMongoError) -> Response:
-    logger.warning("The database did not answer: %s", error)
-    return render_problem(database_unreachable("the database"))
+    if error.timeout or isinstance(error, (ConnectionFailure, ExecutionTimeout, WTimeoutError)):
+        logger.warning("The database did not answer at %s: %s", request.path, error)
+        return render_problem(_database_unreachable())
+    return _show_unexpected_error(error)
+
+
+def _database_unreachable() -> Problem:
+    from .app import DATABASE_SECONDS
+
+    where = address_of(current_store().database.client).removeprefix("mongodb://")
+    return Problem(
+        503,
+        "The database does not answer",
+        "Trainings go on and keep their points in the journal; nothing is lost. "
+        f"Tried {where} for up to {DATABASE_SECONDS} s, trying again in {RETRY_SECONDS} s.",
+        action_label="Try now",
+        action_url="",
+        retry_seconds=RETRY_SECONDS,
+    )
+
+
+def _show_damage(error: Exception) -> Response:
+    """Stored bytes that are not what they should be: nobody's fault who asks for them (THREATS R11)."""
+    logger.warning("Damaged data at %s: %s", request.path, error)
+    sentence = str(error) if isinstance(error, CloisterError) else "A stored record cannot be read; the log says which."
+    return render_problem(Problem(502, "What is stored here is damaged", sentence))
 
 
 def _show_unexpected_error(error: Exception) -> Response:
     error_id = secrets.token_hex(6)
     logger.error("Error %s at %s %r", error_id, request.method, request.path, exc_info=error)
-    return render_problem(Problem(500, "Something broke here", f"It is in the viewer's log under the id {error_id}."))
+    return render_problem(Problem(500, "Something broke here", f"The viewer's log says more, under the id {error_id}."))

@@ -71,7 +71,7 @@ def _settle(future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...], 
         return
     try:
         answer = fn(*args, **kwargs)
-    except BaseException as error:  # noqa: BLE001  # wide on purpose: whoever awaits the future gets it, whatever it is
+    except BaseException as error:  # wide on purpose: whoever awaits the future gets it, whatever it is
         future.set_exception(error)
     else:
         future.set_result(answer)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import copy_context
 from datetime import timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -93,22 +94,33 @@ class _Answer:
         self._status = ""
         self._headers: Headers = []
         self._chunks: Iterator[bytes] = iter(())
+        # Each step may run in another thread; in one context they all see the same Flask request.
+        self._context = copy_context()
         self._iterable: Iterable[bytes] = ()
         self.complete = False  # whether the first chunk was all of it
         self.started = False
 
     def start(self) -> bytes | None:
         """Call the application and give the first chunk that is not empty."""
+        return self._context.run(self._start)
+
+    def next_chunk(self) -> bytes | None:
+        return self._context.run(self._next_chunk)
+
+    def close(self) -> None:
+        self._context.run(self._close)
+
+    def _start(self) -> bytes | None:
         self._iterable = self._application(self._environ, self._start_response)
         self._chunks = iter(self._iterable)
-        chunk = self.next_chunk()
+        chunk = self._next_chunk()
         length = next((value for name, value in self._headers if name.lower() == "content-length"), None)
         if chunk is None or length == str(len(chunk)):
             self.complete = True
-            self.close()
+            self._close()
         return chunk
 
-    def next_chunk(self) -> bytes | None:
+    def _next_chunk(self) -> bytes | None:
         return next((chunk for chunk in self._chunks if chunk), None)
 
     def head(self) -> tuple[int, str, HTTPHeaders]:
@@ -118,7 +130,7 @@ class _Answer:
             headers.add(name, value)
         return int(status), reason, headers
 
-    def close(self) -> None:
+    def _close(self) -> None:
         close = getattr(self._iterable, "close", None)
         if close is not None:
             close()

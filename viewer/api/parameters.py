@@ -41,6 +41,13 @@ class DoubledParameter(BadParameter):
         CloisterError.__init__(self, f"The parameter {name} is given {count} times. Give it once.")
 
 
+class MissingParameter(BadParameter):
+    """A request lacks a parameter that its route needs."""
+
+    def __init__(self, name: str, description: str) -> None:
+        CloisterError.__init__(self, f"The parameter {name} is missing: {description[:1].lower()}{description[1:]}")
+
+
 def single_values(arguments: Mapping[str, list[str]], *, known: Collection[str]) -> dict[str, str]:
     """The parameters as one value each.
 

@@ -1,0 +1,86 @@
+"""The API's description of itself, OpenAPI 3.1, read from the same rows that answer requests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from .route import PROBLEM_JSON, REQUIRED, Parameter, Route
+from .run_json import ANYTHING, INTEGER, TEXT
+
+PREFIX = "/api/v1"
+PROBLEM_SCHEMA = {
+    "type": "object",
+    "properties": {"type": TEXT, "status": INTEGER, "title": TEXT, "detail": TEXT},
+    "required": ["type", "status", "title", "detail"],
+}
+ALWAYS = {
+    400: "A parameter is unknown, doubled or cannot be used; the detail says which, its value and what it takes.",
+    421: "The Host header is not one of this viewer's names.",
+    503: "The database does not answer; Retry-After says when to ask again.",
+}
+_IN_PATH = re.compile(r"<(?:(?P<kind>\w+):)?(?P<name>\w+)>")
+_PATH_SCHEMAS = {"int": {"type": "integer", "minimum": 0}}
+
+
+def describe_api(routes: Iterable[Route], *, version: str) -> dict[str, Any]:
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Cloister",
+            "version": version,
+            "description": "What the dashboard's pages read, for programs. Numbers that JSON cannot write are the "
+            "texts NaN, Infinity and -Infinity; times are ISO 8601 in UTC.",
+        },
+        "servers": [{"url": PREFIX}],
+        "paths": {openapi_path(route.path): {"get": _describe_route(route)} for route in routes},
+        "components": {"schemas": {"Problem": PROBLEM_SCHEMA}},
+    }
+
+
+def openapi_path(flask_path: str) -> str:
+    return _IN_PATH.sub(lambda match: "{" + match["name"] + "}", flask_path)
+
+
+def _describe_route(route: Route) -> dict[str, Any]:
+    statuses = {**ALWAYS, **route.statuses}
+    answers = {str(status): _describe_status(status, sentence) for status, sentence in sorted(statuses.items())}
+    return {
+        "operationId": route.name,
+        "summary": route.summary,
+        "parameters": [*_path_parameters(route.path), *map(_describe_parameter, route.parameters)],
+        "responses": {
+            "200": {"description": route.summary + ".", "content": {route.content_type: {"schema": route.answer}}},
+            **answers,
+        },
+    }
+
+
+def _describe_status(status: int, sentence: str) -> dict[str, Any]:
+    if status < 400:
+        return {"description": sentence}
+    return {"description": sentence, "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {"name": match["name"], "in": "path", "required": True, "schema": _PATH_SCHEMAS.get(match["kind"], TEXT)}
+        for match in _IN_PATH.finditer(path)
+    ]
+
+
+def _describe_parameter(parameter: Parameter) -> dict[str, Any]:
+    schema = dict(parameter.schema)
+    if parameter.default is not None and parameter.default is not REQUIRED:
+        schema["default"] = parameter.default
+    return {
+        "name": parameter.name,
+        "in": "query",
+        "required": parameter.default is REQUIRED,
+        "description": parameter.description,
+        "schema": schema,
+    }
+
+
+DESCRIPTION_SCHEMA = {"type": "object", "required": ["openapi", "info", "paths"], "additionalProperties": ANYTHING}

@@ -1,0 +1,96 @@
+"""One row of the REST API: an address, what it takes, what it answers. Requests and OpenAPI are both read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from flask import Response, jsonify, request
+
+from .parameters import (
+    INT64_MAX,
+    TEXT_LIMIT,
+    BadParameter,
+    MissingParameter,
+    parse_choice,
+    parse_instant,
+    parse_integer,
+    parse_text,
+    single_values,
+)
+from .run_json import Schema
+
+REQUIRED = object()
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter in the query. `parse` takes its name and its text and raises `BadParameter`."""
+
+    name: str
+    description: str
+    schema: Schema
+    parse: Callable[[str, str], Any]
+    default: Any = None
+
+    def read(self, values: dict[str, str]) -> Any:
+        if self.name in values:
+            return self.parse(self.name, values[self.name])
+        if self.default is REQUIRED:
+            raise MissingParameter(self.name, self.description)
+        return self.default
+
+
+@dataclass(frozen=True)
+class Route:
+    """An address that GET answers.
+
+    Attributes:
+        path: as Flask spells it, under /api/v1.
+        handler: called with the path's and the query's parameters by name; what it returns becomes JSON unless it is
+            a `Response`. None: another module answers this address, and the row describes it.
+        answer: JSON Schema of the answer.
+        statuses: what else may come back, with a sentence each; 400 and 503 are added for all.
+    """
+
+    path: str
+    name: str
+    summary: str
+    handler: Callable[..., Any] | None
+    answer: Schema
+    parameters: tuple[Parameter, ...] = ()
+    content_type: str = JSON
+    statuses: dict[int, str] = field(default_factory=dict)
+
+    def answer_request(self, **path_values: Any) -> Response:
+        assert self.handler is not None
+        values = single_values(request.args.to_dict(flat=False), known=[given.name for given in self.parameters])
+        answer = self.handler(**path_values, **{given.name: given.read(values) for given in self.parameters})
+        return answer if isinstance(answer, Response) else jsonify(answer)
+
+
+def integer(name: str, description: str, *, low: int = 0, high: int = INT64_MAX, default: Any = None) -> Parameter:
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    return Parameter(name, description, schema, partial(parse_integer, low=low, high=high), default)
+
+
+def text(name: str, description: str, *, limit: int = TEXT_LIMIT, default: Any = None) -> Parameter:
+    return Parameter(
+        name, description, {"type": "string", "maxLength": limit}, partial(parse_text, limit=limit), default
+    )
+
+
+def choice(name: str, description: str, choices: tuple[str, ...], *, default: Any = None) -> Parameter:
+    return Parameter(name, description, {"enum": list(choices)}, partial(parse_choice, choices=choices), default)
+
+
+def instant(name: str, description: str, *, default: datetime | None = None) -> Parameter:
+    return Parameter(name, description, {"type": "string", "format": "date-time"}, parse_instant, default)
+
+
+__all__ = ["REQUIRED", "BadParameter", "Parameter", "Route", "choice", "instant", "integer", "text"]

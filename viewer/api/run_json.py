@@ -1,0 +1,183 @@
+"""A run, its metrics and its files as the REST API answers them, and the JSON Schema of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .json_values import json_id, json_number, json_time, json_value
+
+if TYPE_CHECKING:
+    from ...observer.metric_summary import MetricSummary
+    from ...observer.run_record import ArtifactEntry, RunRecord
+    from ...observer.runs import ProjectSummary
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+INTEGER: Schema = {"type": "integer"}
+TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
+ID: Schema = {"type": ["integer", "string"]}
+ANYTHING: Schema = {}
+TEXTS: Schema = {"type": "array", "items": TEXT}
+NUMBER: Schema = {
+    "anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}],
+    "description": "A number; what JSON cannot write is the text NaN, Infinity or -Infinity.",
+}
+STATUS: Schema = {"enum": ["queued", "running", "completed", "failed", "interrupted", "lost"]}
+
+
+def object_schema(**properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def list_schema(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def map_schema(values: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": values}
+
+
+def either_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+PROJECT_SCHEMA = object_schema(name=TEXT, run_count=COUNT, running_count=COUNT, last_started=TIME)
+
+
+def project_json(project: ProjectSummary) -> dict[str, Any]:
+    return {
+        "name": project.name,
+        "run_count": project.run_count,
+        "running_count": project.running_count,
+        "last_started": json_time(project.last_started),
+    }
+
+
+SUMMARY_SCHEMA = object_schema(
+    last=NUMBER, min=either_null(NUMBER), max=either_null(NUMBER), last_step=INTEGER, count=COUNT
+)
+
+
+def summary_json(summary: MetricSummary) -> dict[str, Any]:
+    return {
+        "last": json_number(summary.last),
+        "min": None if summary.min is None else json_number(summary.min),
+        "max": None if summary.max is None else json_number(summary.max),
+        "last_step": summary.last_step,
+        "count": summary.count,
+    }
+
+
+ARTIFACT_SCHEMA = object_schema(
+    name=TEXT,
+    file_id=TEXT,
+    sha256={"type": ["string", "null"]},
+    size_bytes={"type": ["integer", "null"]},
+    content_type={"type": ["string", "null"]},
+    logged_at=TIME,
+    url=TEXT,
+)
+
+
+def artifact_json(artifact: ArtifactEntry, url: str) -> dict[str, Any]:
+    return {
+        "name": json_value(artifact.name),
+        "file_id": str(artifact.file_id),
+        "sha256": artifact.sha256,
+        "size_bytes": artifact.size,
+        "content_type": artifact.content_type,
+        "logged_at": json_time(artifact.logged_at),
+        "url": url,
+    }
+
+
+_BRIEF: dict[str, Schema] = {
+    "id": ID,
+    "uid": {"type": ["string", "null"]},
+    "project": TEXT,
+    "name": TEXT,
+    "experiment": TEXT,
+    "command": TEXT,
+    "status": STATUS,
+    "tags": TEXTS,
+    "notes": TEXT,
+    "owner": TEXT,
+    "host": TEXT,
+    "start_time": TIME,
+    "stop_time": TIME,
+    "heartbeat": TIME,
+    "updated_at": TIME,
+    "duration_seconds": {"type": ["number", "null"]},
+    "config": map_schema(ANYTHING),
+    "summary": map_schema(SUMMARY_SCHEMA),
+    "result": ANYTHING,
+}
+BRIEF_RUN_SCHEMA = object_schema(**_BRIEF)
+RUN_SCHEMA = object_schema(
+    **_BRIEF,
+    config_defaults=map_schema(ANYTHING),
+    system=map_schema(SUMMARY_SCHEMA),
+    info=map_schema(ANYTHING),
+    argv=TEXTS,
+    exit=map_schema(ANYTHING),
+    fail_trace=TEXTS,
+    sources=list_schema(object_schema(path=TEXT, sha256={"type": ["string", "null"]}, size_bytes=ANYTHING)),
+    artifact_count=COUNT,
+    git=map_schema(ANYTHING),
+    environment=map_schema(ANYTHING),
+    lost=map_schema(COUNT),
+    console=object_schema(lines=COUNT, bytes=COUNT),
+)
+
+
+def brief_run_json(run: RunRecord) -> dict[str, Any]:
+    """What a list shows of a run."""
+    return {
+        "id": json_id(run.id),
+        "uid": run.uid,
+        "project": json_value(run.project),
+        "name": json_value(run.name),
+        "experiment": json_value(run.experiment),
+        "command": json_value(run.command),
+        "status": run.status,
+        "tags": json_value(run.tags),
+        "notes": json_value(run.notes),
+        "owner": json_value(run.owner),
+        "host": json_value(run.host),
+        "start_time": json_time(run.start_time),
+        "stop_time": json_time(run.stop_time),
+        "heartbeat": json_time(run.heartbeat),
+        "updated_at": json_time(run.updated_at),
+        "duration_seconds": None if run.duration is None else run.duration.total_seconds(),
+        "config": json_value(run.config),
+        "summary": {name: summary_json(summary) for name, summary in json_value_keys(run.summary).items()},
+        "result": json_value(run.result),
+    }
+
+
+def run_json(run: RunRecord) -> dict[str, Any]:
+    """All that is known of a run but its points, its console and its files, which have addresses of their own."""
+    return {
+        **brief_run_json(run),
+        "config_defaults": json_value(run.config_defaults),
+        "system": {name: summary_json(summary) for name, summary in json_value_keys(run.system).items()},
+        "info": json_value(run.info),
+        "argv": json_value(run.argv),
+        "exit": json_value(run.exit),
+        "fail_trace": json_value(run.fail_trace),
+        "sources": [
+            {"path": json_value(source.path), "sha256": source.sha256, "size_bytes": source.size}
+            for source in run.sources
+        ],
+        "artifact_count": len(run.artifacts),
+        "git": json_value(run.git),
+        "environment": json_value(run.environment),
+        "lost": run.lost,
+        "console": {"lines": run.console_lines, "bytes": run.console_bytes},
+    }
+
+
+def json_value_keys(summaries: dict[str, MetricSummary]) -> dict[str, MetricSummary]:
+    return {json_value(name): summary for name, summary in summaries.items()}
