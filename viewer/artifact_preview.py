@@ -69,7 +69,10 @@ class TablePreview:
 
 @dataclass(frozen=True)
 class NoPreview:
+    """Nothing can be shown; `damaged` where something should be."""
+
     reason: str
+    damaged: bool = False
     kind: str = "none"
 
 

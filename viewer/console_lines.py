@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from ..observer.console_pieces import ConsolePiece, Stream
+from ..observer.console_store import ConsolePiece, Stream
 from ..observer.console_text import ansi_to_spans, fold_carriage_returns
 
 LINES_BUDGET = 3_000  # of one answer: a thousand pieces of a chatty run would be a hundred thousand lines

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, render_template, request
 
-from ..observer.console_pieces import BadCursor, ConsolePage, Stream
+from ..observer.console_store import BadCursor, ConsolePage, Stream
 from .console_lines import ConsoleLines, Side, read_lines
 from .store_access import current_store
 from .user_files import render_user_file
@@ -22,7 +22,6 @@ bp = Blueprint("run_console_page", __name__)
 PIECES_AT_ONCE = 1000
 DOWNLOAD_PIECES = 500
 FIRST_PIECE = "0"
-STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,12 @@ def show_console(run_id: int) -> str:
 def show_lines(run_id: int) -> str:
     """Lines after or before a cursor, else the newest, as the fragment that the page puts beside what it has."""
     run = current_store().load_run(run_id)
-    traceback = request.args.get("traceback")
     chunk = _load_chunk(
         current_store(),
         run,
         after=request.args.get("after"),
         before=request.args.get("before"),
-        traceback=cast("Stream", traceback) if traceback in STREAMS else None,
+        traceback=_parse_stream(request.args.get("traceback")),
     )
     return render_template("console/chunk.html", run=run, chunk=chunk)
 
@@ -68,9 +66,9 @@ def show_lines(run_id: int) -> str:
 def download_console(run_id: int) -> Response:
     """The whole text as it was written, escapes and carriage returns included, streamed."""
     run = current_store().load_run(run_id)
-    stream = request.args.get("stream")
-    suffix = f"-{stream}" if stream in STREAMS else ""
-    chunks = iter_console_text(current_store(), run_id, only=cast("Stream", stream) if suffix else None)
+    stream = _parse_stream(request.args.get("stream"))
+    suffix = f"-{stream}" if stream else ""
+    chunks = iter_console_text(current_store(), run_id, only=stream)
     return render_user_file(chunks, name=f"run-{run.id}-console{suffix}.txt", content_type="text/plain")
 
 
@@ -112,6 +110,10 @@ def _load_chunk(
         earlier=more if after is None else True,
         later=more if after is not None else before is not None,
     )
+
+
+def _parse_stream(text: str | None) -> Stream | None:
+    return text if text == "stdout" or text == "stderr" else None
 
 
 def _first_number(run: RunRecord, page: ConsolePage, content: ConsoleLines) -> int:

@@ -10,10 +10,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from flask import Response
+from flask import Response, abort
+
+from ..observer.blobs import BlobNotFound, DamagedBlob
+
+if TYPE_CHECKING:
+    from ..observer.runs import RunStore
 
 Disposition = Literal["attachment", "inline"]
 
@@ -70,6 +75,25 @@ def render_user_file(
     if size_bytes is not None:
         response.content_length = size_bytes
     return response
+
+
+def render_stored_file(
+    store: RunStore,
+    file_id: object,
+    *,
+    name: str,
+    content_type: str | None = None,
+    disposition: Disposition = "attachment",
+) -> Response:
+    """A file out of the database, for a run that the asker may see. Where its bytes are gone: 410, in words."""
+    try:
+        blob = store.open_blob(file_id)
+        chosen_type = content_type or blob.content_type or UNKNOWN_TYPE
+        return render_user_file(
+            blob, name=name, content_type=chosen_type, size_bytes=blob.size, disposition=disposition
+        )
+    except (BlobNotFound, DamagedBlob) as error:
+        abort(410, str(error))
 
 
 def allowed_type(content_type: str | None) -> str:

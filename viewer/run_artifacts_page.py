@@ -1,0 +1,124 @@
+"""The artifacts tab: the files that a run made, with a look into the one that is chosen.
+
+An artifact's address is made of a digest of its name and file: a name may be empty, 4 kB long or hold `../`, and two
+artifacts may share a name or their bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, abort, render_template, request
+
+from ..observer.blobs import BlobNotFound, DamagedBlob
+from .artifact_kinds import register_artifact_kinds
+from .artifact_preview import IMAGE_LIMIT_BYTES, ImagePreview, NoPreview, Preview, preview_file
+from .store_access import current_store
+from .user_files import render_stored_file
+
+if TYPE_CHECKING:
+    from ..observer.run_record import ArtifactEntry, RunRecord
+    from ..observer.runs import RunStore
+
+bp = Blueprint("run_artifacts_page", __name__)
+bp.record_once(lambda state: register_artifact_kinds(state.app))  # type: ignore[arg-type]  # as in projects_page
+
+LISTED_ARTIFACTS = 1000
+NAME_LIMIT_CHARS = 300  # longer ones are cut on the page; the title has a little more
+
+
+@dataclass(frozen=True)
+class ListedArtifact:
+    """A row of the list. `folder` is what stands before the last slash of its name."""
+
+    key: str
+    entry: ArtifactEntry
+    folder: str
+    name: str
+
+
+@bp.get("/runs/<int:run_id>/artifacts")
+def show_artifacts(run_id: int) -> str:
+    """The list, and a preview of the artifact that `show` names or of the first one."""
+    run = current_store().load_run(run_id)
+    rows = list_artifacts(run)
+    chosen = _chosen(rows, request.args.get("show"))
+    preview = load_preview(current_store(), chosen.entry) if chosen else None
+    return render_template(
+        "run/artifacts.html", run=run, active_tab="artifacts", rows=rows, chosen=chosen, preview=preview
+    )
+
+
+@bp.get("/runs/<int:run_id>/artifacts/list")
+def show_list(run_id: int) -> str:
+    """The list alone, for the page that shows it live."""
+    run = current_store().load_run(run_id)
+    rows = list_artifacts(run)
+    return render_template("artifacts/list.html", run=run, rows=rows, chosen=_chosen(rows, request.args.get("show")))
+
+
+@bp.get("/runs/<int:run_id>/artifacts/<key>/download")
+def download_artifact(run_id: int, key: str) -> Response:
+    entry = _find(current_store().load_run(run_id), key).entry
+    return render_stored_file(current_store(), entry.file_id, name=entry.name, content_type=entry.content_type)
+
+
+@bp.get("/runs/<int:run_id>/artifacts/<key>/image")
+def show_image(run_id: int, key: str) -> Response:
+    """The artifact as an image, if its own first bytes say that it is one and it is not too large to be shown."""
+    entry = _find(current_store().load_run(run_id), key).entry
+    preview = load_preview(current_store(), entry)
+    if not isinstance(preview, ImagePreview):
+        abort(415, "This artifact cannot be shown as an image. Download it instead.")
+    return render_stored_file(
+        current_store(),
+        entry.file_id,
+        name=entry.name,
+        content_type=preview.image.media_type,
+        disposition="inline",
+    )
+
+
+def list_artifacts(run: RunRecord) -> tuple[ListedArtifact, ...]:
+    """The run's artifacts in the order of their names, folders first."""
+    rows = [_row(entry) for entry in run.artifacts[:LISTED_ARTIFACTS]]
+    return tuple(sorted(rows, key=lambda row: (not row.folder, row.folder, row.name)))
+
+
+def _row(entry: ArtifactEntry) -> ListedArtifact:
+    folder, _, name = entry.name.rpartition("/")
+    return ListedArtifact(artifact_key(entry), entry, folder[:NAME_LIMIT_CHARS], name[:NAME_LIMIT_CHARS])
+
+
+def artifact_key(entry: ArtifactEntry) -> str:
+    """What stands for the artifact in an address."""
+    identity = f"{entry.name}\0{entry.file_id}\0{entry.logged_at}"
+    return hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def load_preview(store: RunStore, entry: ArtifactEntry) -> Preview:
+    """What to show of an artifact; where its bytes are gone or damaged, that."""
+    try:
+        blob = store.open_blob(entry.file_id)
+        preview = preview_file(blob, entry.name)
+        if isinstance(preview, ImagePreview) and blob.size <= IMAGE_LIMIT_BYTES:
+            for _ in blob:  # a picture with a hole in it would break off in the browser without a word
+                pass
+        return preview
+    except (BlobNotFound, DamagedBlob) as error:
+        return NoPreview(str(error), damaged=True)
+
+
+def _chosen(rows: tuple[ListedArtifact, ...], key: str | None) -> ListedArtifact | None:
+    if key is None:
+        return rows[0] if rows else None
+    return next((row for row in rows if row.key == key), None)
+
+
+def _find(run: RunRecord, key: str) -> ListedArtifact:
+    found = next((row for row in list_artifacts(run) if row.key == key), None)
+    if found is None:
+        abort(404)
+    return found

@@ -1,0 +1,56 @@
+"""The environment tab: the command, the machine, Python and every installed distribution of a run."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, abort, render_template
+
+from .environment_facts import describe_command, describe_environment
+from .store_access import current_store
+from .user_files import render_user_file
+
+if TYPE_CHECKING:
+    from ..observer.run_record import RunRecord
+
+bp = Blueprint("run_environment_page", __name__)
+
+DISTRIBUTIONS_SHOWN = 3000
+# What pip reads as a requirement on its own line; anything else would be an option or another command of its language.
+REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}==[A-Za-z0-9][A-Za-z0-9.!+_-]{0,100}")
+
+
+@bp.get("/runs/<int:run_id>/environment")
+def show_environment(run_id: int) -> str:
+    run = current_store().load_run(run_id)
+    return render_template(
+        "run/environment.html",
+        run=run,
+        active_tab="environment",
+        command=describe_command(run.argv),
+        groups=describe_environment(run.environment),
+        distributions=[text.partition("==") for text in list_distributions(run)[:DISTRIBUTIONS_SHOWN]],
+        editable=_texts(run.environment.get("editable_distributions")),
+        notes=_texts(run.environment.get("notes")),
+    )
+
+
+@bp.get("/runs/<int:run_id>/environment/requirements.txt")
+def download_requirements(run_id: int) -> Response:
+    """The installed distributions as `pip install -r` takes them; what pip would not read as a version is left out."""
+    run = current_store().load_run(run_id)
+    lines = [text for text in list_distributions(run) if REQUIREMENT.fullmatch(text)]
+    if not lines:
+        abort(404)
+    content = f"# Installed when run {run.id} started\n" + "\n".join(lines) + "\n"
+    return render_user_file([content.encode()], name=f"run-{run.id}-requirements.txt", content_type="text/plain")
+
+
+def list_distributions(run: RunRecord) -> list[str]:
+    """`name==version` of each installed distribution, by name."""
+    return sorted(_texts(run.environment.get("distributions")), key=str.lower)
+
+
+def _texts(value: object) -> list[str]:
+    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, (list, tuple)) else []

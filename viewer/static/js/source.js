@@ -1,0 +1,33 @@
+// The source tab: changes one below the other, or side by side where there is room.
+
+const KEY = "source.view";
+const diff = document.querySelector("[data-diff]");
+const choice = document.querySelector("[data-diff-switch]");
+
+function show(view) {
+  diff.dataset.view = view;
+  for (const button of choice.children) button.setAttribute("aria-pressed", String(button.dataset.view === view));
+}
+
+function remembered() {
+  try {
+    return localStorage.getItem(KEY);
+  } catch {
+    return null; // storage may be forbidden
+  }
+}
+
+if (diff && choice) {
+  choice.hidden = false;
+  if (remembered() === "split") show("split");
+  choice.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-view]");
+    if (!button) return;
+    show(button.dataset.view);
+    try {
+      localStorage.setItem(KEY, button.dataset.view);
+    } catch {
+      // then the choice holds for this page
+    }
+  });
+}
