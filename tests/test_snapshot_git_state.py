@@ -6,10 +6,12 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bson
 import pytest
 from cloister.observer.snapshot.git_state import read_git_state
 
@@ -266,6 +268,25 @@ def test_a_touched_file_of_git_lfs_is_no_change_and_an_edited_one_is(git: Git, r
     state = document(repository)
     assert changed(state) == {"edited.bin": ("modified", None, None)}
     assert left_out(state) == {"edited.bin": "not text"}
+
+
+def test_names_and_texts_that_are_not_utf8_can_be_stored(git: Git, repository: Path) -> None:
+    (repository / "train.py").write_bytes("größe = 1\n".encode("latin-1"))
+    (repository / os.fsdecode(b"odd \xff\n name.txt")).write_text("text\n")
+    state = document(repository)
+    assert bson.decode(bson.encode(state)) == state
+    assert changed(state)["odd \ufffd\n name.txt"] == ("untracked", 1, 0)
+    assert "+gr\ufffd\ufffde = 1" in state["diff"]
+    assert any("not UTF-8" in note for note in state["change_notes"])
+
+
+def test_a_machine_without_room_for_temporary_files_says_so(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    state = document(repository)
+    assert state["state"] == "error"
+    assert str(tmp_path / "gone") in state["reason"]
 
 
 def test_a_sha256_repository_is_read(git: Git, tmp_path: Path) -> None:

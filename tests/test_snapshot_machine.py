@@ -14,6 +14,7 @@ import psutil
 import pytest
 from cloister.observer.snapshot import host
 from cloister.observer.snapshot.distributions import InstalledDistributions, read_distributions
+from cloister.observer.snapshot.git_state import GitState
 from cloister.observer.snapshot.gpu_inventory import Gpu, GpuInventory, read_gpus
 from cloister.observer.snapshot.host import read_environment, read_host
 from nvml_stand_in import nvml_stand_in  # noqa: F401 - the fixture
@@ -138,6 +139,12 @@ def test_sacred_gets_its_host_fields() -> None:
         "gpus": [{"model": "NVIDIA H100", "total_memory": 81920, "persistence_mode": True}],
     }
     assert "gpus" not in read_host(GpuInventory())
+
+
+def test_every_recorded_variable_and_field_is_named_in_the_docs() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "what-is-recorded.md").read_text()
+    names = {*host.RECORDED_VARIABLES, *read_environment(), *GitState("repository").as_document()}
+    assert {name for name in names if f"`{name}`" not in page} == set()
 
 
 def ask_with_stand_in(environment: dict[str, str], **variables: str) -> Any:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .deadline import Deadline
-from .git_changes import LISTED_FILES, Changes, read_changes
+from .git_changes import LISTED_FILES, Changes, shown_path
 from .git_folder import RepositoryFolder, find_repository
 from .git_process import GitFailed
 from .git_reader import GitReader, open_git_reader
 from .remote_urls import without_credentials
+from .tracked_files import read_tracked
+from .untracked_files import read_untracked
 
 READ_SECONDS = 10.0
 LISTED_SUBMODULES = 200
@@ -125,7 +127,7 @@ def _read(folder: Path, deadline: Deadline) -> GitState:
         submodules, notes = _read_submodules(reader)
         return replace(
             state,
-            changes=read_changes(reader, state.commit),
+            changes=_read_changes(reader, state.commit),
             submodules=submodules,
             notes=notes,
             superproject=_read_superproject(repository, deadline),
@@ -156,7 +158,7 @@ def _read_submodules(reader: GitReader) -> tuple[tuple[Submodule, ...], tuple[st
     except GitFailed as error:
         return (), (f"The submodules could not be listed. {error}",)
     found = [
-        Submodule(_text(path), commit, (reader.repository.top / path / ".git").exists())
+        Submodule(shown_path(path), commit, (reader.repository.top / path / ".git").exists())
         for path, commit in _gitlinks(output.records())
     ]
     notes = (
@@ -171,6 +173,20 @@ def _gitlinks(records: list[str]) -> list[tuple[str, str]]:
     return [(path, description.split(" ")[1]) for description, _, path in pairs]
 
 
+def _read_changes(reader: GitReader, commit: str | None) -> Changes:
+    """Compare the work tree with `commit` (None: with nothing), untracked files included."""
+    changes = Changes()
+    try:
+        read_tracked(reader, commit or reader.empty_tree, changes)
+    except GitFailed as error:
+        changes.notes.append(f"The files could not be compared with the commit. {error}")
+    try:
+        read_untracked(reader, changes)
+    except GitFailed as error:
+        changes.notes.append(f"The untracked files could not be listed. {error}")
+    return changes
+
+
 def _read_superproject(repository: RepositoryFolder, deadline: Deadline) -> Superproject | None:
     outer = find_repository(repository.top.parent)
     if outer is None or outer.checkout == "bare":
@@ -182,7 +198,7 @@ def _read_superproject(repository: RepositoryFolder, deadline: Deadline) -> Supe
         if not commits:
             return None  # a clone that merely lies in another's folder
         commit = reader.answer("rev-parse", "--quiet", "--verify", "HEAD")
-        return Superproject(str(outer.top), commit, _text(path), commits[0])
+        return Superproject(str(outer.top), commit, shown_path(path), commits[0])
 
 
 def _changes_document(changes: Changes) -> dict[str, Any]:
@@ -198,14 +214,10 @@ def _changes_document(changes: Changes) -> dict[str, Any]:
             for file in changes.left_out[:LISTED_FILES]
         ],
         "left_out_count": len(changes.left_out),
-        "change_notes": [_text(note) for note in changes.notes],
+        "change_notes": [shown_path(note) for note in changes.notes],
     }
 
 
-def _text(path: str) -> str:
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
 def _first_line(error: BaseException) -> str:
-    text = _text(str(error)).strip() or type(error).__name__
+    text = shown_path(str(error)).strip() or type(error).__name__
     return text.splitlines()[0].rstrip(".")[:500]

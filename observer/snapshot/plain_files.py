@@ -51,3 +51,11 @@ def _read_open_file(descriptor: int, limit_bytes: int) -> PlainFile:
         pieces.append(piece)
         left -= len(piece)
     return PlainFile(b"".join(pieces), limit_bytes + 1 - left) if left > 0 else too_large
+
+
+def size_on_disk(path: Path) -> int | None:
+    """A file's size, a link's own, or None where there is none."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return None  # deleted
