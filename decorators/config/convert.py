@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
-import decimal
 import enum
 import numbers
 import typing
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,11 +56,14 @@ _FROM_TEXT: Mapping[type, Callable[[str], Any]] = {
     float: parse_float,
     complex: complex,
     bytes: str.encode,
-    decimal.Decimal: decimal.Decimal,
-    datetime.datetime: datetime.datetime.fromisoformat,
-    datetime.date: datetime.date.fromisoformat,
-    datetime.time: datetime.time.fromisoformat,
-    uuid.UUID: uuid.UUID,
+}
+# The same for classes whose modules only their users import: the class reads text itself, or its method does.
+_READERS: Mapping[str, str] = {
+    "decimal.Decimal": "__call__",
+    "uuid.UUID": "__call__",
+    "datetime.datetime": "fromisoformat",
+    "datetime.date": "fromisoformat",
+    "datetime.time": "fromisoformat",
 }
 # In a union the pickier type is asked first; text, which takes anything, comes last.
 _ORDER: Mapping[Any, int] = {type(None): 0, bool: 1, int: 2, float: 3, complex: 4, Path: 8, str: 9}
@@ -188,7 +188,7 @@ def _spells(text: str, option: Any) -> bool:
     if isinstance(option, (str, bytes)):
         return text == (option if isinstance(option, str) else option.decode(errors="replace"))
     try:
-        return bool(_FROM_TEXT[type(option)](text) == option)
+        return bool(_FROM_TEXT[type(option)](text) == option)  # an int or a bool: Literal takes no other
     except ValueError:
         return False
 
@@ -248,7 +248,7 @@ def _convert_class(value: Any, hint: Any, where: Where, *, strict: bool) -> Any:
         return _convert_text(value, hint, cls, where, strict=strict)
     if cls in (int, float, bool, complex) and isinstance(value, numbers.Number):
         return _convert_number(value, cls, where, strict=strict)
-    if _is_plain(value) and (cls in _FROM_TEXT or isinstance(value, (list, dict))):
+    if _is_plain(value) and (_reader_of(cls) is not None or isinstance(value, (list, dict))):
         raise where.wrong(value, describe(hint))
     return value
 
@@ -285,7 +285,7 @@ def _convert_text(value: str | Scalar, hint: Any, cls: type | None, where: Where
     if strict and cls is bool and text.lower() not in ("true", "false"):
         raise where.wrong(value, "true or false")
     read: Callable[[str], Any] | None = parse_int if strict and cls is int else None
-    read = read or (_FROM_TEXT.get(cls) if cls is not None else None)
+    read = read or _reader_of(cls)
     if read is None:
         if isinstance(value, str):
             return value
@@ -294,8 +294,15 @@ def _convert_text(value: str | Scalar, hint: Any, cls: type | None, where: Where
         return read(text)
     except TooLarge:
         raise where.wrong(value, f"{describe(hint)} within the range of its type") from None
-    except (ValueError, decimal.InvalidOperation):
+    except (ValueError, ArithmeticError):  # the latter is Decimal's
         raise where.wrong(value, describe(hint)) from None
+
+
+def _reader_of(cls: type | None) -> Callable[[str], Any] | None:
+    if cls is None or cls in _FROM_TEXT:
+        return _FROM_TEXT.get(cls)  # type: ignore[arg-type]
+    method = _READERS.get(f"{cls.__module__}.{cls.__qualname__}")
+    return cls if method == "__call__" else None if method is None else getattr(cls, method)
 
 
 def _convert_number(value: Any, cls: type, where: Where, *, strict: bool) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -114,6 +113,8 @@ def _set_in(source: str) -> str:
 
 def _suggest(key: str, known: Collection[str]) -> str:
     """The nearest known key; a key may also be right but in the wrong place: `lr` for `optimizer.lr`."""
+    import difflib  # only a wrong name needs it
+
     nearest = difflib.get_close_matches(key, known, n=1)
     if not nearest:
         last = key.rpartition(".")[2]

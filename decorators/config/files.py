@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -56,6 +55,8 @@ def _parse_yaml(path: Path, text: str) -> Any:
 
 
 def _parse_json(path: Path, text: str) -> Any:
+    import json  # spares whoever reads no JSON
+
     def no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         built: dict[str, Any] = {}
         for key, value in pairs:

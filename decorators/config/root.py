@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from .hints import NO_HINT, class_of, is_free
 from .literals import Scalar
 from .plain import plain_value
 from .signature import ExperimentSignature, Parameter
-from .structures import kind_of_class, kind_of_value, structure_classes
+from .structures import NAMESPACE, kind_of_class, kind_of_value, structure_classes
 
 WHOLE = "config"  # a parameter of this name takes the config that `config=` gives, in one piece
 
@@ -152,7 +151,7 @@ def read_source(config: Any) -> tuple[Any, str]:
 
 def is_parsed(config: Any) -> bool:
     """Whether `config` comes from a parser that has read the command line already."""
-    return isinstance(config, Namespace)
+    return kind_of_value(config) is NAMESPACE
 
 
 def _takes(hint: Any, cls: type) -> bool:

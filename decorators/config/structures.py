@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -102,7 +101,8 @@ class NamespaceKind:
     checks_itself = False
 
     def holds(self, cls: type) -> bool:
-        return issubclass(cls, Namespace)
+        # Whoever has a Namespace has imported argparse; nobody else pays for it.
+        return "argparse" in sys.modules and issubclass(cls, sys.modules["argparse"].Namespace)
 
     def members(self, cls: type) -> dict[str, Member]:
         return {}

@@ -78,7 +78,7 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode) -> Scalar:
         # Text by its quotes, by being a block, or by a !!str in front of what would be something else.
-        untagged = self._resolver.resolve(yaml.ScalarNode, node.value, (True, False))
+        untagged = self._resolver.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
         quoted = node.tag == f"{_CORE}str" and (node.style is not None or untagged != node.tag)
         return Scalar(node.value, quoted, self._line(node) if self._with_lines else None)
 
