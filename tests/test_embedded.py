@@ -21,6 +21,7 @@ import pytest
 from click.testing import CliRunner
 from cloister.__main__ import main
 from cloister.observer.embedded import EmbeddedServer, embedded_uri, ensure_running, find_mongod
+from cloister.observer.embedded import server as server_module
 from cloister.observer.embedded.binary import Mongod, find_mongods
 from cloister.observer.embedded.data_folder import LOG_LIMIT_BYTES, ReadyMark
 from cloister.observer.embedded.db_command import duration_text
@@ -37,7 +38,7 @@ from cloister.observer.embedded.errors import (
     RepairFailed,
     StillRunning,
 )
-from cloister.observer.embedded.process import recognise, spawn
+from cloister.observer.embedded.process import recognise, server_options, spawn, standalone_options
 from cloister.observer.embedded.repair import repair
 from cloister.observer.settings import Settings
 from pymongo.errors import ConnectionFailure, OperationFailure
@@ -103,6 +104,11 @@ def port_of(server: EmbeddedServer) -> int:
     return running.port
 
 
+def spawn_member(server: EmbeddedServer, port: int) -> int:
+    """As far as a start gets that is killed before it has set anything up."""
+    return spawn(find_mongods(server.settings)[0], server.folder, server_options(server.folder, port, server.settings))
+
+
 def write_run(uri: str, run_id: int) -> None:
     with pymongo.MongoClient(uri) as client:
         client.cloister.runs.insert_one({"_id": run_id})
@@ -166,7 +172,7 @@ class TestStart:
     def test_nobody_can_slip_in_before_the_first_user_exists(self, server: EmbeddedServer) -> None:
         server.folder.prepare()
         server.folder.read_key()
-        assert spawn(find_mongods(server.settings)[0], server.folder, 20999, server.settings) == 0
+        assert spawn_member(server, 20999) == 0
 
         with (
             pymongo.MongoClient("127.0.0.1", 20999, directConnection=True) as stranger,
@@ -245,7 +251,7 @@ class TestManyStarters:
         assert len(uris) == 8
         assert len(set(uris)) == len(mongods_on(settings)) == 1
 
-    @pytest.mark.parametrize("seconds", [0.05, 0.15, 0.25, 0.35, 0.5])
+    @pytest.mark.parametrize("seconds", [0.1, 0.2, 0.35])
     def test_a_starter_killed_half_way_leaves_nothing_that_stops_the_next(
         self, settings: Settings, seconds: float
     ) -> None:
@@ -291,6 +297,37 @@ class TestRecovery:
         server.stop()
         assert server.ensure_running() == moved, "the new port is the one to keep"
 
+    @pytest.mark.parametrize("lost_mark", [False, True], ids=["with-mark", "without-mark"])
+    def test_files_put_back_from_a_backup_with_an_older_port_are_served(
+        self, server: EmbeddedServer, tmp_path: Path, lost_mark: bool
+    ) -> None:
+        write_run(server.ensure_running(), 1)
+        port = port_of(server)
+        server.stop()
+        shutil.copytree(server.folder.data, tmp_path / "backup")
+        with socket.create_server(("127.0.0.1", port)):
+            server.ensure_running()
+            server.stop()
+        shutil.rmtree(server.folder.data)
+        shutil.copytree(tmp_path / "backup", server.folder.data)
+        if lost_mark:
+            server.folder.ready_mark.unlink()
+
+        uri = server.ensure_running()
+        write_run(uri, 2)
+        assert run_ids(uri) == [1, 2]
+
+    def test_a_start_killed_while_it_moved_to_another_port_is_finished_by_the_next(
+        self, server: EmbeddedServer
+    ) -> None:
+        write_run(server.ensure_running(), 1)
+        server.stop()
+        options = standalone_options(server.folder, 20996, server.settings)
+        assert spawn(find_mongods(server.settings)[0], server.folder, options) == 0
+
+        assert server.uri() is None
+        assert run_ids(server.ensure_running()) == [1]
+
     def test_a_pid_file_whose_number_went_to_another_process_misleads_nobody(self, server: EmbeddedServer) -> None:
         server.ensure_running()
         port = port_of(server)
@@ -303,9 +340,17 @@ class TestRecovery:
         assert server.stop() is False
         write_run(server.ensure_running(), 1)
 
-    @pytest.mark.parametrize("lost", ["ready.json", "credentials.json", "keyfile"])
-    @pytest.mark.parametrize("running", [True, False], ids=["while-running", "while-stopped"])
-    @pytest.mark.parametrize("how", ["removed", "emptied"])
+    @pytest.mark.parametrize(
+        ("lost", "running", "how"),
+        [
+            ("ready.json", True, "removed"),
+            ("ready.json", False, "emptied"),
+            ("credentials.json", True, "emptied"),
+            ("credentials.json", False, "removed"),
+            ("keyfile", True, "removed"),
+            ("keyfile", False, "emptied"),
+        ],
+    )
     def test_a_lost_file_is_made_again(self, server: EmbeddedServer, lost: str, running: bool, how: str) -> None:
         write_run(server.ensure_running(), 1)
         if not running:
@@ -323,8 +368,7 @@ class TestRecovery:
     ) -> None:
         server.folder.prepare()
         key = server.folder.read_key()
-        [mongod, *_] = find_mongods(server.settings)
-        assert spawn(mongod, server.folder, 20998, server.settings) == 0
+        assert spawn_member(server, 20998) == 0
         write_run(server.ensure_running(), 1)
 
         with pymongo.MongoClient(
@@ -379,7 +423,8 @@ class TestDamage:
             ]
         damage(server, f"{name}.wt")
         # mongod opens the file when it is first read, and dies of it.
-        with pymongo.MongoClient(server.ensure_running()) as client, pytest.raises(ConnectionFailure):
+        uri = server.ensure_running()
+        with pymongo.MongoClient(uri, serverSelectionTimeoutMS=500) as client, pytest.raises(ConnectionFailure):
             client.other.things.find_one()
         with pytest.raises(CorruptDatabase, match="'cloister db repair'"):
             server.ensure_running()
@@ -487,7 +532,10 @@ class TestRefusals:
         ):
             pass
 
-    def test_a_mongod_that_is_not_ours_on_our_files_is_named(self, server: EmbeddedServer, tmp_path: Path) -> None:
+    def test_a_mongod_that_is_not_ours_on_our_files_is_named(
+        self, server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(server_module, "RELEASE_SECONDS", 0.5)
         # As from another container: its process cannot be recognised, but it holds the files.
         server.ensure_running()
         server.stop()
@@ -584,7 +632,8 @@ class TestBinaries:
                 folder.chmod(folder.stat().st_mode | 0o011)
         script = (
             "import os, sys; from pathlib import Path\n"
-            "from cloister.observer.embedded.binary import _runnable\n"
+            "from cloister.observer.embedded import server as server_module
+from cloister.observer.embedded.binary import _runnable\n"
             "from cloister.observer.settings import Settings\n"
             "os.setuid(65534)\n"
             "print(_runnable(Path(sys.argv[1]), Settings(home=Path(sys.argv[2]))))\n"

@@ -81,6 +81,10 @@ class DataFolder:
         except OSError as error:
             raise DataFolderUnusable(self.path, error.strerror or error) from error
 
+    def has_data(self) -> bool:
+        """Whether a mongod has run on it before."""
+        return (self.data / "WiredTiger").exists()
+
     def prepare(self) -> None:
         """Create what is missing, each file for this user alone. Safe to repeat after any interruption.
 
@@ -191,7 +195,7 @@ def _read(path: Path) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file for this user alone, whole or not at all: a reader, or a kill at any moment, never sees half of it."""
+    """Write a file for this user alone, whole or not at all: no reader, and no kill at any moment, sees half of it."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from ..settings import Settings, load_settings
 from .errors import NotRunning
@@ -94,13 +96,13 @@ def repair(no_copy: bool) -> None:
 def _status_table(found: EmbeddedStatus) -> Table:
     table = Table.grid(padding=(0, 2))
     running = found.pid is not None
-    table.add_row("Embedded database", "[green]running[/]" if running else "[yellow]stopped[/]")
+    table.add_row("Embedded database", Text("running", "green") if running else Text("stopped", "yellow"))
     if running:
         table.add_row("Process", str(found.pid))
         table.add_row("Address", f"127.0.0.1:{found.port}")
-        table.add_row("MongoDB", found.version or "[red]does not answer[/]")
+        table.add_row("MongoDB", found.version or Text("does not answer", "red"))
         table.add_row("Up for", duration_text(found.uptime_seconds or 0))
-    table.add_row("Data folder", str(found.folder))
+    table.add_row("Data folder", Text(str(found.folder)))
     table.add_row("On disk", f"{found.size_bytes / 1e6:,.1f} MB" if found.size_bytes else "nothing yet")
     return table
 
@@ -115,8 +117,11 @@ def duration_text(seconds: float) -> str:
 
 
 def _print_plain(table: Table) -> None:
-    # Paths are copied from here: never wrapped, never coloured as markup that a path may happen to hold.
-    Console(soft_wrap=True, highlight=False).print(table)
+    """Print a table as wide as it is: people copy paths out of it, and rich would shorten them to the terminal."""
+    console = Console(highlight=False)
+    needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+    console.width = max(console.width, needed)
+    console.print(table, soft_wrap=True, markup=False)
 
 
 def _mention_configured_uri(settings: Settings) -> None:

@@ -11,15 +11,27 @@ import tempfile
 import time
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 from ..settings import Settings
 from .binary import Mongod
 from .data_folder import DataFolder
 from .errors import MongodDidNotStart, MongodDidNotStop
 
+Role = Literal["member", "alone", "repairing"]
+
 REPLICA_SET = "cloister"
 SMALLEST_CACHE_MB = 256  # mongod's own minimum
 OPLOG_MB = 256  # the default is 990 MB or 5 % of the disk; change streams need seconds of it, not days
+ENGINE_CONFIG = ",".join(
+    (
+        "log=(file_max=16MB)",  # instead of three of 100 MB each: a laptop's disk matters more than peak throughput
+        # By default writes of 10 % of the cache not yet on disk stall the writers, and a document of 16 MB then never
+        # gets in: "transaction is too large and will not fit in the storage engine cache" (seen with 256 MB, 6.0.5).
+        "eviction_dirty_target=20,eviction_dirty_trigger=50",
+        "eviction_updates_target=20,eviction_updates_trigger=50",
+    )
+)
 START_SECONDS = 180.0  # 0.6 s as a rule; replaying a large journal after a power cut takes minutes
 STOP_SECONDS = 60.0
 POLL_SECONDS = 0.01
@@ -39,6 +51,7 @@ class RunningMongod:
 
     pid: int
     port: int
+    role: Role  # of the replica set, or started without one for an edit or a repair
 
 
 def running_mongod(folder: DataFolder) -> RunningMongod | None:
@@ -57,15 +70,18 @@ def recognise(folder: DataFolder, pid: int) -> RunningMongod | None:
         return None
     options = dict(pairwise(command))
     port = options.get("--port", "")
-    return RunningMongod(pid, int(port)) if options.get("--dbpath") == str(folder.data) and port.isdigit() else None
+    if options.get("--dbpath") != str(folder.data) or not port.isdigit():
+        return None
+    role: Role = "repairing" if "--repair" in command else "member" if "--replSet" in command else "alone"
+    return RunningMongod(pid, int(port), role)
 
 
-def spawn(mongod: Mongod, folder: DataFolder, port: int, settings: Settings) -> int:
+def spawn(mongod: Mongod, folder: DataFolder, options: list[str]) -> int:
     """Start mongod in the background and return 0 once it takes connections, else its exit code.
 
     It becomes nobody's child (`--fork`): it outlives us, leaves no zombie, and Ctrl-C does not reach it.
     """
-    return run_mongod(mongod, folder, ["--fork", *server_options(folder, port, settings)])
+    return run_mongod(mongod, folder, ["--fork", *options])
 
 
 def run_mongod(mongod: Mongod, folder: DataFolder, options: list[str], timeout_seconds: float = START_SECONDS) -> int:
@@ -114,8 +130,7 @@ def standalone_options(folder: DataFolder, port: int, settings: Settings) -> lis
         *("--keyFile", str(folder.keyfile)),
         *("--noscripting", "--networkMessageCompressors", "snappy,zstd"),  # zlib: CVE-2025-14847
         *("--wiredTigerCacheSizeGB", f"{cache_gb:.3f}"),
-        # 16 MB journal files instead of three of 100 MB: a laptop's disk matters more here than peak throughput.
-        *("--wiredTigerEngineConfigString", "log=(file_max=16MB)"),
+        *("--wiredTigerEngineConfigString", ENGINE_CONFIG),
         *("--logpath", str(folder.log), "--logappend", "--logRotate", "reopen", "--quiet", "--slowms", "1000"),
     ]
     parameters = {

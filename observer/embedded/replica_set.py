@@ -20,14 +20,18 @@ SYSTEM_TIMEOUT_MS = 10_000
 # Not `root`: whoever gets hold of the URI cannot add users or shut the server down.
 ROLES = ("readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor")
 
-NOT_INITIATED = 94
 AUTHENTICATION_FAILED = 18
+
+
+class WrongAddress(Exception):
+    """The set knows its member by another port than the one that mongod listens on. For server.py, which mends it."""
 
 
 def set_up(folder: DataFolder, port: int) -> None:
     """Bring the running mongod to where `cloister` can log in and write. Each step looks first, so it may be repeated.
 
     Raises:
+        WrongAddress: its address in the set has to be set first.
         pymongo.errors.PyMongoError: this mongod cannot be set up: it is ending, or it knows another key.
     """
     with system_client(folder, port) as client:
@@ -61,22 +65,27 @@ def embedded_uri_for(port: int, password: str) -> str:
     return f"mongodb://{USER}:{password}@127.0.0.1:{port}/?authSource=admin&directConnection=true"
 
 
-def _join_set(client: MongoClient[dict[str, Any]], host: str) -> None:
-    from pymongo.errors import OperationFailure
+def stored_address(client: MongoClient[dict[str, Any]]) -> str | None:
+    """host:port of the only member as the set knows it; None if there is no set yet.
 
-    try:
-        config = client.admin.command("replSetGetConfig")["config"]
-    except OperationFailure as error:
-        if error.code != NOT_INITIATED:
-            raise
-        member = {"_id": 0, "host": host}
+    Read from where it is kept: `replSetGetConfig` says "no config" for as long as mongod looks for itself in it.
+    """
+    config = client.local["system.replset"].find_one()
+    return str(config["members"][0]["host"]) if config else None
+
+
+def set_stored_address(client: MongoClient[dict[str, Any]], address: str) -> None:
+    """Give the only member another address. Only on a mongod that was started outside of the set."""
+    client.local["system.replset"].update_one({}, {"$set": {"members.0.host": address}})
+
+
+def _join_set(client: MongoClient[dict[str, Any]], address: str) -> None:
+    stored = stored_address(client)
+    if stored is None:
+        member = {"_id": 0, "host": address}
         client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [member]})
-        return
-    if config["members"][0]["host"] != host:
-        # The port changed, so the member does not find itself in the set. Force: there is no primary to agree.
-        config["members"] = [{**config["members"][0], "host": host}]
-        config["version"] += 1
-        client.admin.command("replSetReconfig", config, force=True)
+    elif stored != address:
+        raise WrongAddress(stored, address)
 
 
 def _wait_for_primary(client: MongoClient[dict[str, Any]], folder: DataFolder) -> None:

@@ -22,11 +22,13 @@ from .process import (
     recognise,
     rotate_log,
     running_mongod,
+    server_options,
     spawn,
+    standalone_options,
     terminate,
     was_killed,
 )
-from .replica_set import embedded_uri_for, set_up
+from .replica_set import WrongAddress, embedded_uri_for, set_stored_address, set_up, system_client
 
 LOCK_SECONDS = START_SECONDS + 60  # whoever holds the lock may be starting it
 PORT_ATTEMPTS = 5
@@ -46,6 +48,10 @@ def ensure_running(settings: Settings | None = None) -> str:
 def embedded_uri(settings: Settings | None = None) -> str | None:
     """The URI of the embedded database if it runs, else None. Starts and changes nothing."""
     return EmbeddedServer(settings or load_settings()).uri()
+
+
+class PortTaken(Exception):
+    """Somebody got the port between our look and mongod's. For this module, which takes another."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class EmbeddedServer:
             return None
         running = recognise(self.folder, mark.pid)
         password = self.folder.stored_password()
-        if running is None or running.port != mark.port or password is None:
+        if running is None or running.role != "member" or running.port != mark.port or password is None:
             return None
         return embedded_uri_for(mark.port, password)
 
@@ -103,21 +109,38 @@ class EmbeddedServer:
         from pymongo.errors import PyMongoError  # never loaded by importing
 
         running = running_mongod(self.folder)
+        if running is not None and running.role == "repairing":
+            raise DatabaseBusy(self.folder.path, f"a repair that is still going on (process {running.pid})", 0)
         if running is not None:
             try:
-                return self._make_usable(running, log_start=0)
-            except PyMongoError:
-                terminate(running.pid, self.folder)  # it was ending, or its key file was replaced: begin again
+                if running.role == "member":
+                    return self._make_usable(running, log_start=0)
+            except (PyMongoError, WrongAddress):
+                pass  # it is ending, its key file was replaced, or its starter was killed between two steps
+            terminate(running.pid, self.folder)
         self._refuse_damage_met_before()
         rotate_log(self.folder, None)
-        log_start = log_size(self.folder)
-        running, mongod = self._spawn_first_fitting()
-        try:
-            return self._make_usable(running, log_start)
-        except PyMongoError as error:
-            if recognise(self.folder, running.pid) is None:  # it met damaged files only when it was asked for them
-                raise explain_exit(self.folder, mongod.path, log_start, 0) from error
-            raise MongodDidNotStart(mongod.path, f"it could not be set up: {error}", self.folder.log) from error
+        return self._start_afresh()
+
+    def _start_afresh(self) -> str:
+        from pymongo.errors import PyMongoError
+
+        mark = self.folder.read_ready_mark()
+        known_port = mark.port if mark else None
+        for _ in range(2):
+            log_start = log_size(self.folder)
+            running, mongod = self._spawn_first_fitting(known_port)
+            try:
+                return self._make_usable(running, log_start)
+            except WrongAddress:  # the files are from a backup: the address in them is older than our mark
+                terminate(running.pid, self.folder)
+                known_port = None
+            except PyMongoError as error:
+                if recognise(self.folder, running.pid) is None:  # it met damaged files only when it was asked for them
+                    raise explain_exit(self.folder, mongod.path, log_start, 0) from error
+                reason = f"it could not be set up: {error}"
+                raise MongodDidNotStart(mongod.path, reason, self.folder.log) from error
+        raise MongodDidNotStart(mongod.path, "its address in the replica set cannot be set", self.folder.log)
 
     def _make_usable(self, running: RunningMongod, log_start: int) -> str:
         set_up(self.folder, running.port)
@@ -127,8 +150,8 @@ class EmbeddedServer:
     def _refuse_damage_met_before(self) -> None:
         """Raise what killed the last mongod, if that was damage.
 
-        mongod opens a collection when it is first read, and dies if its file is damaged. Without this it would be started
-        and die again, and nobody would be told of the repair. A clean end, which a repair is too, empties mongod.lock.
+        mongod opens a collection when it is first read, and dies if its file is damaged. Without this it would be
+        started to die again, and nobody would hear of the repair. A clean end, a repair's too, empties mongod.lock.
         """
         mark = self.folder.read_ready_mark()
         if mark is not None and was_killed(self.folder):
@@ -136,38 +159,67 @@ class EmbeddedServer:
             if isinstance(error, CorruptDatabase):
                 raise error
 
-    def _spawn_first_fitting(self) -> tuple[RunningMongod, Mongod]:
+    def _spawn_first_fitting(self, known_port: int | None) -> tuple[RunningMongod, Mongod]:
         """The newest mongod that can read the data: after 6.0, MongoDB 8.0 refuses, and the older one goes on."""
         self.folder.read_key()
         mongods = find_mongods(self.settings)
         for mongod in mongods:
-            running = self._spawn(mongod)
+            running = self._spawn_member(mongod, known_port)
             if running is not None:
                 return running, mongod
         raise DataTooNew(self.folder.path, [mongod.version_text for mongod in mongods])
 
-    def _spawn(self, mongod: Mongod) -> RunningMongod | None:
-        """A running mongod, or None if this version cannot read the data."""
-        mark = self.folder.read_ready_mark()
-        port = choose_port(mark.port if mark else None)
+    def _spawn_member(self, mongod: Mongod, known_port: int | None) -> RunningMongod | None:
+        """A running member of the set, or None if this version cannot read the data."""
+        port = choose_port(known_port)
+        for _ in range(PORT_ATTEMPTS):
+            try:
+                if port != known_port and self.folder.has_data() and not self._move_to(port, mongod):
+                    return None
+                known_port = port
+                return self._spawn(mongod, server_options(self.folder, port, self.settings))
+            except PortTaken:
+                port = choose_port(None)
+        raise MongodDidNotStart(mongod.path, f"{PORT_ATTEMPTS} ports in a row were taken", self.folder.log)
+
+    def _move_to(self, port: int, mongod: Mongod) -> bool:
+        """Tell the set its member's new port, outside of the set; False if this version cannot read the data.
+
+        Inside, mongod would look for itself at the old port first: for 30 s, if whoever has it now does not answer.
+        """
+        running = self._spawn(mongod, standalone_options(self.folder, port, self.settings))
+        if running is None:
+            return False
+        try:
+            with system_client(self.folder, running.port) as client:
+                set_stored_address(client, f"127.0.0.1:{port}")
+        finally:
+            terminate(running.pid, self.folder)
+        return True
+
+    def _spawn(self, mongod: Mongod, options: list[str]) -> RunningMongod | None:
+        """A running mongod, or None if this version cannot read the data.
+
+        Raises:
+            PortTaken: somebody was faster.
+        """
         deadline = time.monotonic() + RELEASE_SECONDS
-        ports_tried = 1
         while True:
             log_start = log_size(self.folder)
-            code = spawn(mongod, self.folder, port, self.settings)
+            code = spawn(mongod, self.folder, options)
             running = running_mongod(self.folder)
             if running is not None:  # ours, or one that a killed starter had on its way
                 return running
             if code == EXIT_OTHER_VERSION:
                 return None
-            if code == EXIT_PORT_TAKEN and ports_tried < PORT_ATTEMPTS:
-                port, ports_tried = choose_port(None), ports_tried + 1
-            elif not (code == EXIT_CANNOT_LOCK and self._is_held_elsewhere(log_start)):
+            if code == EXIT_PORT_TAKEN:
+                raise PortTaken
+            if not (code == EXIT_CANNOT_LOCK and self._is_held_elsewhere(log_start)):
                 raise explain_exit(self.folder, mongod.path, log_start, code)
-            elif time.monotonic() > deadline:
-                raise DatabaseBusy(
-                    self.folder.path, f"a mongod on {mark.host if mark else 'another machine'}", RELEASE_SECONDS
-                )
+            if time.monotonic() > deadline:
+                mark = self.folder.read_ready_mark()
+                holder = f"a mongod on {mark.host if mark else 'another machine'}"
+                raise DatabaseBusy(self.folder.path, holder, RELEASE_SECONDS)
 
     def _is_held_elsewhere(self, log_start: int) -> bool:
         with self.folder.log.open("rb") as log:
