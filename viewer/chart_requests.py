@@ -61,8 +61,8 @@ def parse_metrics(args: MultiDict[str, str], most: int = MOST_METRICS) -> tuple[
     if len(names) > most:
         raise BadChartRequest("metric", f"{len(names)} names", f"at most {most} names")
     for name in names:
-        if len(name) > LONGEST_NAME:
-            raise BadChartRequest("metric", name, f"a name of at most {LONGEST_NAME} characters")
+        if len(name) > LONGEST_NAME or not _is_text(name):
+            raise BadChartRequest("metric", name, f"a name of at most {LONGEST_NAME} characters in UTF-8")
     return names
 
 
@@ -78,8 +78,15 @@ def parse_run_ids(args: MultiDict[str, str], most: int = MOST_RUNS) -> tuple[Any
 
 
 def _run_id(text: str) -> Any:
+    if len(text) > LONGEST_NAME or not _is_text(text):
+        raise BadChartRequest("runs", text, "a list of run ids such as 12,13")
     # MongoDB holds 64 bits: a longer number is nobody's id, and as text it is simply not found.
-    return int(text) if text.isascii() and text.isdigit() and int(text) < 2**63 else text
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text
+
+
+def _is_text(text: str) -> bool:
+    """Whether MongoDB can be asked for it: no NUL, no half of a surrogate pair."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _parse_pixels(text: str) -> int:

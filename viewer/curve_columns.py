@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from ..observer.metric_reader import Curve
     from ..observer.metric_summary import MetricSummary
     from ..observer.points import Float64s
     from ..observer.run_record import RunRecord
-    from ..observer.runs import Curve
 
 Encoding = Literal["json", "base64"]
 

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
-from bokeh.core.enums import OutputBackend
 from bokeh.core.properties import value
 from bokeh.embed import json_item
 from bokeh.models import (
     ColumnDataSource,
     FixedTicker,
-    GlyphRenderer,
     Grid,
     LinearAxis,
     MultiLine,
@@ -25,6 +23,7 @@ from bokeh.models import (
     Scatter,
     Text,
 )
+from bokeh.models.renderers import GlyphRenderer
 
 from ..observer.points import Float64s
 
@@ -69,11 +68,11 @@ def line_chart(lines: Sequence[LineColumns] = (), *, backend: Backend = "canvas"
     models serve linear, log and symlog, and switching needs no new chart.
     """
     plot = Plot(
-        x_range=Range1d(0, 1, name="x_range"),
-        y_range=Range1d(0, 1, name="y_range"),
+        x_range=Range1d(start=0, end=1, name="x_range"),
+        y_range=Range1d(start=0, end=1, name="y_range"),
         sizing_mode="stretch_both",
         toolbar_location=None,
-        output_backend=OutputBackend.webgl if backend == "webgl" else OutputBackend.canvas,
+        output_backend=backend,
         min_border_left=BORDER_LEFT,
         min_border_right=BORDER_RIGHT,
         min_border_top=BORDER_TOP,
@@ -87,9 +86,7 @@ def line_chart(lines: Sequence[LineColumns] = (), *, backend: Backend = "canvas"
     plot.add_layout(x_axis, "below")
     plot.add_layout(y_axis, "left")
     plot.add_layout(Grid(dimension=1, ticker=y_axis.ticker, grid_line_color=DEFAULT_GRID, name="y_grid"))
-    plot.renderers.extend([_lines("raw"), _lines("lines"), _ends(), _gaps(), _last_tick_label()])
-    if lines:
-        _fill(plot, lines)
+    plot.renderers.extend([_lines("raw", ()), _lines("lines", lines), _ends(), _gaps(), _last_tick_label()])
     return plot
 
 
@@ -100,9 +97,10 @@ def chart_document(plot: Plot) -> ChartDocument:
 
 
 def _axis(name: str, line_color: str | None) -> LinearAxis:
+    ticker: Any = FixedTicker(ticks=[], minor_ticks=[])  # Bokeh's own hint knows only the default ticker
     return LinearAxis(
         name=name,
-        ticker=FixedTicker(ticks=[], minor_ticks=[]),
+        ticker=ticker,
         axis_label=None,
         axis_line_color=line_color,
         major_tick_line_color=None,
@@ -133,8 +131,15 @@ def _last_tick_label() -> GlyphRenderer:
     return GlyphRenderer(data_source=source, glyph=glyph, level="annotation")
 
 
-def _lines(name: str) -> GlyphRenderer:
-    columns: dict[str, list[Any]] = {key: [] for key in ("xs", "ys", "color", "alpha", "width", "dash")}
+def _lines(name: str, lines: Sequence[LineColumns]) -> GlyphRenderer:
+    columns: dict[str, Any] = {
+        "xs": [line.x for line in lines],
+        "ys": [line.y for line in lines],
+        "color": [line.color for line in lines],
+        "alpha": [1.0] * len(lines),
+        "width": [LINE_WIDTH] * len(lines),
+        "dash": [list(line.dash) for line in lines],
+    }
     glyph = MultiLine(
         xs="xs",
         ys="ys",
@@ -163,15 +168,3 @@ def _gaps() -> GlyphRenderer:
         x="x", y="y", size=GAP_SIZE, marker="triangle", line_color="color", line_width=1.25, fill_color=None
     )
     return GlyphRenderer(name="gaps", data_source=source, glyph=glyph, level="annotation")
-
-
-def _fill(plot: Plot, lines: Sequence[LineColumns]) -> None:
-    [renderer] = (renderer for renderer in plot.renderers if renderer.name == "lines")
-    renderer.data_source.data = {
-        "xs": [line.x for line in lines],
-        "ys": [line.y for line in lines],
-        "color": [line.color for line in lines],
-        "alpha": [1.0] * len(lines),
-        "width": [LINE_WIDTH] * len(lines),
-        "dash": [list(line.dash) for line in lines],
-    }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from flask import Blueprint, render_template
 
 from .chart_sections import SYSTEM_PREFIX, ChartSection, group_metrics
+from .charts import load_known_runs
 from .hardware_sections import group_hardware
 from .run_colours import SLOT_COUNT, RunColour
 from .store_access import current_store
@@ -27,8 +28,20 @@ def show_charts(run_id: int) -> str:
 
 
 @bp.app_template_global("group_charts")
-def group_charts(metrics: Iterable[str], kind: str = "metrics") -> tuple[ChartSection, ...]:
-    return group_hardware(metrics) if kind == "system" else group_metrics(metrics)
+def group_charts(metrics: Iterable[str], kind: str, run_ids: Collection[Any]) -> tuple[ChartSection, ...]:
+    """The sections of a page: of the given metrics those that at least one of the runs has."""
+    if not run_ids:
+        return ()
+    if kind == "system":
+        return group_hardware(metrics)
+    return group_metrics(metrics if len(run_ids) == 1 else _logged_by(metrics, run_ids))
+
+
+def _logged_by(metrics: Iterable[str], run_ids: Collection[Any]) -> Iterable[str]:
+    runs, _ = load_known_runs(current_store(), run_ids)
+    logged = {name for run in runs for name in run.summary}
+    # Without a summary (Sacred writes none) a run may have any of them.
+    return metrics if any(not run.summary for run in runs) else [name for name in metrics if name in logged]
 
 
 @bp.app_template_global("chart_runs")

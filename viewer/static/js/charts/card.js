@@ -85,7 +85,7 @@ export class ChartCard {
     this.stale = false;
     this.loadNumber += 1;
     const number = this.loadNumber;
-    if (runs.length === 0) return this.show("empty", "No run is drawn. Open the eye of a run in the table.");
+    if (runs.length === 0) return; // the grid says so
     const [from, to] = this.section.zoom ?? [null, null];
     const pixels = Math.max(Math.round((this.plotElement.clientWidth - 56) / 20) * 20, 100);
     const skeleton = setTimeout(() => !this.plot && this.show("loading"), SKELETON_AFTER_MS);

@@ -32,7 +32,7 @@ export class ChartGrid {
     this.followControls();
     this.followDocument();
     onThemeChange(() => this.cards().forEach((card) => card.restyle()));
-    this.syncNone();
+    this.showNone();
   }
 
   cards() {
@@ -61,6 +61,7 @@ export class ChartGrid {
 
   drawRuns(runs) {
     this.takeRuns(runs);
+    this.showNone();
     this.renewSections({ prune: true });
     for (const card of this.cards()) card.touch();
   }
@@ -131,13 +132,16 @@ export class ChartGrid {
       section.element.hidden = count === 0;
       shown += count;
     }
-    this.syncNone(shown === 0 && words.length > 0 ? `No chart's name has \u201c${text.trim()}\u201d in it.` : "");
+    this.showNone(shown === 0 && words.length > 0 ? `No chart's name has \u201c${text.trim()}\u201d in it.` : "");
   }
 
-  syncNone(words = "") {
+  // One sentence where no chart stands.
+  showNone(words = "") {
     const none = this.element.querySelector("[data-chart-none]");
-    none.hidden = words === "";
-    none.firstElementChild.textContent = words;
+    const empty = this.runs.length === 0;
+    none.firstElementChild.textContent = empty ? "No run is drawn. Open the eye of a run in the table." : words;
+    none.hidden = !empty && words === "";
+    this.element.querySelector("[data-chart-sections]").hidden = empty;
   }
 
   // ---- following the page
