@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,11 +74,6 @@ def parse_drawn(text: str) -> DrawnRuns:
     while places and places[-1] is None:
         places.pop()
     return DrawnRuns(tuple(places))
-
-
-def draw_first(run_ids: Iterable[Any]) -> DrawnRuns:
-    """The given runs in the first places."""
-    return DrawnRuns(tuple(run_ids)[:MOST_DRAWN])
 
 
 def colour_of_place(place: int) -> RunColour:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, render_template, request
 
 from ..observer.run_query import BadRunQuery, RunQuery
-from .run_colours import DrawnRuns, draw_first
+from .run_colours import DrawnRuns
 from .runs_address import PAGE_SIZE, RunsAddress, join_columns, parse_address
 from .runs_table import build_table, choose_columns, column_name
 from .store_access import current_store
@@ -26,11 +27,12 @@ bp = Blueprint("runs", __name__)
 @bp.get("/p/<path:project>")
 def show_runs(project: str) -> Response:
     try:
-        address = parse_address(project, request.args)
-        address.query()
+        asked = parse_address(project, request.args)
+        asked.query()
     except BadRunQuery as error:
         abort(400, str(error))
-    page = _load_page(current_store(), address)
+    address = _without_defaults(asked, request.args.get("default", ""))
+    page = _load_page(current_store(), asked, address)
     if not request.headers.get("HX-Request"):
         return Response(render_template("runs.html", **page))
     response = Response(render_template("runs/table.html", **page))
@@ -42,17 +44,35 @@ def show_runs(project: str) -> Response:
     return response
 
 
-def _load_page(store: RunStore, address: RunsAddress) -> dict[str, object]:
+def _without_defaults(asked: RunsAddress, names: str) -> RunsAddress:
+    """The address that the page's links start from, without what nobody has chosen.
+
+    A live refresh names all that is shown, so that neither columns nor colours change under the pointer when a new run
+    would change the defaults; `default` says which of it were defaults.
+    """
+    return replace(
+        asked,
+        columns=None if "columns" in names.split(",") else asked.columns,
+        drawn=None if "draw" in names.split(",") else asked.drawn,
+    )
+
+
+def _live_url(shown: RunsAddress, address: RunsAddress) -> str:
+    defaults = [name for name, value in (("columns", address.columns), ("draw", address.drawn)) if value is None]
+    return f"{shown.url()}&default={','.join(defaults)}" if defaults else shown.url()
+
+
+def _load_page(store: RunStore, asked: RunsAddress, address: RunsAddress) -> dict[str, object]:
     """What the templates of this page are given."""
-    page = store.list_runs(address.query())
-    newest = _newest_runs(store, address, page.runs)
+    page = store.list_runs(asked.query())
+    newest = _newest_runs(store, asked, page.runs)
     if not newest:
         store.find_project(address.project)  # raises ProjectNotFound, which knows the nearest name
     known = store.discover_columns(address.project)
     shown = replace(
-        address,
-        columns=choose_columns(newest, known) if address.columns is None else address.columns,
-        drawn=draw_first(run.id for run in newest[:DRAWN_AT_FIRST]) if address.drawn is None else address.drawn,
+        asked,
+        columns=choose_columns(newest, known) if asked.columns is None else asked.columns,
+        drawn=_choose_drawn(asked, address, newest),
     )
     drawn = shown.drawn or DrawnRuns()
     return {
@@ -61,6 +81,7 @@ def _load_page(store: RunStore, address: RunsAddress) -> dict[str, object]:
         "address": address,
         "shown": shown,
         "page": page,
+        "live_url": _live_url(shown, address),
         "project_path": RunsAddress(address.project).url(),
         "columns_text": join_columns(shown.columns or ()),
         "no_runs_drawn": DrawnRuns(),
@@ -70,6 +91,17 @@ def _load_page(store: RunStore, address: RunsAddress) -> dict[str, object]:
         "drawn": drawn,
         "table": build_table(page.runs, shown.columns or (), drawn),
     }
+
+
+def _choose_drawn(asked: RunsAddress, address: RunsAddress, newest: Sequence[RunRecord]) -> DrawnRuns:
+    """The drawn runs: those asked for; where nobody chose, the newest, and what is drawn by now stays as it is."""
+    drawn = asked.drawn or DrawnRuns()
+    if address.drawn is not None or (asked.drawn and asked.query() != RunsAddress(asked.project).query()):
+        return drawn
+    for run in newest[:DRAWN_AT_FIRST]:
+        if len(drawn.run_ids) < DRAWN_AT_FIRST:
+            drawn = drawn.adding(run.id)
+    return drawn
 
 
 def _newest_runs(store: RunStore, address: RunsAddress, runs: tuple[RunRecord, ...]) -> tuple[RunRecord, ...]:

@@ -12,6 +12,8 @@ document.addEventListener("click", (event) => {
   const closer = event.target.closest("[data-close]");
   if (closer) closer.closest("dialog")?.close();
   if (event.target instanceof HTMLDialogElement && event.target.open) event.target.close(); // a click on the backdrop
+  const clearer = event.target.closest("[data-clear]");
+  if (clearer) emptyField(clearer.parentElement.querySelector("input"));
   const copier = event.target.closest("[data-copy]");
   if (copier) copy(copier.dataset.copy);
 });
@@ -45,6 +47,12 @@ export function openDialog(id) {
 
 function closeMenus(except) {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== except) menu.open = false;
+}
+
+function emptyField(field) {
+  field.value = "";
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  field.focus();
 }
 
 async function copy(text) {

@@ -17,14 +17,14 @@ export function morph(from, to) {
 }
 
 function morphAttributes(from, to) {
+  const isCurrent = from.classList.contains("is-current"); // the keyboard's row
   for (const { name, value } of [...to.attributes]) {
     if (from.getAttribute(name) !== value && !isTheirs(from, name)) from.setAttribute(name, value);
   }
   for (const { name } of [...from.attributes]) {
     if (!to.hasAttribute(name) && !isTheirs(from, name)) from.removeAttribute(name);
   }
-  const keptClasses = [...from.classList].filter((name) => name === "is-current");
-  if (keptClasses.length) from.classList.add(...keptClasses);
+  if (isCurrent) from.classList.add("is-current");
   if (from instanceof HTMLInputElement && from.type === "hidden") from.value = to.value;
 }
 

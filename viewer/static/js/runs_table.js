@@ -17,6 +17,12 @@ function redrawCharts() {
   document.dispatchEvent(new CustomEvent("cloister:drawn-runs", { detail: drawnRuns(table.dataset.drawn) }));
 }
 
+// "Clear the filter" stands in the table, the field above it.
+function syncFilter() {
+  const field = document.getElementById("filter");
+  if (field !== document.activeElement) field.value = document.getElementById("runs-table").dataset.text;
+}
+
 // "12,,14": run 12 in the first place, 14 in the third; the places are the colours.
 function drawnRuns(text) {
   if (text === "none") return [];
@@ -25,7 +31,9 @@ function drawnRuns(text) {
 }
 
 document.addEventListener("htmx:afterSettle", (event) => {
-  if (event.target.id === "runs-table" || event.target.closest?.("#runs-table")) redrawCharts();
+  if (event.target.id !== "runs-table" && !event.target.closest?.("#runs-table")) return;
+  redrawCharts();
+  syncFilter();
 });
 document.addEventListener("cloister:refreshed", (event) => {
   if (event.target.id !== "runs-table") return;
