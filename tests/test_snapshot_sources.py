@@ -54,7 +54,7 @@ def run_python(folder: Path, *arguments: str, **variables: str) -> Any:
 
 
 def test_the_main_file_and_imported_modules_of_the_project_are_found(project: Path) -> None:
-    (project / "train.py").write_text("import json, numpy, model\n" + REPORT.format(between="import late"))
+    (project / "train.py").write_text("import json, click, model\n" + REPORT.format(between="import late"))
     main, first, second, notes = run_python(project, "train.py")
     assert main == str(project / "train.py")
     assert first == ["train.py", "model/__init__.py", "model/layers.py"]
@@ -208,8 +208,8 @@ def test_a_script_outside_the_repository_is_its_own_project(tmp_path: Path) -> N
 
 def test_a_removed_working_folder_has_no_project(tmp_path: Path) -> None:
     script = (
-        "import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')\n"
-        "from cloister.observer.snapshot import *\nimport json, pathlib\n"
+        "import os, json, pathlib\nfrom cloister.observer.snapshot import *\n"
+        "os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')\n"
         "root = find_project_root(None, None)\n"
         "state = read_git_state(pathlib.Path('.')).as_document()['state']\n"
         "print(json.dumps([root, Sources(None, root).read_new(), state, read_environment()['working_folder']]))"
