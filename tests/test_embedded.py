@@ -632,8 +632,7 @@ class TestBinaries:
                 folder.chmod(folder.stat().st_mode | 0o011)
         script = (
             "import os, sys; from pathlib import Path\n"
-            "from cloister.observer.embedded import server as server_module
-from cloister.observer.embedded.binary import _runnable\n"
+            "from cloister.observer.embedded.binary import _runnable\n"
             "from cloister.observer.settings import Settings\n"
             "os.setuid(65534)\n"
             "print(_runnable(Path(sys.argv[1]), Settings(home=Path(sys.argv[2]))))\n"
