@@ -282,6 +282,22 @@ def test_tqdm_looks_the_same_and_leaves_one_line(tmp_path: Path, mode: str) -> N
 
 
 @MODES
+def test_nested_tqdm_bars_leave_no_more_lines_than_on_a_terminal(tmp_path: Path, mode: str) -> None:
+    pytest.importorskip("tqdm", reason="tqdm is not installed; the nested bars further down are drawn by hand")
+    body = """
+        from tqdm import tqdm
+        capture.start()
+        for _ in tqdm(range(3), desc="epoch", mininterval=0):
+            for _ in tqdm(range(100), desc="batch", mininterval=0, leave=False):
+                pass
+        capture.stop()
+    """
+    script = run_script(tmp_path, mode, body)
+    assert len(fold_carriage_returns(script.recorded("stderr")).splitlines()) <= 3
+    assert "3/3" in fold_carriage_returns(script.recorded("stderr"))
+
+
+@MODES
 def test_a_closed_reader_is_told_to_the_script_as_without_us(tmp_path: Path, mode: str) -> None:
     body = """
         capture.start()
@@ -670,8 +686,33 @@ def test_a_progress_bar_gives_one_state_a_second_and_its_last() -> None:
     assert maker.due == 5.0
     assert maker.take_due(5.0) == ["499\r"]
     assert maker.due == NEVER
-    assert maker.add("\n", 5.1) == ["\n"]
+    assert maker.add("\n", 5.1) == []
+    assert maker.take_due(maker.due) == ["\n"]
     assert maker.take_all(6.0) == []
+
+
+def test_a_line_printed_behind_a_finished_progress_bar_does_not_wait() -> None:
+    maker = PieceMaker()
+    assert maker.add("\r100%", 0.0) == ["100%\r"]
+    assert maker.add("\n", 0.1) == []
+    assert maker.add("epoch done\n", 0.1) == ["\nepoch done\n"]
+    assert maker.add("windows\r\n", 0.2) == ["windows\n"]
+
+
+def test_nested_bars_are_one_line_until_they_end() -> None:
+    maker = PieceMaker()
+    pieces = maker.add("\repoch 0/2", 0.0)
+    for batch in range(100):
+        for text in ("\n", f"\rbatch {batch}", "\x1b[A"):
+            pieces += maker.add(text, batch / 100)
+    assert pieces == ["epoch 0/2\r"]
+    pieces = maker.take_due(1.0)
+    assert pieces == ["epoch 0/2  batch 99\r"]
+    for text in ("\n", "\r        \r", "\x1b[A", "\repoch 1/2", "\repoch 2/2", "\n"):
+        pieces += maker.add(text, 1.5)
+    pieces += maker.take_due(1.6)
+    assert fold_carriage_returns("".join(pieces)) == "epoch 2/2\n"
+    assert maker.due == NEVER
 
 
 def test_lines_beyond_the_rate_wait_for_no_longer_than_said() -> None:
