@@ -7,6 +7,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from cloister.viewer.wording import (
+    MINUS,
+    MISSING,
     count_noun,
     format_ago,
     format_clock_time,
@@ -57,7 +59,12 @@ def test_the_title_of_a_time_has_seconds_and_the_zone() -> None:
 
 
 def test_a_missing_time_is_an_en_dash() -> None:
-    assert (format_ago(None), format_clock_time(None), format_iso(None), format_duration(None)) == ("–", "–", "", "–")
+    assert (format_ago(None), format_clock_time(None), format_iso(None), format_duration(None)) == (
+        MISSING,
+        MISSING,
+        "",
+        MISSING,
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,20 +81,37 @@ def test_a_column_has_the_fewest_digits_that_tell_its_values_apart() -> None:
     assert format_column([0.8742, 0.8741]) == ["0.8742", "0.8741"]
 
 
+def test_a_few_close_pairs_do_not_cost_a_long_column_its_brevity() -> None:
+    assert format_column([0.9, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98, 0.9400001])[4] == "0.940"
+
+
+def test_the_best_two_values_of_a_column_never_read_the_same() -> None:
+    assert format_column([0.9, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98001, 0.98002])[-2:] == [
+        "0.98001",
+        "0.98002",
+    ]
+
+
 def test_a_column_never_has_more_than_six_digits() -> None:
     assert format_column([0.12345678, 0.12345679]) == ["0.123457", "0.123457"]
 
 
 def test_whole_numbers_are_grouped_and_have_no_decimals() -> None:
-    assert format_column([1284, 3.0, None]) == ["1,284", "3", "–"]
+    assert format_column([1284, 3.0, None]) == ["1,284", "3", MISSING]
 
 
 def test_small_values_are_scientific_and_negative_ones_have_a_real_minus() -> None:
-    assert format_column([0.00031, -0.5]) == ["3.1e-4", "−0.500"]
+    assert format_column([0.00031, -0.5]) == ["3.1e-4", f"{MINUS}0.500"]
 
 
 def test_what_is_not_a_number_is_said_in_words() -> None:
-    assert format_column([math.nan, math.inf, -math.inf, None, "late"]) == ["NaN", "Infinity", "−Infinity", "–", "late"]
+    assert format_column([math.nan, math.inf, -math.inf, None, "late"]) == [
+        "NaN",
+        "Infinity",
+        f"{MINUS}Infinity",
+        MISSING,
+        "late",
+    ]
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(), st.integers())))
@@ -99,19 +123,38 @@ def test_every_column_of_numbers_can_be_written(values: list[float | int | None]
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(0.8742, "0.8742"), (0.5, "0.5"), (0, "0"), (1204880, "1,204,880"), (2.5e-5, "2.5e-5"), (True, "True"), (None, "–")],
+    [
+        (0.8742, "0.8742"),
+        (0.5, "0.5"),
+        (0, "0"),
+        (1204880, "1,204,880"),
+        (2.5e-5, "2.5e-5"),
+        (True, "True"),
+        (None, MISSING),
+    ],
 )
 def test_a_number_alone_has_four_digits(value: object, words: str) -> None:
     assert format_number(value) == words
 
 
 def test_a_difference_is_signed() -> None:
-    assert (format_difference(0.0131), format_difference(-0.0308), format_difference(0.0)) == ("+0.013", "−0.031", "0")
+    assert (format_difference(0.0131), format_difference(-0.0308), format_difference(0.0)) == (
+        "+0.013",
+        f"{MINUS}0.031",
+        "0",
+    )
 
 
 @pytest.mark.parametrize(
     ("size", "words"),
-    [(0, "0 B"), (512, "512 B"), (18637, "18.2 KiB"), (97_937_000, "93.4 MiB"), (1024**2 - 1, "1.0 MiB"), (None, "–")],
+    [
+        (0, "0 B"),
+        (512, "512 B"),
+        (18637, "18.2 KiB"),
+        (97_937_000, "93.4 MiB"),
+        (1024**2 - 1, "1.0 MiB"),
+        (None, MISSING),
+    ],
 )
 def test_sizes_are_in_binary_units(size: int | None, words: str) -> None:
     assert format_size(size) == words

@@ -39,7 +39,7 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Branch:
-    """Values under a common key. `is_open` while a search looks into it, when something in it differs, or when it is small."""
+    """Values under a common key. `is_open` while a search looks into it, when it is small or holds a change."""
 
     key: str
     path: str

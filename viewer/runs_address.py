@@ -1,4 +1,4 @@
-"""The address of a project's list of runs: everything that the page shows can be read from it, so links are complete."""
+"""The address of a project's list of runs: all that the page shows can be read from it, so links are complete."""
 
 from __future__ import annotations
 

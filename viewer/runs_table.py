@@ -11,7 +11,7 @@ from ..observer.field_names import decode_field_name
 from .chart_sections import describe_metric, section_name
 from .run_colours import DrawnRuns, RunColour
 from .runs_address import find_config_value
-from .wording import format_column, format_config_value, format_exact
+from .wording import MISSING, format_column, format_config_value, format_exact
 
 if TYPE_CHECKING:
     from ..observer.run_record import RunRecord
@@ -130,7 +130,9 @@ def _differs(runs: Sequence[RunRecord], key: str) -> bool:
 def _short_titles(keys: Sequence[str]) -> list[str]:
     """Config keys by their last part, unless two columns would then read the same."""
     names = [column_name(key) for key in keys]
-    short = [name.rsplit(".", 1)[-1] if key.startswith("config.") else name for key, name in zip(keys, names, strict=True)]
+    short = [
+        name.rsplit(".", 1)[-1] if key.startswith("config.") else name for key, name in zip(keys, names, strict=True)
+    ]
     return [title if short.count(title) == 1 else name for title, name in zip(short, names, strict=True)]
 
 
@@ -141,7 +143,7 @@ def _is_numeric(values: Iterable[Any]) -> bool:
 
 def _cells(column: Column, values: Sequence[Any]) -> list[Cell]:
     if column.kind == "config":
-        return [Cell("–", missing=True) if value is None else _config_cell(value) for value in values]
+        return [Cell(MISSING, missing=True) if value is None else _config_cell(value) for value in values]
     best = _best_value(column.name, values)
     return [
         Cell(text, format_exact(value), best=value is not None and value == best, missing=value is None)

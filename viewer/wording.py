@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flask import Flask
 
-MISSING = "–"
-MINUS = "−"
+MISSING = "\u2013"  # an en dash
+MINUS = "\u2212"  # the real one, as wide as a digit
 MIN_DIGITS, MAX_DIGITS = 3, 6
 MOSTLY = 0.9
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -109,8 +109,8 @@ def format_exact(value: Any) -> str:
 def format_column(values: Iterable[Any]) -> list[str]:
     """The values of one column in one precision: the fewest digits, 3 to 6, that tell them apart.
 
-    In a long column a few pairs always lie close by chance; one value in ten may then read like another, so that they do
-    not cost every row two more digits. The highest and the lowest never read like their neighbours.
+    In a long column a few pairs always lie close by chance; one value in ten may then read like another, so that
+    they do not cost every row two more digits. The highest and the lowest never read like their neighbours.
     """
     cells = list(values)
     numbers = [cell for cell in cells if _is_number(cell)]
@@ -123,7 +123,7 @@ def format_column(values: Iterable[Any]) -> list[str]:
 
 
 def format_difference(value: float, digits: int = 3) -> str:
-    """A signed difference: +0.0131, −0.0308."""
+    """A difference with its sign, the real minus too: +0.0131."""
     text = format_number(value, digits)
     return text if text.startswith(MINUS) or value == 0 or value != value else f"+{text}"
 

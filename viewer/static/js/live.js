@@ -82,8 +82,7 @@ function listen() {
     }
   };
   source.onmessage = take;
-  source.addEventListener("run", take);
-  source.addEventListener("run-changed", take);
+  source.addEventListener("gap", refreshAll); // the viewer lost its own feed for a moment
   source.onopen = () => {
     if (opened) refreshAll(); // back after a break: what happened meanwhile was not heard
     opened = true;
