@@ -336,7 +336,8 @@ class Run:
 
     def _look_up_number(self) -> int | None:
         try:
-            record = self.store().find_run_by_uid(self.uid)
+            with self.store() as store:
+                record = store.find_run_by_uid(self.uid)
         except Exception as error:
             # Wide on purpose: asking for a number must not fail a script because the database is away.
             logger.debug("The number of run %s cannot be looked up: %s", self.uid, error)
@@ -344,7 +345,7 @@ class Run:
         return None if record is None else int(record.id)
 
     def store(self) -> RunStore:
-        """The store that this run goes to, for reading it back."""
+        """A store that reads from where this run goes; close it, or use it in a `with` block."""
         from ..observer.runs import RunStore
 
         return RunStore.connect(self._settings.uri)

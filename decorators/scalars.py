@@ -65,7 +65,9 @@ class Scalars:
                     refused.append(error)
 
     def _encode(self, name: str) -> str:
-        encoded = self._encoded[name] = encode_field_name(name)
+        # A lone surrogate has no UTF-8, so no database can hold it: it is spelled out.
+        clean = name.encode("utf-8", "backslashreplace").decode("utf-8")
+        encoded = self._encoded[name] = encode_field_name(clean)
         return encoded
 
 

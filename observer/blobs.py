@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from .errors import CloisterError
 
 if TYPE_CHECKING:
-    from gridfs import GridOut
+    from pymongo.collection import Collection
     from pymongo.database import Database
 
 READ_BYTES = 1024 * 1024
 CHUNK_BYTES = 255 * 1024  # GridFS's own default, which every reader is tuned for
+CHUNKS_AT_ONCE = 4
 SHA256 = "cloister.sha256"
 
 
@@ -58,36 +59,59 @@ def digest_stream(stream: BinaryIO, copy_to: BinaryIO | None = None) -> Digests:
 
 
 class Blob:
-    """A stored file, read in pieces. Not thread-safe; closing is optional."""
+    """A stored file, read in pieces. Not thread-safe; holds nothing open, so closing is not needed.
 
-    def __init__(self, file: GridOut) -> None:
-        document = file._file or {}  # its property for the content type is deprecated, and warnings are errors
-        self._file = file
-        self.file_id = file._id
-        self.filename: str = file.filename or ""
-        self.size: int = file.length
+    GridFS's own reader keeps a cursor whose batches are 16 MB: a server whose threads take turns at a download would
+    keep one in each of them, and a slow client would outlive the cursor. Here each question is for a few chunks.
+    """
+
+    def __init__(self, chunks: Collection[dict[str, Any]], document: Mapping[str, Any]) -> None:
+        self.file_id = document["_id"]
+        self.filename: str = str(document.get("filename") or "")
+        self.size: int = int(document.get("length") or 0)
         self.content_type: str | None = document.get("contentType")
         self.sha256: str | None = (document.get("cloister") or {}).get("sha256")
+        self._chunk_bytes = int(document.get("chunkSize") or CHUNK_BYTES)
+        self._chunks = chunks
+        self._position = 0
+        self._held: dict[int, bytes] = {}
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes from where the last read ended; all that is left when `size` is negative.
 
         Raises:
-            DamagedBlob: a part of the file is missing or short.
+            DamagedBlob: a part of the file is missing or of a wrong size.
         """
-        from gridfs.errors import CorruptGridFile
-
-        try:
-            return bytes(self._file.read(size))
-        except CorruptGridFile as error:
-            raise DamagedBlob(self.filename, error) from error
+        left = self.size - self._position
+        wanted = max(0, left if size < 0 else min(size, left))
+        pieces = []
+        while wanted:
+            number, start = divmod(self._position, self._chunk_bytes)
+            piece = self._chunk(number)[start : start + wanted]
+            pieces.append(piece)
+            self._position += len(piece)
+            wanted -= len(piece)
+        return b"".join(pieces)
 
     def seek(self, position: int) -> None:
-        self._file.seek(position)
+        self._position = min(max(position, 0), self.size)
 
     def __iter__(self) -> Iterator[bytes]:
         while piece := self.read(READ_BYTES):
             yield piece
+
+    def _chunk(self, number: int) -> bytes:
+        if number not in self._held:
+            wanted = {"$gte": number, "$lt": number + CHUNKS_AT_ONCE}
+            found = self._chunks.find({"files_id": self.file_id, "n": wanted}).sort("n", 1)
+            self._held = {chunk["n"]: bytes(chunk["data"]) for chunk in found}
+        chunk = self._held.get(number)
+        if chunk is None:
+            raise DamagedBlob(self.filename, f"chunk {number} is missing")
+        expected = min(self._chunk_bytes, self.size - number * self._chunk_bytes)
+        if len(chunk) != expected:
+            raise DamagedBlob(self.filename, f"chunk {number} has {len(chunk)} bytes instead of {expected}")
+        return chunk
 
 
 def open_blob(database: Database[dict[str, Any]], file_id: Any) -> Blob:
@@ -96,13 +120,10 @@ def open_blob(database: Database[dict[str, Any]], file_id: Any) -> Blob:
     Raises:
         BlobNotFound: there is none.
     """
-    from gridfs import GridFS
-    from gridfs.errors import NoFile
-
-    try:
-        return Blob(GridFS(database).get(file_id))
-    except NoFile:
-        raise BlobNotFound(file_id) from None
+    document = database["fs.files"].find_one({"_id": file_id})
+    if document is None:
+        raise BlobNotFound(file_id)
+    return Blob(database["fs.chunks"], document)
 
 
 def find_blob(database: Database[dict[str, Any]], sha256: str) -> Any:

@@ -82,7 +82,12 @@ def ensure_courier(folder: Path, settings: Settings) -> None:
     with held_lock(folder) as is_free:
         if not is_free:
             return
-    environment = {**os.environ, "CLOISTER_HOME": str(settings.data_folder), "CLOISTER_DATABASE": settings.database}
+    environment = {
+        **os.environ,
+        "CLOISTER_HOME": str(settings.data_folder),
+        "CLOISTER_DATABASE": settings.database,
+        "CLOISTER_COURIER_IDLE": str(settings.courier_idle),
+    }
     if settings.uri is not None:
         environment["CLOISTER_URI"] = settings.uri  # readable by this user alone, and written nowhere
     search_path = "\n".join(str(Path(entry).absolute()) for entry in sys.path)

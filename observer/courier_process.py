@@ -21,8 +21,9 @@ logger = logging.getLogger("cloister")
 
 LOOK_SECONDS = 0.05  # how soon the end of a run is noticed; a look is a handful of file-system calls
 SHIP_SECONDS = 0.3  # how soon a point of a running run is in the database
-IDLE_SECONDS = 60.0
 BACKOFF_SECONDS = (0.5, 15.0)
+
+_threads: dict[Path, threading.Thread] = {}
 
 
 class CourierLoop:
@@ -37,7 +38,7 @@ class CourierLoop:
     def stop(self) -> None:
         self._stopped.set()
 
-    def run(self, *, idle_seconds: float = IDLE_SECONDS) -> None:
+    def run(self, *, idle_seconds: float) -> None:
         """Ship; returns when stopped, or when there was nothing left for `idle_seconds`."""
         failures = 0
         while not self._stopped.is_set():
@@ -92,26 +93,27 @@ class CourierLoop:
             logger.warning("Cannot write %s: %s", fresh, problem)
 
 
-def start_courier_thread(folder: Path, settings: Settings) -> CourierLoop:
-    """A courier inside this process, for sites that allow no helper process (`CLOISTER_COURIER=thread`)."""
-    loop = CourierLoop(folder, settings)
+def ensure_courier_thread(folder: Path, settings: Settings) -> None:
+    """Have a thread of this process be the courier, where no helper process may run (`CLOISTER_COURIER=thread`)."""
+    thread = _threads.get(folder)
+    if thread is None or not thread.is_alive():  # a forked child has the table and not the threads
+        thread = threading.Thread(target=_work_in_thread, args=(folder, settings), name="cloister-courier", daemon=True)
+        _threads[folder] = thread
+        thread.start()
 
-    def work() -> None:
-        while not loop._stopped.is_set():
-            with held_lock(folder) as is_ours:
-                if is_ours:
-                    loop.run(idle_seconds=float("inf"))
-            loop._stopped.wait(1.0)
 
-    threading.Thread(target=work, name="cloister-courier", daemon=True).start()
-    return loop
+def _work_in_thread(folder: Path, settings: Settings) -> None:
+    with held_lock(folder) as is_ours:
+        if is_ours:
+            CourierLoop(folder, settings).run(idle_seconds=settings.courier_idle)
 
 
 def main() -> None:
     """The courier's process: `python -c ... FOLDER`, started by `ensure_courier`."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     folder = Path(sys.argv[1])
-    loop = CourierLoop(folder, load_settings(folder))
+    settings = load_settings(folder)
+    loop = CourierLoop(folder, settings)
 
     def end(_number: int, _frame: FrameType | None) -> None:
         loop.stop()
@@ -120,7 +122,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the training
     with held_lock(folder) as is_ours:
         if is_ours:
-            loop.run()
+            loop.run(idle_seconds=settings.courier_idle)
 
 
 if __name__ == "__main__":

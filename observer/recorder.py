@@ -47,10 +47,9 @@ class Recorder:
         self._destination, self._journal = _open_journal(header, settings)
         self._folder = self._journal.folder
         self._stopped = threading.Event()
-        self._loop: object = None
         self._pulse: threading.Thread | None = None
         self._warned_unreachable = False
-        self._pid = os.getpid()
+        self._number: Any = None
 
     # ---- recording
 
@@ -130,13 +129,12 @@ class Recorder:
     def run_id(self, timeout_seconds: float) -> Any:
         """The run's number, waiting for the database to give it; None if it has not within the time."""
         deadline = time.monotonic() + timeout_seconds
-        while True:
-            try:
-                return json.loads((self._folder / PRIMARY_FILE).read_text(encoding="utf-8"))["id"]
-            except (OSError, ValueError, KeyError):
-                if time.monotonic() >= deadline or self.is_unreachable():
-                    return None
+        while not self._learn_number():
+            # An ended run's folder goes once it is stored, and the number with it: then only the database knows.
+            if time.monotonic() >= deadline or self.is_unreachable() or (self._stopped.is_set() and self.is_stored()):
+                return None
             time.sleep(0.01)
+        return self._number
 
     def is_stored(self) -> bool:
         """Whether all that was recorded is in the database (only asked once the run has ended)."""
@@ -166,6 +164,7 @@ class Recorder:
             if waited - revived >= 1.0:  # there may be none: not yet started, or killed while we wait
                 revived = waited
                 self._revive_courier()
+            self._learn_number()
             if on_wait is not None:
                 on_wait(waited)
             time.sleep(0.01)
@@ -190,6 +189,7 @@ class Recorder:
         while not self._stopped.wait(SYNC_SECONDS):
             try:
                 self._journal.sync()
+                self._learn_number()
                 if time.monotonic() - beaten >= HEARTBEAT_SECONDS:
                     beaten = time.monotonic()
                     self._journal.record("beat", {"lost": dict(self._journal.lost)})
@@ -200,12 +200,21 @@ class Recorder:
                 # Wide on purpose: a sign of life that fails must not end the thread that gives the next one.
                 logger.debug("The pulse of %s: %s", self._folder, error)
 
+    def _learn_number(self) -> bool:
+        """Look whether the courier has left the run's number beside the journal."""
+        if self._number is None:
+            try:
+                self._number = json.loads((self._folder / PRIMARY_FILE).read_text(encoding="utf-8"))["id"]
+            except (OSError, ValueError, KeyError):
+                return False
+        return True
+
     def _revive_courier(self) -> None:
         try:
             if self._settings.courier == "thread":
-                from .courier_process import start_courier_thread
+                from .courier_process import ensure_courier_thread
 
-                self._loop = self._loop or start_courier_thread(self._destination, self._settings)
+                ensure_courier_thread(self._destination, self._settings)
             else:
                 ensure_courier(self._destination, self._settings)
         except (OSError, subprocess.SubprocessError) as error:

@@ -108,6 +108,16 @@ class RunStore:
         resolved = resolve_uri(settings)
         return cls(connect(settings)[database_name(resolved, settings)])
 
+    def close(self) -> None:
+        """Close the connection; the store is of no use afterwards."""
+        self.database.client.close()
+
+    def __enter__(self) -> RunStore:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
     # ---- runs
 
     def load_run(self, run_id: RunId) -> RunRecord:

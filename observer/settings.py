@@ -55,6 +55,7 @@ class Settings:
     courier: CourierMode = "process"
     capture: CaptureMode = "sys"
     async_driver: AsyncDriver = "pymongo"
+    courier_idle: float = 60.0  # seconds without work after which the courier process goes
     exit_wait: float = 15.0  # seconds that a finished training waits for its journal to be shipped
     cache_mb: int = 256  # WiredTiger cache of the embedded database
     mongod: Path | None = None  # the embedded database's server; None means the newest at hand

@@ -20,6 +20,7 @@ from cloister.observer.indexes import ensure_indexes
 from cloister.observer.runs import RunStore
 from cloister.observer.settings import load_settings
 from pymongo.database import Database
+from recorded_script import RecordedScript
 
 
 def free_port() -> int:
@@ -110,4 +111,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh data folder that every Cloister process of the test uses."""
     folder = tmp_path / "cloister-home"
     monkeypatch.setenv("CLOISTER_HOME", str(folder))
+    monkeypatch.setenv("CLOISTER_COURIER_IDLE", "0.5")  # a courier for each test, gone soon after it
     return folder
+
+
+@pytest.fixture
+def script(tmp_path: Path, home: Path, database_uri: str, store: RunStore) -> RecordedScript:
+    """A training script to be written and run; its runs go to `store`."""
+    return RecordedScript(tmp_path / "project", database_uri, store)
