@@ -81,7 +81,7 @@ def test_a_file_gives_its_values(tmp_path: Path, name: str, content: str | bytes
         ("a.yaml", "just text", None, "its top level has to be a mapping"),
         ("a.yaml", b"lr: 1\nname: \xff\n", 2, "it is not UTF-8"),
         ("a.json", '{"lr": 1,\n "lr": 2}', None, "the key 'lr' stands twice"),
-        ("a.json", '{"lr": 1,\n}', 2, "it is not JSON: "),
+        ("a.json", '{"lr": 1,\n x}', 2, "it is not JSON: "),
         ("a.json", "", 1, "it is not JSON: Expecting value"),
         ("a.json", '{"a": ' + "[" * 200_000, None, "nested too deeply"),
         ("a.json", "[1]", None, "its top level has to be a mapping"),

@@ -54,6 +54,8 @@ def test_a_script_reads_its_command_line(folder: Path) -> None:
     assert started(folder, "train.py", "lr=0.5", "--epochs", "3").stdout == "trained 0.5 3\n"
     assert started(folder, str(folder / "train.py"), "lr=0.5").stdout == "trained 0.5 2\n"
     assert started(folder, "-m", "train", "lr=0.5").stdout == "trained 0.5 2\n"
+    (folder / "moved.py").write_text(TRAIN + "\nimport os\nos.chdir('/')\ntrain()\n")
+    assert started(folder, "moved.py", "lr=0.5").stdout == "trained 0.5 2\n"
     code = "import runpy, sys; sys.argv[:] = ['train.py', 'lr=0.5']; runpy.run_path('train.py', run_name='__main__')"
     assert started(folder, "-c", code).stdout == "trained 0.5 2\n"
 

@@ -27,7 +27,7 @@ from cloister.decorators.config import (
 )
 
 if TYPE_CHECKING:
-    from somewhere import NeverImported
+    from somewhere import DefinedBelow, NeverImported
 
 
 @dataclass
@@ -379,7 +379,27 @@ def test_anything_that_is_no_config_is_refused_by_name() -> None:
         with pytest.raises(BadConfigSource, match="Give a dataclass"):
             plain_config(thing)
         with pytest.raises(BadConfigSource, match="Give a dataclass"):
-            call(train, config=thing)
+            ConfigSpec.from_function(train, thing)
+
+
+def test_a_hint_may_name_a_class_that_stands_further_down() -> None:
+    def function(run: Any, later: DefinedBelow = None) -> None: ...  # type: ignore[assignment]
+
+    globals().pop("DefinedBelow", None)
+    spec = ConfigSpec.from_function(function)
+    globals()["DefinedBelow"] = Optimizer
+    assert spec.resolve(argv=["later.lr=2"]).arguments["later"] == Optimizer(lr=2.0)
+    del globals()["DefinedBelow"]
+
+
+def test_a_seed_that_no_generator_takes_is_refused_before_the_run() -> None:
+    def function(run: Any, seed: int | None = None) -> None: ...
+
+    assert call(function, seed=2**32 - 1) == {"seed": 2**32 - 1}
+    assert call(function) == {"seed": None}
+    for seed in (-1, 2**32):
+        with pytest.raises(BadConfigValue, match="'seed' takes a whole number from 0 to 4294967295"):
+            call(function, seed=seed)
 
 
 def test_plain_values_are_what_is_recorded() -> None:

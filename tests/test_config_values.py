@@ -26,7 +26,7 @@ from cloister.decorators.config import (
 )
 from cloister.decorators.config.convert import Where, convert
 from cloister.decorators.config.literals import Scalar, quote
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -266,6 +266,7 @@ class Everything:
 words = st.text(st.characters(exclude_characters="\0"))
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.builds(
         Everything,
@@ -289,6 +290,7 @@ def test_any_value_survives_the_command_line(config: Everything) -> None:
     assert spec.resolve(argv=argv).arguments["config"] == config
 
 
+@settings(deadline=None)
 @given(words)
 def test_no_word_does_worse_than_a_clear_refusal(text: str) -> None:
     for hint in (Any, int, list[int], dict[str, float], Optional[Optimizer], Union[bool, float, list[str]]):

@@ -23,18 +23,17 @@ def should_read_command_line(function: Callable[..., Any]) -> bool:
     """Whether `sys.argv` belongs to the script that defines `function`.
 
     True when the function was defined in the module that was started (`python train.py`, `python -m team.train`,
-    `torchrun train.py`, `cloister run train.py`) and `sys.argv[0]` is that module's file. False in notebooks and at a
-    prompt, where argv is the kernel's; under pytest, in a console script and in every other program that imports the
-    function, where argv is that program's; and in the processes that multiprocessing spawns.
+    `torchrun train.py`, `cloister run train.py`) and `sys.argv[0]` names that module's file. False in notebooks and at
+    a prompt, where argv is the kernel's; under pytest, in a console script and in every other program that imports
+    the function, where argv is that program's; and in the processes that multiprocessing spawns.
     """
     names = getattr(inspect.unwrap(function), "__globals__", {})
     file = names.get("__file__")
     if names.get("__name__") != "__main__" or not file or not sys.argv or is_interactive():
         return False
-    try:
-        return Path(sys.argv[0]).samefile(file)
-    except OSError:
-        return Path(sys.argv[0]).absolute() == Path(file).absolute()
+    started = Path(sys.argv[0])
+    # By name first: argv[0] may be relative, and the script may have changed its working directory since.
+    return started.name == Path(file).name or (started.exists() and started.samefile(file))
 
 
 def is_interactive() -> bool:

@@ -7,14 +7,17 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from ..seeds import SEED_LIMIT
 from .command_line import SOURCE, find_place, parse_command_line
 from .draft import Draft
-from .errors import ConfigClash, UnknownConfigKey
+from .errors import BadConfigValue, ConfigClash, UnknownConfigKey
 from .files import load_config_file
 from .plain import plain_value
-from .root import Root, is_parsed
+from .root import Root, is_parsed, read_source
 from .script import HelpWanted, explained_exit, is_interactive, program_name, should_read_command_line
 from .signature import ExperimentSignature
 from .usage import render_usage
@@ -47,13 +50,19 @@ class ConfigSpec:
     in one sentence what is wrong with it."""
 
     function: Callable[..., Any]
-    signature: ExperimentSignature
     given: Any = None
 
     @classmethod
     def from_function(cls, function: Callable[..., Any], config: Any = None) -> ConfigSpec:
         """The spec of `function`'s parameters with the defaults, or the whole config, that `config` gives."""
-        return cls(function, ExperimentSignature.of(function), config)
+        if not isinstance(config, (str, Path)):
+            read_source(config)  # what is no config at all is refused where it is written
+        return cls(function, config)
+
+    @cached_property
+    def signature(self) -> ExperimentSignature:
+        # Not at decoration: a hint may name a class that stands further down in the module.
+        return ExperimentSignature.of(self.function)
 
     @property
     def takes_run(self) -> bool:
@@ -112,6 +121,7 @@ class ConfigSpec:
             changed += typed
         arguments = root.build_arguments()
         config = root.build_config(arguments)
+        _check_seed(config.get("seed"))
         # Found again by its key: a later override of an outer place has replaced the drafts inside it.
         latest = {key: root.find(key) for key in changed}
         overrides = {key: plain_value(draft.build()) for key, draft in latest.items() if draft is not None}
@@ -181,6 +191,12 @@ def _refuse_clash(called: Sequence[str], typed: Sequence[str]) -> None:
     clash = {key for key in typed for other in called if _overlap(key, other)}
     if clash:
         raise ConfigClash(clash, "the call in the script", SOURCE)
+
+
+def _check_seed(seed: Any) -> None:
+    """A `seed` is set at the run's start; one that no generator takes is refused before there is a run."""
+    if isinstance(seed, int) and not isinstance(seed, bool) and not 0 <= seed < SEED_LIMIT:
+        raise BadConfigValue("seed", seed, f"a whole number from 0 to {SEED_LIMIT - 1}")
 
 
 def _overlap(one: str, other: str) -> bool:
