@@ -1,4 +1,4 @@
-"""`cloister doctor`: what this machine has and lacks for Cloister, and what to do about it. Starts and changes nothing."""
+"""`cloister doctor`: what this machine has and lacks for Cloister, and what to do about it. Starts nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .embedded.binary import Mongod, find_mongods
+from .embedded.binary import WHEEL, Mongod, find_mongods
 from .embedded.errors import NoMongod
 from .embedded.status import embedded_status
 from .errors import CloisterError
@@ -39,10 +39,10 @@ MARKS: dict[Verdict, Text] = {
     "problem": Text("problem", "bold red"),
 }
 
-# Extra -> the modules that it brings.
+# Extra -> the distributions that it brings.
 EXTRAS = {
     "viewer": ("flask", "bokeh", "tornado", "pygments"),
-    "embedded": (),  # a binary, found below as the mongod
+    "embedded": (WHEEL,),
     "motor": ("motor",),
     "sacred": ("sacred",),
 }
@@ -98,14 +98,16 @@ def check_cloister() -> Finding:
 
 
 def check_extras() -> Iterator[Finding]:
-    for extra, modules in EXTRAS.items():
-        missing = [module for module in modules if util.find_spec(module) is None]
-        if modules and missing:
+    for extra, distributions in EXTRAS.items():
+        versions = {name: _version_of(name) for name in distributions}
+        missing = [name for name, version in versions.items() if version is None]
+        if missing:
             found = f"not installed ({', '.join(missing)})"
             yield Finding(f"Extra {extra!r}", "ok", found, f"If wanted: pip install 'cloister[{extra}]'")
-        elif modules:
-            found = ", ".join(f"{module} {_version_of(module)}" for module in modules)
-            yield Finding(f"Extra {extra!r}", "ok", found)
+        else:
+            yield Finding(
+                f"Extra {extra!r}", "ok", ", ".join(f"{name} {version}" for name, version in versions.items())
+            )
 
 
 def check_settings(settings: Settings) -> Finding:
@@ -161,8 +163,8 @@ def _judge_mongod(mongod: Mongod) -> tuple[Verdict, str, str]:
     return (
         "ok",
         found,
-        "Has CVE-2025-14847, a leak through zlib compression, which Cloister never lets it use. For a server of your own "
-        "prefer a newer MongoDB.",
+        "Has CVE-2025-14847, a leak through zlib compression, which Cloister never lets it use. For a server of your "
+        "own prefer a newer MongoDB.",
     )
 
 
@@ -270,11 +272,11 @@ def _table(findings: list[Finding]) -> Table:
     return table
 
 
-def _version_of(module: str) -> str:
+def _version_of(distribution: str) -> str | None:
     try:
-        return metadata.version(module)
+        return metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        return "(version unknown)"
+        return None
 
 
 def _text(value: str | bytes) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 27017
 SHOWN_URI_CHARACTERS = 500  # a message stays readable when somebody pastes a file into CLOISTER_URI
 HIDDEN = "***"
+SCHEME = "mongodb://"
+SRV_SCHEME = "mongodb+srv://"
 
 # Options of a URI that carry a secret of their own, beside the user and password in front of the "@".
 _SECRET_OPTION = re.compile(r"(?i)(password|token|secret|authmechanismproperties)")
@@ -25,14 +27,11 @@ _HOST = re.compile(r"^(\[[0-9A-Fa-f:.%]*\]|[^:@/?#\[\]]*)(:\d{0,5})?$")
 
 
 class BadMongoUri(CloisterError, ValueError):
-    """The setting `uri` is not a URI that MongoDB's drivers understand."""
+    """The setting `uri` is not a URI that MongoDB's drivers understand. The reason must hold nothing secret."""
 
     def __init__(self, uri: str, reason: object) -> None:
-        detail = str(reason).rstrip(".")
-        if "\n" in detail or _reveals(detail, uri):
-            detail = "it cannot be parsed"  # a parser's message may repeat the password that it stumbled over
         super().__init__(
-            f"{redact_uri(uri)!r} is not a MongoDB URI: {detail}. It looks like "
+            f"{redact_uri(uri)!r} is not a MongoDB URI: {_first_sentence(reason)}. It looks like "
             "mongodb://user:password@host:27017/cloister, with %-escapes for special characters in the password. Mend "
             "CLOISTER_URI (or 'uri' in cloister.toml), or remove it to use the embedded database."
         )
@@ -86,17 +85,18 @@ def client_for(uri: str, *, timeout_ms: int = 2000) -> MongoClient[dict[str, Any
     from pymongo import MongoClient  # 60 ms that `import cloister` does not pay
     from pymongo.errors import ConfigurationError, PyMongoError
 
+    _refuse_ignored_options(uri)
     started = time.monotonic()
     options = {name: value for name, value in _defaults(timeout_ms).items() if name.lower() not in _option_names(uri)}
     try:
         return MongoClient(uri, tz_aware=True, uuidRepresentation="standard", **options)
     except ConfigurationError as error:
-        if uri.startswith("mongodb+srv:") and "DNS" in str(error):
+        if uri.startswith(SRV_SCHEME) and "DNS" in str(error):
             raise DatabaseUnreachable(uri, time.monotonic() - started, error) from None
-        raise BadMongoUri(uri, error) from None
-    except (PyMongoError, ValueError, TypeError, LookupError) as error:
+        raise BadMongoUri(uri, _reason_without_secrets(uri)) from None
+    except (PyMongoError, ValueError, TypeError, LookupError):
         # `from None`: the driver's own message may hold the password, and tracebacks end up in logs.
-        raise BadMongoUri(uri, error) from None
+        raise BadMongoUri(uri, _reason_without_secrets(uri)) from None
 
 
 def check(client: MongoClient[dict[str, Any]]) -> None:
@@ -187,11 +187,32 @@ def _option_names(uri: str) -> set[str]:
     return {option.partition("=")[0].lower() for option in re.split("[&;]", query)}
 
 
-def _reveals(message: str, uri: str) -> bool:
-    """Whether a driver's message repeats a part of the URI that `redact_uri` hides."""
-    credentials = uri.rpartition("@")[0].partition("://")[2]
-    secrets = [unquote(credentials), credentials, *re.split("[:@/?#]", credentials)]
-    return any(len(secret) > 2 and secret in message for secret in secrets) or "@" in message
+def _refuse_ignored_options(uri: str) -> None:
+    """The driver warns of an option that it does not know, and goes on: `tls=yes` would connect without TLS."""
+    from pymongo.errors import PyMongoError
+    from pymongo.uri_parser import split_options
+
+    if not uri.startswith((SCHEME, SRV_SCHEME)):
+        raise BadMongoUri(uri, f"it does not begin with {SCHEME} or {SRV_SCHEME}")
+    query = uri.partition("?")[2]
+    try:
+        if query:
+            split_options(query, validate=True, warn=False)
+    except (PyMongoError, ValueError, TypeError, LookupError):
+        raise BadMongoUri(uri, _reason_without_secrets(uri)) from None
+
+
+def _reason_without_secrets(uri: str) -> str:
+    """What the driver says of the URI without its secrets: its messages quote what they stumble over."""
+    from pymongo.errors import PyMongoError
+    from pymongo.uri_parser import parse_uri
+
+    try:
+        # Of a list of servers the scheme does not matter, and mongodb+srv would ask the DNS.
+        parse_uri(redact_uri(uri).replace(SRV_SCHEME, SCHEME, 1), warn=False)
+    except (PyMongoError, ValueError, TypeError, LookupError) as error:
+        return str(error)
+    return "its user, its password or a secret option holds characters that need %-escapes"
 
 
 def _first_sentence(reason: object) -> str:
