@@ -24,7 +24,8 @@ from cloister.decorators.config import (
     RefusedConfig,
     UnknownConfigKey,
 )
-from cloister.decorators.config.convert import Where, convert
+from cloister.decorators.config.convert import convert
+from cloister.decorators.config.free_values import Where
 from cloister.decorators.config.literals import Scalar, quote
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cloister.decorators.config.script import explained_exit
 from cloister.decorators.seeds import BadSeed, check_seed, seed_everything
 
 
@@ -44,3 +45,12 @@ def test_every_seed_that_numpy_takes_is_taken(seed: Any) -> None:
 def test_a_seed_that_is_none_is_refused_with_its_value(seed: Any) -> None:
     with pytest.raises(BadSeed, match=r"whole number from 0 to 4294967295\. Give an int"):
         seed_everything(seed)
+
+
+def test_a_script_with_a_wrong_seed_ends_with_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught, explained_exit("train.py"):
+        check_seed("abc")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == (
+        "train.py: Seed 'abc' is not a whole number from 0 to 4294967295. Give an int such as 42.\n"
+    )

@@ -6,11 +6,11 @@ import enum
 import numbers
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .errors import BadConfigValue
+from .free_values import Where, is_array_scalar, key_text, parse_brackets, read_freely
 from .hints import class_of, describe, is_free, mapping_of, sequence_of, spell_enum, union_members, unwrap
 from .literals import (
     Scalar,
@@ -19,33 +19,10 @@ from .literals import (
     parse_bool,
     parse_float,
     parse_int,
-    parse_literal,
     parse_whole,
     split_at_commas,
 )
 from .structures import kind_of_class, kind_of_value
-
-MAX_DEPTH = 100
-
-
-@dataclass(frozen=True)
-class Where:
-    """The place that a value is for, and where it was written."""
-
-    key: str
-    source: str = ""
-
-    def inside(self, name: object) -> Where:
-        return Where(f"{self.key}.{name}" if self.key else str(name), self.source)
-
-    def item(self, index: int) -> Where:
-        return Where(f"{self.key}[{index}]", self.source)
-
-    def wrong(self, value: object, expected: str) -> BadConfigValue:
-        line = value.line if isinstance(value, Scalar) else None
-        source = f"{self.source}, line {line}" if self.source and line is not None else self.source
-        return BadConfigValue(self.key, value, expected, source)
-
 
 # One row per type that a single word can spell: how it is read from text.
 _FROM_TEXT: Mapping[type, Callable[[str], Any]] = {
@@ -93,51 +70,6 @@ def convert(value: Any, hint: Any, where: Where, *, strict: bool = False) -> Any
     if (pair := mapping_of(hint)) is not None:
         return _convert_mapping(value, hint, pair, where)
     return _convert_class(value, hint, where, strict=strict)
-
-
-def read_freely(value: Any, where: Where, _above: tuple[int, ...] = ()) -> Any:
-    """`value` as it reads by itself, for keys without a hint: `3` is an int, `[a, b]` a list, `abc` text.
-
-    Dicts and lists are copied, so that a function that changes its config does not change the next call's.
-    """
-    if isinstance(value, Scalar):
-        if value.quoted:
-            return value.text
-        if value.text[:1] in ("[", "{"):
-            return _read_brackets_freely(value, where)
-        try:
-            return parse_literal(value.text)
-        except TooLarge:
-            raise where.wrong(value, "a number within the range of its type (put it in quotes if it is text)") from None
-    if id(value) in _above or len(_above) > MAX_DEPTH:
-        return value  # it contains itself
-    above = (*_above, id(value))
-    if type(value) is list:
-        return [read_freely(item, where.item(index), above) for index, item in enumerate(value)]
-    if type(value) is dict:
-        return {
-            read_freely(key, where): read_freely(item, where.inside(key_text(key)), above)
-            for key, item in value.items()
-        }
-    return value
-
-
-def key_text(key: Any) -> str:
-    """The key of a mapping as a path names it."""
-    return key.text if isinstance(key, Scalar) else str(key)
-
-
-def parse_brackets(value: Any, opening: str, hint: Any, where: Where) -> Any:
-    """The list or dict that a word like `[64, 32]` spells, with its scalars undecided; other values as they are."""
-    if not isinstance(value, Scalar) or value.text[:1] not in tuple(opening):
-        return value
-    from .yaml_text import YamlProblem, parse_yaml  # spares PyYAML whoever gives no lists
-
-    text = f"[{value.text[1:-1]}]" if value.text[0] == "(" and value.text[-1] == ")" else value.text
-    try:
-        return parse_yaml(text, with_lines=False)
-    except YamlProblem as problem:
-        raise where.wrong(value, f"{describe(hint)}; {problem.reason}") from None
 
 
 def _convert_none(value: Any, where: Where) -> None:
@@ -325,11 +257,6 @@ def _convert_number(value: Any, cls: type, where: Where, *, strict: bool) -> Any
     raise where.wrong(value, describe(cls))
 
 
-def is_array_scalar(value: Any) -> bool:
-    """Whether `value` is a numpy scalar: known by its parts, numpy need not be imported."""
-    return type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 and hasattr(value, "item")
-
-
 def _not_empty(text: str) -> str:
     if not text:
         raise ValueError(text)
@@ -339,10 +266,3 @@ def _not_empty(text: str) -> str:
 def _is_plain(value: Any) -> bool:
     """Whether `value` is one that a file could hold, so that a hint of another type speaks against it."""
     return value is None or isinstance(value, (str, bytes, numbers.Number, list, tuple, dict, set, frozenset))
-
-
-def _read_brackets_freely(value: Scalar, where: Where) -> Any:
-    try:
-        return read_freely(parse_brackets(value, "[{", Any, where), where)
-    except BadConfigValue:
-        return value.text  # `[draft] second try` is a note, not a list

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .convert import Where, convert, key_text, parse_brackets, read_freely
+from .convert import convert
 from .docstrings import parameter_texts
 from .errors import BadConfigValue, ConfigError, MissingConfigValue, RefusedConfig, UnknownConfigKey, shorten
+from .free_values import Where, key_text, parse_brackets, read_freely
 from .hints import NO_HINT, hint_of_default, is_free, mapping_of, union_members, with_none
 from .literals import Scalar
 from .structures import MAPPING, StructureKind, kind_of_class, kind_of_value, structure_classes

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from .convert import MAX_DEPTH, Where, is_array_scalar, key_text, read_freely
 from .errors import BadConfigSource
 from .files import load_config_file
+from .free_values import MAX_DEPTH, Where, is_array_scalar, key_text, read_freely
 from .hints import spell_enum
 from .literals import Scalar
 from .structures import kind_of_class, kind_of_value

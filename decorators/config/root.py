@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .convert import Where, key_text, read_freely
 from .draft import MISSING, Draft
 from .errors import BadConfigSource, ConfigClash, MissingConfigValue, UnknownConfigKey
 from .files import load_config_file
+from .free_values import Where, key_text, read_freely
 from .hints import NO_HINT, class_of, is_free
 from .literals import Scalar
 from .plain import plain_value

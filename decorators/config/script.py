@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import BadOverride, ConfigError, UnknownConfigKey
+from ...observer.errors import CloisterError
+from .errors import BadOverride, UnknownConfigKey
 
 EXIT_CODE = 2  # as argparse and click: the command line was wrong
 
@@ -52,7 +53,7 @@ def explained_exit(program: str) -> Iterator[None]:
         sys.stdout.write(str(wish))
         sys.stdout.flush()
         raise SystemExit(0) from None
-    except ConfigError as error:
+    except CloisterError as error:
         sys.stderr.write(f"{program}: {error}\n{_advice(program, error)}")
         raise SystemExit(EXIT_CODE) from None
 
@@ -61,7 +62,7 @@ def program_name() -> str:
     return Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "experiment"
 
 
-def _advice(program: str, error: ConfigError) -> str:
+def _advice(program: str, error: CloisterError) -> str:
     if not isinstance(error, (UnknownConfigKey, BadOverride)):
         return ""
     return (
