@@ -1,4 +1,4 @@
-"""What kind of file an artifact is, in a word and an icon, by its name's ending. For people; nothing is decided by it."""
+"""What kind of file an artifact is, in a word and an icon, by its name's ending. For people; decides nothing."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .wording import format_config_value, format_size
+from .wording import format_config_value, format_number, format_size
 
 VALUE_LIMIT_CHARS = 500
 GPUS_SHOWN = 16
@@ -94,8 +94,8 @@ def _processor(environment: Mapping[str, Any]) -> tuple[Fact, ...]:
         _fact("Processor", cpu.get("model"), _words),
         _fact("Cores", cpu.get("physical_cores"), _words),
         _fact("Threads", cpu.get("logical_cores"), _words),
-        _fact("Usable by the run", cpu.get("usable_cores"), lambda cores: f"{_words(cores)} cores"),
-        _fact("Limited to", cpu.get("quota_cores"), lambda cores: f"{_words(cores)} cores by its control group"),
+        _fact("Usable by the run", cpu.get("usable_cores"), _cores),
+        _fact("Limited to", cpu.get("quota_cores"), lambda cores: f"{_cores(cores)} by its control group"),
         _fact("Memory", memory.get("total_bytes"), _size),
         _fact("Memory limit", memory.get("limit_bytes"), _size),
     ]
@@ -149,6 +149,10 @@ def _other(environment: Mapping[str, Any]) -> tuple[Fact, ...]:
 
 def _fact(label: str, value: Any, word: Callable[[Any], str]) -> Fact | None:
     return None if value is None else Fact(label, word(value))
+
+
+def _cores(value: Any) -> str:
+    return f"{format_number(value)} {'core' if value == 1 else 'cores'}"
 
 
 def _size(value: Any) -> str:

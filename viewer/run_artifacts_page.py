@@ -7,6 +7,7 @@ artifacts may share a name or their bytes.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ bp.record_once(lambda state: register_artifact_kinds(state.app))  # type: ignore
 
 LISTED_ARTIFACTS = 1000
 NAME_LIMIT_CHARS = 300  # longer ones are cut on the page; the title has a little more
+# Characters that change what the others look like: controls, and the direction marks that turn exe.gpj into a .jpg.
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def list_artifacts(run: RunRecord) -> tuple[ListedArtifact, ...]:
 
 
 def _row(entry: ArtifactEntry) -> ListedArtifact:
-    folder, _, name = entry.name.rpartition("/")
+    folder, _, name = UNSEEN.sub("\ufffd", entry.name).rpartition("/")
     return ListedArtifact(artifact_key(entry), entry, folder[:NAME_LIMIT_CHARS], name[:NAME_LIMIT_CHARS])
 
 

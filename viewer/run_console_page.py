@@ -113,7 +113,8 @@ def _load_chunk(
 
 
 def _parse_stream(text: str | None) -> Stream | None:
-    return text if text == "stdout" or text == "stderr" else None
+    streams: dict[str | None, Stream] = {"stdout": "stdout", "stderr": "stderr"}
+    return streams.get(text)
 
 
 def _first_number(run: RunRecord, page: ConsolePage, content: ConsoleLines) -> int:

@@ -166,6 +166,7 @@ async function fetchChunk({ after, before, traceback }) {
 }
 
 function showStatus(status) {
+  followSwitch.hidden = status.dataset.live !== "yes";
   const shown = part("status");
   const last = shown.querySelector("[data-last-time]");
   const missing = !status.querySelector("[data-last-time]") && last;
@@ -267,6 +268,14 @@ function loadEarlier() {
     drawMap(part("map"), scroll, lines);
     showCounts();
   });
+}
+
+/** Progress bars fold to few lines, a filter hides many: fetch until there is something to scroll. */
+async function fill() {
+  for (let round = 0; round < 5 && state.earlier && scroll.scrollHeight <= scroll.clientHeight * 2; round++) {
+    if (!(await loadEarlier())) return;
+  }
+  if (state.follow) toEnd();
 }
 
 function loadLater() {
@@ -375,6 +384,7 @@ function bindToggle(name, otherwise) {
 function showStream(show) {
   root.dataset.show = show;
   for (const button of part("streams").children) button.setAttribute("aria-pressed", String(button.dataset.show === show));
+  void fill();
   search.run();
   if (state.follow) toEnd();
   drawMap(part("map"), scroll, lines);
@@ -404,7 +414,9 @@ function step(by) {
   const hit = search.step(by);
   if (hit) {
     setFollow(false);
-    hit.scrollIntoView({ block: "center" });
+    const place = hit.getBoundingClientRect().top - scroll.getBoundingClientRect().top;
+    scroll.scrollTop += place - scroll.clientHeight / 2; // scrollIntoView would move the whole page too
+    scroll.scrollLeft = Math.max(0, hit.offsetLeft + hit.offsetWidth - scroll.clientWidth + 40);
     lastTop = scroll.scrollTop;
   }
   showHits();
@@ -467,7 +479,9 @@ bindToggle("times", !phone);
 bindToggle("wrap", phone);
 rememberUnended();
 showCounts();
+followSwitch.hidden = part("status").dataset.live !== "yes";
 if (state.later) setFollow(false);
 else toEnd();
+void fill();
 drawMap(part("map"), scroll, lines);
 addEventListener("resize", () => drawMap(part("map"), scroll, lines));

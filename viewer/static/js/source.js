@@ -17,6 +17,11 @@ function remembered() {
   }
 }
 
+// On a narrow screen the lists stand above the file: who chose one wants to see it.
+if (location.search && !location.hash && matchMedia("(max-width: 1023px)").matches) {
+  document.querySelector(".source-main").scrollIntoView();
+}
+
 if (diff && choice) {
   choice.hidden = false;
   if (remembered() === "split") show("split");
