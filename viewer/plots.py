@@ -112,7 +112,7 @@ def _axis(name: str, line_color: str | None) -> LinearAxis:
     )
 
 
-def _last_tick_label() -> GlyphRenderer:
+def _last_tick_label() -> GlyphRenderer[Any]:
     # The last x tick says its unit ("step 60"). Centred under its tick it would leave the card, so it stands apart from
     # the axis' own labels and ends where the frame ends. A glyph and not a Label: those are cut off at the frame.
     source = ColumnDataSource({"x": [], "y": [], "text": []}, name="last_tick_source")
@@ -131,7 +131,7 @@ def _last_tick_label() -> GlyphRenderer:
     return GlyphRenderer(data_source=source, glyph=glyph, level="annotation")
 
 
-def _lines(name: str, lines: Sequence[LineColumns]) -> GlyphRenderer:
+def _lines(name: str, lines: Sequence[LineColumns]) -> GlyphRenderer[Any]:
     columns: dict[str, Any] = {
         "xs": [line.x for line in lines],
         "ys": [line.y for line in lines],
@@ -153,7 +153,7 @@ def _lines(name: str, lines: Sequence[LineColumns]) -> GlyphRenderer:
     return GlyphRenderer(name=name, data_source=ColumnDataSource(columns, name=f"{name}_source"), glyph=glyph)
 
 
-def _ends() -> GlyphRenderer:
+def _ends() -> GlyphRenderer[Any]:
     source = ColumnDataSource({"x": [], "y": [], "color": [], "alpha": []}, name="ends_source")
     glyph = Scatter(
         x="x", y="y", size=END_SIZE, marker="circle", line_color=None, fill_color="color", fill_alpha="alpha"
@@ -162,7 +162,7 @@ def _ends() -> GlyphRenderer:
     return GlyphRenderer(name="ends", data_source=source, glyph=glyph, level="annotation")
 
 
-def _gaps() -> GlyphRenderer:
+def _gaps() -> GlyphRenderer[Any]:
     source = ColumnDataSource({"x": [], "y": [], "color": []}, name="gaps_source")
     glyph = Scatter(
         x="x", y="y", size=GAP_SIZE, marker="triangle", line_color="color", line_width=1.25, fill_color=None
