@@ -252,12 +252,10 @@ class ConsoleCapture:
             try:
                 with lock:
                     now = time.monotonic()
-                    self._hear_deferred(now)
-                    for name, maker in self._makers.items():
-                        self._record_pieces(name, maker.take_due(now))
-                    self._alarm = min(maker.due for maker in self._makers.values())
-                    if self._deferred:
-                        self._alarm = min(self._alarm, now + GATHER_SECONDS)
+                    # Only at the alarm. A line is mostly finished long before its alarm; forgetting the alarm then would
+                    # have the next print ring again, and two threads would fight for the interpreter at every print.
+                    if now >= self._alarm:
+                        self._record_due(now)
                     pause = None if self._alarm == NEVER else max(0.0, self._alarm - now)
             except Exception as error:
                 # Wide on purpose: without this thread unfinished lines were recorded only at the end.
@@ -265,6 +263,14 @@ class ConsoleCapture:
                 pause = 1.0
             with contextlib.suppress(Empty):
                 bell.get(timeout=pause)
+
+    def _record_due(self, now: float) -> None:
+        self._hear_deferred(now)
+        for name, maker in self._makers.items():
+            self._record_pieces(name, maker.take_due(now))
+        self._alarm = min(maker.due for maker in self._makers.values())
+        if self._deferred:
+            self._alarm = min(self._alarm, now + GATHER_SECONDS)
 
 
 def _iter_stream_handlers() -> list[logging.StreamHandler]:  # type: ignore[type-arg]
