@@ -10,8 +10,8 @@ import pymongo
 from flask import Flask
 from jinja2 import StrictUndefined
 
-from . import bokeh_assets, errors_page, security, static_files
-from .store_access import bind_store
+from . import bokeh_assets, errors_page, security, static_files, static_packing
+from .store_access import StoreAccess, bind_store
 from .url_converters import WholeNumber
 
 if TYPE_CHECKING:
@@ -53,10 +53,13 @@ class ViewerApp(Flask):
     }
 
 
-def create_app(store: RunStore, *, rule: security.HostRule | None = None, allowed_hosts: Collection[str] = ()) -> Flask:
+def create_app(
+    store: RunStore | StoreAccess, *, rule: security.HostRule | None = None, allowed_hosts: Collection[str] = ()
+) -> Flask:
     """The viewer over `store`, a plain WSGI application.
 
     Args:
+        store: what to read; a `StoreAccess` where it may change while the viewer runs.
         rule: which Host headers are answered; loopback names and `allowed_hosts` when left out.
         allowed_hosts: further names that the viewer is reached by.
     """
@@ -65,10 +68,11 @@ def create_app(store: RunStore, *, rule: security.HostRule | None = None, allowe
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["int"] = WholeNumber
     app.wsgi_app = _with_limited_database_time(app.wsgi_app)  # type: ignore[method-assign, assignment]
-    bind_store(app.extensions, store)
+    bind_store(app.extensions, store if isinstance(store, StoreAccess) else StoreAccess(lambda: store))
     security.protect(app, rule or security.host_rule(allowed_hosts=allowed_hosts))
     errors_page.register_error_pages(app)
     static_files.serve_with_long_caching(app)
+    static_packing.pack_static_files(app)
     app.context_processor(_frame_defaults)
     app.jinja_env.globals["bokeh_scripts"] = bokeh_assets.script_urls
     for name in BLUEPRINTS:

@@ -15,7 +15,8 @@ from .async_client import close_async_client, open_change_stream
 from .request_threads import RequestThreads
 
 if TYPE_CHECKING:
-    from ..observer.runs import RunChange, RunStore
+    from ..observer.runs import RunChange
+    from .store_access import StoreAccess
 
 logger = logging.getLogger("cloister")
 
@@ -33,9 +34,9 @@ _TOKEN_IS_USELESS = frozenset({260, 280, 286})  # InvalidResumeToken, ChangeStre
 class ChangeFeed:
     """Yields changes for ever, whatever the database does meanwhile. Belongs to one event loop."""
 
-    def __init__(self, store: RunStore, open_client: Callable[[], Any] | None) -> None:
+    def __init__(self, access: StoreAccess, open_client: Callable[[], Any] | None) -> None:
         """`open_client` gives an asynchronous client; without one the feed polls."""
-        self._store = store
+        self._access = access
         self._open_client = open_client
         self._token: Any = None
         self._threads = RequestThreads(count=1)
@@ -43,45 +44,49 @@ class ChangeFeed:
     async def follow(self) -> AsyncIterator[RunChange | Gap]:
         """Changes from now on. After a time in which some may have been missed comes a "gap"."""
         if self._open_client is not None:
-            client = self._open_client()
-            try:
-                async for change in self._follow_stream(client[self._store.database.name]["runs"]):
-                    yield change
-            finally:
-                await close_async_client(client)
+            async for change in self._follow_stream(self._open_client):
+                yield change
         async for change in self._poll():
             yield change
 
-    async def _follow_stream(self, collection: Any) -> AsyncIterator[RunChange | Gap]:
+    async def _follow_stream(self, open_client: Callable[[], Any]) -> AsyncIterator[RunChange | Gap]:
         """Ends only where the server has no change streams."""
         retry_seconds = FIRST_RETRY_SECONDS
         missed = True  # whoever watches since before the stream was open
         while True:
+            client = open_client()  # a new one each time: the embedded database may be at another port by now
             try:
-                async with open_change_stream(collection, CHANGE_STAGES, resume_after=self._token) as stream:
-                    while stream.alive:
-                        event = await stream.try_next()
-                        self._token = stream.resume_token
-                        retry_seconds = FIRST_RETRY_SECONDS
-                        if missed:
-                            missed = False
-                            yield "gap"
-                        change = read_change(event) if event is not None else None
-                        if change is not None:
-                            yield change
+                async for event in self._read_stream(client):
+                    retry_seconds = FIRST_RETRY_SECONDS
+                    if missed:
+                        missed = False
+                        yield "gap"
+                    change = read_change(event) if event is not None else None
+                    if change is not None:
+                        yield change
                 self._token = None  # the collection was dropped or renamed: its stream cannot be resumed
-            except OperationFailure as error:
-                if error.code in _NO_CHANGE_STREAMS:
-                    logger.info("This MongoDB offers no change streams (%s); live updates poll.", error.code)
+            except PyMongoError as error:
+                if _code(error) in _NO_CHANGE_STREAMS:
+                    logger.info("This MongoDB offers no change streams (%s); live updates poll.", error)
                     return
-                if error.code in _TOKEN_IS_USELESS:
+                if _code(error) in _TOKEN_IS_USELESS:
                     self._token = None
                 logger.warning("The change stream broke off: %s", error)
-            except PyMongoError as error:
-                logger.warning("The change stream broke off: %s", error)
+                self._access.look_again()
+            finally:
+                await close_async_client(client)
             missed = missed or self._token is None
             await asyncio.sleep(retry_seconds)
             retry_seconds = min(retry_seconds * 2, LAST_RETRY_SECONDS)
+
+    async def _read_stream(self, client: Any) -> AsyncIterator[Any]:
+        """Events, and None whenever the server had none for a moment."""
+        runs = client[self._access.get().database.name]["runs"]
+        async with open_change_stream(runs, CHANGE_STAGES, resume_after=self._token) as stream:
+            while stream.alive:
+                event = await stream.try_next()
+                self._token = stream.resume_token
+                yield event
 
     async def _poll(self) -> AsyncIterator[RunChange | Gap]:
         loop = asyncio.get_running_loop()
@@ -89,7 +94,9 @@ class ChangeFeed:
         newest = datetime.now(timezone.utc) - POLL_OVERLAP
         while True:
             try:
-                changes = await loop.run_in_executor(self._threads, self._store.changes_since, newest - POLL_OVERLAP)
+                changes = await loop.run_in_executor(
+                    self._threads, self._access.get().changes_since, newest - POLL_OVERLAP
+                )
             except PyMongoError as error:
                 logger.warning("Asking for changes failed: %s", error)
             else:
@@ -99,3 +106,7 @@ class ChangeFeed:
                         yield change
                 seen = {change.run_id: change for change in changes}
             await asyncio.sleep(POLL_SECONDS)
+
+
+def _code(error: PyMongoError) -> int | None:
+    return error.code if isinstance(error, OperationFailure) else None

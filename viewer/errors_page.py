@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..observer.errors import CloisterError
 from ..observer.mongo import address_of
-from .store_access import current_store
+from .store_access import current_store, report_silence
 
 logger = logging.getLogger("cloister")
 
@@ -148,6 +148,7 @@ def _show_database_error(error: PyMongoError) -> Response:
 def _database_unreachable() -> Problem:
     from .app import DATABASE_SECONDS
 
+    report_silence()
     where = address_of(current_store().database.client).removeprefix("mongodb://")
     return Problem(
         503,

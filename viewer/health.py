@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pymongo
 from flask import Blueprint, Response, jsonify, request
 from pymongo.errors import PyMongoError
 
 from .store_access import current_store
+
+READY_SECONDS = 2  # whoever asks, asks often, and gives up soon
 
 bp = Blueprint("health", __name__)
 
@@ -20,7 +23,8 @@ def show_liveness() -> Response:
 def show_readiness() -> Response:
     """200 when the database answers, 503 otherwise."""
     try:
-        current_store().database.command("ping")
+        with pymongo.timeout(READY_SECONDS):
+            current_store().database.command("ping")
     except PyMongoError:
         response = jsonify(status="unavailable", database="does not answer")
         response.status_code = 503

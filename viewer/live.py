@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
@@ -13,16 +14,19 @@ from tornado.gen import with_timeout
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
+from .api.json_values import json_time
 from .api.parameters import BadParameter, parse_instant, parse_run_id, single_values
+from .api.run_json import change_json
 from .errors_page import Problem
 from .live_hub import Interest, LiveHub, TooManyStreams
 from .security import SECURITY_HEADERS, HostRule, find_refusal
 from .wsgi_bridge import WRITE_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
-    from ..observer.runs import RunChange, RunStore
+    from ..observer.runs import RunChange
     from .change_feed import Gap
     from .request_threads import RequestThreads
+    from .store_access import StoreAccess
 
 logger = logging.getLogger("cloister")
 
@@ -34,8 +38,8 @@ RECONNECT_MS = 2000
 class LiveStream(RequestHandler):
     """One page's stream. `?project=NAME` or `?run=ID` narrows it; `?since=TIME` first sends what changed since then."""
 
-    def initialize(self, hub: LiveHub, store: RunStore, rule: HostRule, threads: RequestThreads) -> None:
-        self.hub, self.store, self.rule, self.threads = hub, store, rule, threads
+    def initialize(self, hub: LiveHub, access: StoreAccess, rule: HostRule, threads: RequestThreads) -> None:
+        self.hub, self.access, self.rule, self.threads = hub, access, rule, threads
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -93,11 +97,9 @@ class LiveStream(RequestHandler):
     async def _changes_since(self, since: datetime | None, interest: Interest) -> list[RunChange | Gap | None]:
         if since is None:
             return []
-        import asyncio
-
         loop = asyncio.get_running_loop()
         try:
-            changes = await loop.run_in_executor(self.threads, self.store.changes_since, since, interest.project)
+            changes = await loop.run_in_executor(self.threads, self.access.get().changes_since, since, interest.project)
         except PyMongoError:
             return ["gap"]
         return [change for change in changes if interest.covers(change)]
@@ -156,19 +158,4 @@ def render_event(item: RunChange | Gap | None) -> str:
         return ": alive\n\n"
     if item == "gap":
         return "event: gap\ndata: {}\n\n"
-    when = format_instant(item.updated_at)
-    return f"id: {when}\ndata: {json.dumps(change_json(item))}\n\n"
-
-
-def change_json(change: RunChange) -> dict[str, Any]:
-    run_id = change.run_id if isinstance(change.run_id, (int, str)) else str(change.run_id)
-    return {
-        "run_id": run_id,
-        "project": change.project,
-        "status": change.status,
-        "updated_at": format_instant(change.updated_at),
-    }
-
-
-def format_instant(when: datetime) -> str:
-    return when.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"id: {json_time(item.updated_at)}\ndata: {json.dumps(change_json(item))}\n\n"

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 
+from ..observer.errors import CloisterError
 from .errors_page import Problem, render_problem
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -43,6 +44,16 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_FETCH_SITES = frozenset({"same-origin", "none"})  # "none": typed into the address bar or opened from a bookmark
 
 
+class BadHostName(CloisterError, ValueError):
+    """A name that the viewer is to be reached by is not a host's name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"--allowed-host {name!r} is not a host name. Pass the name from the address bar, such as tracker.lab, "
+            "without http:// and path."
+        )
+
+
 @dataclass(frozen=True)
 class HostRule:
     """Which Host headers are ours. Another site's name that resolves to our address (DNS rebinding) is not.
@@ -64,9 +75,18 @@ class HostRule:
 
 
 def host_rule(*, bound: str = "127.0.0.1", allowed_hosts: Collection[str] = ()) -> HostRule:
-    """The rule for a server that listens on `bound` and is also known by the names `allowed_hosts`."""
-    extra = {name.strip().strip("[]").rstrip(".").lower() for name in (bound, *allowed_hosts)}
-    wildcard = is_address(bound.strip("[]")) and ipaddress.ip_address(bound.strip("[]")).is_unspecified
+    """The rule for a server that listens on `bound` and is also known by the names `allowed_hosts`.
+
+    Raises:
+        BadHostName: one of them is not a name.
+    """
+    extra = {bound.lower()}
+    for given in allowed_hosts:
+        name = given.strip() if is_address(given.strip()) else parse_host_name(given.strip())
+        if name is None:
+            raise BadHostName(given)
+        extra.add(name.lower())
+    wildcard = is_address(bound) and ipaddress.ip_address(bound).is_unspecified
     return HostRule(names=LOOPBACK_NAMES | extra, any_address=wildcard)
 
 

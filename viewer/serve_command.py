@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
+import logging
 import signal
-import socket
 import webbrowser
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.logging import RichHandler
 
 from ..observer.errors import CloisterError
 
+if TYPE_CHECKING:
+    from .server import ViewerServer
+
 DEFAULT_PORT = 6390
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class OpenToTheNetwork(CloisterError, PermissionError):
     """The viewer was told to listen beyond this machine although nobody has to log in."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, port: int) -> None:
         super().__init__(
             f"--host {host} would show every run to everyone who can reach this machine: this viewer has no accounts "
-            "yet. Leave --host out and use an SSH tunnel (ssh -L 6390:127.0.0.1:6390 this-machine), or add "
-            "--insecure-no-login if everyone on that network may see and change everything."
+            f"yet. Leave --host out and come through an SSH tunnel (ssh -L {port}:127.0.0.1:{port} this-machine), or "
+            "add --insecure-no-login if everyone on that network may see everything."
         )
 
 
@@ -32,53 +39,78 @@ class OpenToTheNetwork(CloisterError, PermissionError):
 @click.option(
     "--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."
 )
-@click.option("--uri", default=None, help="MongoDB URI; the settings decide when left out, else the embedded database.")
-@click.option("--allowed-host", "allowed_hosts", multiple=True, metavar="NAME", help="Further name this viewer has.")
+@click.option("--uri", help="MongoDB URI; when left out the settings decide, else the embedded database is used.")
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A further name that this viewer is reached by, as in the address bar. May be repeated.",
+)
 @click.option("--insecure-no-login", is_flag=True, help="Listen beyond this machine although nobody has to log in.")
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the dashboard in a browser.")
 def serve(
     host: str, port: int, uri: str | None, allowed_hosts: tuple[str, ...], insecure_no_login: bool, open_browser: bool
 ) -> None:
     """Show the runs in a browser until Ctrl-C."""
-    from ..observer.mongo import client_for, database_name, resolve_uri
-    from ..observer.runs import RunStore
+    from ..observer.mongo import redact_uri  # these spare `cloister serve --help` Flask and PyMongo
     from ..observer.settings import load_settings
     from .app import create_app
-    from .async_client import open_async_client
+    from .database_link import DatabaseLink
     from .security import host_rule
     from .server import ViewerServer, listen
+    from .store_access import StoreAccess
 
+    host = host.strip("[]")
     if not is_loopback(host) and not insecure_no_login:
-        raise OpenToTheNetwork(host)
-    sockets = listen(host, port)
-    settings = load_settings(uri=uri)
-    resolved = resolve_uri(settings)
-    store = RunStore(client_for(resolved)[database_name(resolved, settings)])
-    app = create_app(store, rule=host_rule(bound=host, allowed_hosts=allowed_hosts))
-    server = ViewerServer(app, sockets, open_client=lambda: open_async_client(resolved, settings.async_driver))
+        raise OpenToTheNetwork(host, port or DEFAULT_PORT)
+    rule = host_rule(bound=host, allowed_hosts=allowed_hosts)
+    sockets = listen(host, port)  # before the database, so that a port in use is told at once
+    terminal = Console(stderr=True)
+    _log_to(terminal)
+    link = DatabaseLink(load_settings(uri=uri))
+    app = create_app(StoreAccess(lambda: link.store, link.look_again), rule=rule)
+    server = ViewerServer(app, sockets, open_client=link.open_async_client)
     address = address_for_browsers(host, server.port)
 
     def announce() -> None:
         click.echo(f"Cloister is at {address}")
+        terminal.print(f"It reads {redact_uri(link.uri)}. Ctrl-C ends it; the runs stay.", style="dim", highlight=False)
         if open_browser:
             webbrowser.open(address)
 
     asyncio.run(_serve_until_signalled(server, announce))
-    Console(stderr=True).print("Stopped. The runs stay where they are.", style="dim")
 
 
-async def _serve_until_signalled(server, announce) -> None:  # type: ignore[no-untyped-def]
+async def _serve_until_signalled(server: ViewerServer, announce: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.stop)
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C is a KeyboardInterrupt there
+            loop.add_signal_handler(number, server.stop)
     await server.run(announce)
 
 
+def _log_to(terminal: Console) -> None:
+    """Warnings of ours and of the server on the terminal, one line each."""
+    handler = RichHandler(console=terminal, show_path=False, markup=False, rich_tracebacks=False)
+    for name in ("cloister", "tornado"):
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False
+    logging.getLogger("tornado.access").setLevel(logging.ERROR)  # a 404 is the visitor's affair
+
+
 def is_loopback(host: str) -> bool:
-    return host in LOOPBACK or host.startswith("127.")
+    """Whether only this machine can reach a server that listens on `host`. A name other than localhost may change."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def address_for_browsers(host: str, port: int) -> str:
-    if host in ("0.0.0.0", "::", ""):  # noqa: S104  # compared, not listened on
-        host = socket.gethostname()
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_unspecified:
+            host = "127.0.0.1"  # the one address of all those listened on that is sure to work here
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

@@ -19,7 +19,7 @@ from .live import LIVE_PATH, LiveStream
 from .live_hub import LiveHub
 from .request_threads import RequestThreads
 from .security import bound_rule
-from .store_access import bound_store
+from .store_access import bound_access
 from .wsgi_bridge import WsgiBridge
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class ViewerServer:
         """Serve until `stop`; open connections, live streams included, are closed at the end."""
         self._loop = asyncio.get_running_loop()
         threads = RequestThreads(count=self._thread_count)
-        hub = LiveHub(ChangeFeed(bound_store(self._app.extensions), self._open_client))
+        hub = LiveHub(ChangeFeed(bound_access(self._app.extensions), self._open_client))
         server = BoundedServer(self._make_application(threads, hub))
         server.add_sockets(self._sockets)
         hub.start()
@@ -119,7 +119,7 @@ class ViewerServer:
     def _make_application(self, threads: RequestThreads, hub: LiveHub) -> Application:
         live = {
             "hub": hub,
-            "store": bound_store(self._app.extensions),
+            "access": bound_access(self._app.extensions),
             "rule": bound_rule(self._app.extensions),
             "threads": threads,
         }

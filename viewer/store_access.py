@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app
@@ -12,16 +14,29 @@ if TYPE_CHECKING:
 _EXTENSION = "cloister.store"
 
 
-def bind_store(extensions: dict[str, object], store: RunStore) -> None:
-    """Make `store` the one that `current_store` gives to the views of the app with these `extensions`."""
-    extensions[_EXTENSION] = store
+@dataclass(frozen=True)
+class StoreAccess:
+    """The store to read from now, and what to do when its database did not answer."""
+
+    get: Callable[[], RunStore]
+    look_again: Callable[[], None] = lambda: None
 
 
-def bound_store(extensions: dict[str, Any]) -> RunStore:
-    store: RunStore = extensions[_EXTENSION]
-    return store
+def bind_store(extensions: dict[str, Any], access: StoreAccess) -> None:
+    """Make this the store that `current_store` gives to the views of the app with these `extensions`."""
+    extensions[_EXTENSION] = access
+
+
+def bound_access(extensions: dict[str, Any]) -> StoreAccess:
+    access: StoreAccess = extensions[_EXTENSION]
+    return access
 
 
 def current_store() -> RunStore:
     """The store that the current request reads from. Views never connect by themselves."""
-    return bound_store(current_app.extensions)
+    return bound_access(current_app.extensions).get()
+
+
+def report_silence() -> None:
+    """The database of the current request did not answer."""
+    bound_access(current_app.extensions).look_again()

@@ -8,13 +8,11 @@ from typing import Any
 from flask import Response
 
 from ..errors_page import Problem, render_problem
-from ..live import change_json
 from ..store_access import current_store
 from .json_values import json_time
 from .route import Route, instant, integer, text
-from .run_json import ID, STATUS, TEXT, TIME, list_schema, object_schema
+from .run_json import CHANGE_SCHEMA, TIME, change_json, list_schema, object_schema
 
-CHANGE_SCHEMA = object_schema(run_id=ID, project=TEXT, status=STATUS, updated_at=TIME)
 INTERESTS = (
     text("project", "Only changes of this project's runs."),
     integer("run", "Only changes of this run."),

@@ -9,7 +9,7 @@ from .json_values import json_id, json_number, json_time, json_value
 if TYPE_CHECKING:
     from ...observer.metric_summary import MetricSummary
     from ...observer.run_record import ArtifactEntry, RunRecord
-    from ...observer.runs import ProjectSummary
+    from ...observer.runs import ProjectSummary, RunChange
 
 Schema = dict[str, Any]
 
@@ -67,6 +67,18 @@ def summary_json(summary: MetricSummary) -> dict[str, Any]:
         "max": None if summary.max is None else json_number(summary.max),
         "last_step": summary.last_step,
         "count": summary.count,
+    }
+
+
+CHANGE_SCHEMA = object_schema(run_id=ID, project=TEXT, status=STATUS, updated_at=TIME)
+
+
+def change_json(change: RunChange) -> dict[str, Any]:
+    return {
+        "run_id": json_id(change.run_id),
+        "project": json_value(change.project),
+        "status": change.status,
+        "updated_at": json_time(change.updated_at),
     }
 
 
