@@ -252,7 +252,7 @@ class ConsoleCapture:
             try:
                 with lock:
                     now = time.monotonic()
-                    # Only at the alarm. A line is mostly finished long before its alarm; forgetting the alarm then would
+                    # Only at the alarm. A line is mostly finished long before its alarm, and to forget it would
                     # have the next print ring again, and two threads would fight for the interpreter at every print.
                     if now >= self._alarm:
                         self._record_due(now)
