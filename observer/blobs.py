@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1024 * 1024
 CHUNK_BYTES = 255 * 1024  # GridFS's own default, which every reader is tuned for
-CHUNKS_AT_ONCE = 4
+CHUNKS_AT_ONCE = 2
 SHA256 = "cloister.sha256"
 
 

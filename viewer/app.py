@@ -11,6 +11,7 @@ from flask import Flask
 from jinja2 import StrictUndefined
 
 from . import bokeh_assets, errors_page, security, static_files, static_packing
+from .connection_limits import BODY_LIMIT_BYTES
 from .store_access import StoreAccess, bind_store
 from .url_converters import WholeNumber
 
@@ -64,6 +65,7 @@ def create_app(
         allowed_hosts: further names that the viewer is reached by.
     """
     app = ViewerApp(__package__ or __name__, template_folder="templates", static_folder="static")
+    app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT_BYTES  # Tornado refuses more, other WSGI servers may not
     # Bokeh's JSON depends on the order of its keys, so jsonify must not sort them.
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["int"] = WholeNumber
@@ -76,10 +78,7 @@ def create_app(
     app.context_processor(_frame_defaults)
     app.jinja_env.globals["bokeh_scripts"] = bokeh_assets.script_urls
     for name in BLUEPRINTS:
-        try:
-            app.register_blueprint(import_module(f".{name}", __package__).bp)
-        except ImportError as error:  # bring-up: its author is about to commit it
-            app.logger.warning("viewer/%s.py is not whole yet: %s", name, error)
+        app.register_blueprint(import_module(f".{name}", __package__).bp)
     return app
 
 

@@ -16,7 +16,7 @@ from .user_files import render_user_file
 if TYPE_CHECKING:
     from ..observer.blobs import Blob
 
-PIECE_BYTES = 1024 * 1024
+PIECE_BYTES = 2 * 255 * 1024  # two chunks of GridFS, one question to the database
 
 
 def blob_response(blob: Blob, *, name: str, content_type: str | None, headers: Headers) -> Response:

@@ -24,7 +24,7 @@ def pack_static_files(app: Flask) -> None:
             return response
         response.vary.add("Accept-Encoding")
         path = _served_file(response)
-        if path is None or "gzip" not in request.accept_encodings or request.headers.get("Range"):
+        if path is None or request.accept_encodings["gzip"] <= 0 or request.headers.get("Range"):
             return response
         digest = file_digest(path)
         if digest is None or path.stat().st_size < SMALLEST_BYTES:
