@@ -71,7 +71,7 @@ def group_metrics(names: Iterable[str]) -> tuple[ChartSection, ...]:
     """Sections of the metrics that a training logged, by what stands before their first slash.
 
     Hardware metrics are left out: they have a page of their own. Within a section scores and losses come first,
-    schedules last, and the order given decides among equals.
+    schedules last, and the name decides among equals.
     """
     groups: dict[str, list[ChartSpec]] = {}
     for name in dict.fromkeys(names):
@@ -98,7 +98,16 @@ def section_name(metric: str) -> str:
     return prefix if slash and prefix and rest else UNGROUPED
 
 
-def _chart_order(chart: ChartSpec) -> int:
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """A sort key by which layer 2 comes before layer 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]{1,9})", name)]
+
+
+def _chart_order(chart: ChartSpec) -> tuple[int, list[tuple[int, str]]]:
+    return _interest(chart), natural_order(chart.metric)
+
+
+def _interest(chart: ChartSpec) -> int:
     if not chart.smooth:
         return 3
     if chart.better is None:

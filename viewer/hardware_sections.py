@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from ..observer.hardware.metric_table import HARDWARE_METRICS, describe_hardware_metric
-from .chart_sections import SYSTEM_PREFIX, ChartSection, ChartSpec
+from .chart_sections import SYSTEM_PREFIX, ChartSection, ChartSpec, natural_order
 
 GIB = 1024.0**3
 MB = 1e6
@@ -48,15 +48,11 @@ def hardware_section(name: str) -> str:
 
 def _section_order(name: str) -> tuple[int, list[tuple[int, str]]]:
     kind = name.split(" ")[0]
-    return (_SECTION_ORDER.index(kind) if kind in _SECTION_ORDER else len(_SECTION_ORDER)), _natural(name)
+    return (_SECTION_ORDER.index(kind) if kind in _SECTION_ORDER else len(_SECTION_ORDER)), natural_order(name)
 
 
 def _metric_order(name: str) -> tuple[int, list[tuple[int, str]]]:
     """As the table of the sampler has them: use before memory before power; unknown ones last."""
     pattern = re.sub(r"(?<=\.)\d{1,4}(?=\.)", "*", name.removeprefix(SYSTEM_PREFIX))
     known = list(HARDWARE_METRICS)
-    return (known.index(pattern) if pattern in known else len(known)), _natural(name)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d{1,9})", name)]
+    return (known.index(pattern) if pattern in known else len(known)), natural_order(name)
