@@ -131,7 +131,8 @@ def _short_titles(keys: Sequence[str]) -> list[str]:
     """Config keys by their last part, unless two columns would then read the same."""
     names = [column_name(key) for key in keys]
     short = [
-        name.rsplit(".", 1)[-1] if key.startswith("config.") else name for key, name in zip(keys, names, strict=True)
+        decode_field_name(key.rsplit(".", 1)[-1]) if key.startswith("config.") else name
+        for key, name in zip(keys, names, strict=True)
     ]
     return [title if short.count(title) == 1 else name for title, name in zip(short, names, strict=True)]
 

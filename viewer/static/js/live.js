@@ -11,7 +11,6 @@ if (window.htmx) registerWithHtmx(window.htmx);
 
 const waiting = new Map(); // element id -> {timer, last, busy, again}
 const project = document.body.dataset.project;
-let lastEvent = new Date();
 
 function liveElements(runId) {
   return [...document.querySelectorAll("[data-live-src][id]")].filter(
@@ -61,7 +60,6 @@ function show(element, html) {
 
 function announce(change) {
   if (project && change.project && change.project !== project) return;
-  lastEvent = new Date();
   document.dispatchEvent(new CustomEvent("cloister:run-changed", { detail: change }));
   for (const element of liveElements(change.run_id)) refreshSoon(element);
 }
@@ -94,19 +92,23 @@ function listen() {
   };
 }
 
-async function poll() {
-  if (!document.hidden) {
-    const query = new URLSearchParams({ since: lastEvent.toISOString() });
-    if (project) query.set("project", project);
+// `since` is the server's own word for how far we have heard: its clock and ours may differ.
+async function poll(since = null) {
+  let next = since;
+  if (!document.hidden || since === null) {
+    const query = new URLSearchParams({ ...(since && { since }), ...(project && { project }) });
     try {
       const answer = await fetch(`/api/v1/changes?${query}`);
-      const found = answer.ok ? await answer.json() : {};
-      for (const change of found.changes || []) announce(change);
+      if (answer.ok) {
+        const found = await answer.json();
+        found.changes.forEach(announce);
+        next = found.next_since;
+      }
     } catch {
       // asked again in a moment
     }
   }
-  setTimeout(poll, POLL_MS);
+  setTimeout(poll, POLL_MS, next);
 }
 
 // A page without anything live (an error page) opens no stream: browsers allow six connections per server.

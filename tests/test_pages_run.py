@@ -1,0 +1,149 @@
+"""The overview and the config of a run, and how its end is told."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from cloister.observer.runs import RunStore
+from cloister.viewer.app import create_app
+from cloister.viewer.config_tree import build_tree, iter_leaves
+from flask.testing import FlaskClient
+from pymongo.database import Database
+from running_viewer import insert_run
+from seeded_runs import HTMX, text_of
+
+SUMMARY = {"last": 0.873, "min": 0.1, "max": 0.8742, "last_step": 34, "count": 35}
+
+
+@pytest.fixture
+def client(store: RunStore) -> FlaskClient:
+    return create_app(store).test_client()
+
+
+def set_fields(database: Database[dict[str, Any]], run_id: int, **fields: Any) -> None:
+    database["runs"].update_one({"_id": run_id}, {"$set": {f"cloister.{key}": value for key, value in fields.items()}})
+
+
+def test_the_overview_names_the_run_its_owner_and_its_code(
+    client: FlaskClient, database: Database[dict[str, Any]]
+) -> None:
+    insert_run(database, 7, host={"hostname": "lab-gpu-03"})
+    git = {"state": "repository", "commit": "4f2c91a0b7", "branch": "main", "changed": [], "changed_count": 2}
+    set_fields(database, 7, owner="ana", git=git, tags=["baseline"])
+    page = text_of(client.get("/runs/7").text)
+    for words in ("digits-7 Running baseline", "Run 7", "ana on lab-gpu-03", "4f2c91a + 2 files", "2 changed"):
+        assert words in page
+
+
+def test_key_figures_show_the_best_value_and_where_the_metric_stands(
+    client: FlaskClient, database: Database[dict[str, Any]]
+) -> None:
+    insert_run(database, 7, result=0.5)
+    set_fields(database, 7, summary={"val/dice": SUMMARY, "val/loss": {**SUMMARY, "min": 0.1}, "lr": SUMMARY})
+    page = text_of(client.get("/runs/7/overview/top").text)
+    assert "val/dice, highest 0.8742 last 0.873 at step 34" in page
+    assert "val/loss, lowest 0.1 last 0.873 at step 34" in page
+    assert "Result 0.5 returned by the function" in page
+    assert "Points stored 105 all stored, 0 lost" in page
+
+
+def test_lost_points_are_told_in_red(client: FlaskClient, database: Database[dict[str, Any]]) -> None:
+    insert_run(database, 7)
+    set_fields(database, 7, lost={"points": 1200, "lines": 0, "bytes": 0})
+    page = client.get("/runs/7/overview/top").text
+    assert "is-bad" in page
+    assert "1,200 points lost" in page
+
+
+def test_a_metric_that_ended_as_nan_says_so(client: FlaskClient, database: Database[dict[str, Any]]) -> None:
+    insert_run(database, 7)
+    set_fields(database, 7, summary={"loss": {**SUMMARY, "last": float("nan")}})
+    assert "loss NaN at step 34" in text_of(client.get("/runs/7/overview/top").text)
+
+
+def test_a_failed_run_shows_its_error_and_the_traceback(
+    client: FlaskClient, database: Database[dict[str, Any]]
+) -> None:
+    trace = ["Traceback (most recent call last):\n", '  File "train.py", line 3\n', "ValueError: loss is nan\n"]
+    insert_run(database, 7, status="FAILED", fail_trace=trace, stop_time=datetime.now(timezone.utc))
+    page = client.get("/runs/7").text
+    assert re.search(r"<h2>ValueError: loss is nan</h2>", page)
+    assert "File &#34;train.py&#34;, line 3" in page
+
+
+def test_a_run_stopped_by_a_signal_names_it(client: FlaskClient, database: Database[dict[str, Any]]) -> None:
+    insert_run(database, 7, status="INTERRUPTED", stop_time=datetime.now(timezone.utc))
+    set_fields(database, 7, exit={"code": None, "signal": 15})
+    assert "Stopped before its end After 1m 00s, a SIGTERM signal stopped it." in text_of(client.get("/runs/7").text)
+
+
+def test_a_silent_run_is_lost_and_says_where_its_journal_is(
+    client: FlaskClient, database: Database[dict[str, Any]]
+) -> None:
+    silent = datetime.now(timezone.utc) - timedelta(minutes=12)
+    insert_run(database, 7, heartbeat=silent, host={"hostname": "lab-gpu-03"})
+    page = text_of(client.get("/runs/7").text)
+    assert "digits-7 Lost" in page
+    assert "No sign of life The last one came 12 min ago" in page
+    assert "journal on lab-gpu-03" in page
+
+
+def test_privacy_is_told_in_plain_words(client: FlaskClient, database: Database[dict[str, Any]]) -> None:
+    insert_run(database, 7)
+    page = text_of(client.get("/runs/7").text)
+    assert "Visible to everyone who can open this viewer Stored in this machine's MongoDB" in page
+    assert "Sent elsewhere nothing Lost 0 points, 0 lines" in page
+
+
+def test_the_header_alone_is_sent_for_live_updates(client: FlaskClient, database: Database[dict[str, Any]]) -> None:
+    insert_run(database, 7)
+    part = client.get("/runs/7/header?tab=console", headers=HTMX).text
+    assert "<html" not in part
+    assert re.search(r'href="/runs/7/console" aria-current="page"', part)
+
+
+def test_a_run_of_a_foreign_database_without_our_fields_is_shown(
+    client: FlaskClient, database: Database[dict[str, Any]]
+) -> None:
+    database["runs"].insert_one({"_id": 7, "experiment": {"name": "old"}, "status": "COMPLETED"})
+    for path in ("/runs/7", "/runs/7/config", "/p/old", "/"):
+        assert client.get(path).status_code == 200, path
+
+
+def test_an_unknown_run_is_not_found(client: FlaskClient) -> None:
+    for path in ("/runs/4212", "/runs/4212/config", "/runs/4212/header", "/runs/x", "/runs/4212/overview/side"):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        assert "Nothing here for you" in answer.text
+
+
+def test_the_config_shows_what_was_changed_from_its_default(
+    client: FlaskClient, database: Database[dict[str, Any]]
+) -> None:
+    insert_run(database, 7, config={"lr": 3e-4, "model": {"name": "resnet34"}, "extra": 1})
+    set_fields(database, 7, config_defaults={"lr": 1e-3, "model": {"name": "resnet34"}})
+    page = client.get("/runs/7/config").text
+    assert re.search(r"<del[^>]*>1e-3</del> <ins>3e-4</ins>", page)
+    assert "3 keys 2 changed from their defaults" in text_of(page)
+
+
+def test_the_config_is_searched_in_keys_and_values(client: FlaskClient, database: Database[dict[str, Any]]) -> None:
+    insert_run(database, 7, config={"lr": 0.1, "model": {"encoder": "resnet34", "depth": 3}})
+    assert "encoder" in client.get("/runs/7/config?q=RESNET").text
+    assert "depth" not in client.get("/runs/7/config?q=RESNET", headers=HTMX).text
+    assert "No key matches" in client.get("/runs/7/config?q=zzz").text
+
+
+def test_large_branches_stand_folded_unless_something_in_them_differs() -> None:
+    large = {f"p{index}": index for index in range(20)}
+    tree = build_tree({"same": large, "other": large}, {"same": large, "other": {**large, "p3": 99}})
+    assert [branch.is_open for branch in tree.children] == [False, True]  # type: ignore[union-attr]
+    assert [leaf.path for leaf in iter_leaves({"same": large}, {}) if leaf.changed] == []
+
+
+def test_a_run_without_recorded_defaults_has_no_changes() -> None:
+    assert build_tree({"lr": 1}, {}).changed_count == 0
+    assert build_tree({"lr": 1.0, "on": True}, {"lr": 1, "on": 1}).changed_count == 2
