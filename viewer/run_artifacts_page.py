@@ -27,19 +27,25 @@ bp = Blueprint("run_artifacts_page", __name__)
 bp.record_once(lambda state: register_artifact_kinds(state.app))  # type: ignore[arg-type]  # as in projects_page
 
 LISTED_ARTIFACTS = 1000
-NAME_LIMIT_CHARS = 300  # longer ones are cut on the page; the title has a little more
+NAME_LIMIT_CHARS, TITLE_LIMIT_CHARS = 300, 1000  # longer names are cut on the page, and whole nowhere but in the API
 # Characters that change what the others look like: controls, and the direction marks that turn exe.gpj into a .jpg.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
 class ListedArtifact:
-    """A row of the list. `folder` is what stands before the last slash of its name."""
+    """A row of the list, with every character of its name visible.
+
+    Attributes:
+        folder, name: what stands before and after the last slash.
+        title: both, longer than a row has room for.
+    """
 
     key: str
     entry: ArtifactEntry
     folder: str
     name: str
+    title: str
 
 
 @bp.get("/runs/<int:run_id>/artifacts")
@@ -91,8 +97,11 @@ def list_artifacts(run: RunRecord) -> tuple[ListedArtifact, ...]:
 
 
 def _row(entry: ArtifactEntry) -> ListedArtifact:
-    folder, _, name = UNSEEN.sub("\ufffd", entry.name).rpartition("/")
-    return ListedArtifact(artifact_key(entry), entry, folder[:NAME_LIMIT_CHARS], name[:NAME_LIMIT_CHARS])
+    visible = UNSEEN.sub("\ufffd", entry.name)
+    folder, _, name = visible.rpartition("/")
+    return ListedArtifact(
+        artifact_key(entry), entry, folder[:NAME_LIMIT_CHARS], name[:NAME_LIMIT_CHARS], visible[:TITLE_LIMIT_CHARS]
+    )
 
 
 def artifact_key(entry: ArtifactEntry) -> str:
