@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from cloister.observer.indexes import ensure_indexes
 from cloister.observer.runs import RunStore
 from cloister.observer.settings import load_settings
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 from recorded_script import RecordedScript
 
 
@@ -31,9 +33,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_mongod(folder: Path, *options: str) -> Iterator[str]:
-    """A mongod without accounts, as a one-member replica set; yields its URI."""
-    port = free_port()
+def running_mongod(
+    folder: Path, *options: str, port: int | None = None, end_with: signal.Signals = signal.SIGTERM
+) -> Iterator[str]:
+    """A mongod without accounts, as a one-member replica set, on new data or its own; yields its URI."""
+    port = port or free_port()
     command = [
         str(find_mongod(load_settings())),
         "--dbpath",
@@ -52,14 +56,15 @@ def running_mongod(folder: Path, *options: str) -> Iterator[str]:
         _become_primary(uri, port)
         yield uri
     finally:
-        server.send_signal(signal.SIGTERM)
+        server.send_signal(end_with)
         server.wait(30)
 
 
 def _become_primary(uri: str, port: int) -> None:
     with pymongo.MongoClient(uri, serverSelectionTimeoutMS=30_000) as client:
         members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
-        client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
+        with contextlib.suppress(OperationFailure):  # the data folder knows its replica set already
+            client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
         deadline = time.monotonic() + 30
         while not client.admin.command("hello").get("isWritablePrimary"):
             assert time.monotonic() < deadline, "the test's mongod did not become primary"

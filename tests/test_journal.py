@@ -1,0 +1,167 @@
+"""The journal: what is written is read back, whatever happened to the file in between."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloister.observer.journal import (
+    SEGMENT_LIMIT_BYTES,
+    Journal,
+    JournalRecord,
+    RecordTooLarge,
+    decode_records,
+    encode_record,
+    is_held,
+    read_header,
+    segments_in,
+)
+
+HEADER = {"uid": "01a1fd6d-8b44-7339-9421-c3edac2c77f5"}
+
+
+def points(sequence: int) -> bytes:
+    return encode_record("points", sequence, 1.5, {"s": sequence, "v": {"loss": sequence / 2}})
+
+
+def sequences(data: bytes) -> list[int]:
+    return [record.sequence for record in decode_records(data)]
+
+
+def read_all(folder: Path) -> list[JournalRecord]:
+    return [record for path in segments_in(folder) for record in decode_records(path.read_bytes())]
+
+
+def test_records_come_back_in_order_after_a_header(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run", HEADER)
+    for step in range(3):
+        journal.record("points", {"s": step, "v": {"loss": 0.5}}, wall_time=7.25)
+    journal.close()
+
+    [path] = segments_in(tmp_path / "run")
+    assert read_header(path) == HEADER
+    records = read_all(tmp_path / "run")
+    assert [record.kind for record in records] == ["header", "points", "points", "points"]
+    assert [record.sequence for record in records] == [1, 2, 3, 4]
+    assert records[1].fields == {"s": 0, "v": {"loss": 0.5}}
+    assert records[1].time == 7.25
+
+
+def test_files_are_for_the_owner_alone(tmp_path: Path) -> None:
+    Journal(tmp_path / "run", HEADER)
+
+    [path] = segments_in(tmp_path / "run")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_segment_is_held_while_its_writer_lives(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run", HEADER)
+    [path] = segments_in(tmp_path / "run")
+    assert is_held(path)
+    journal.close()
+    assert not is_held(path)
+
+
+def test_any_one_damaged_byte_costs_the_records_that_it_is_in() -> None:
+    whole = b"".join(points(sequence) for sequence in range(5))
+    length = len(points(0))
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x5A
+        assert sequences(bytes(damaged)) == [number for number in range(5) if number != place // length], place
+
+
+@given(st.integers(0, 5 * len(points(0))))
+def test_a_cut_tail_costs_the_record_that_was_cut(end: int) -> None:
+    whole = b"".join(points(sequence) for sequence in range(5))
+    assert sequences(whole[:end]) == list(range(end // len(points(0))))
+
+
+@given(st.binary(max_size=400), st.binary(max_size=400))
+def test_foreign_bytes_around_records_are_no_records(before: bytes, between: bytes) -> None:
+    found = sequences(before + points(1) + between + points(2))
+    assert set(found) <= {1, 2}
+    assert 2 in found or b"\x02k\x00" in before + between
+
+
+def test_a_full_segment_is_followed_by_another(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run", HEADER)
+    text = "x" * 8_000_000
+    for _ in range(SEGMENT_LIMIT_BYTES // len(text) + 3):
+        journal.record("console", {"stream": "stdout", "text": text})
+    journal.close()
+
+    assert len(segments_in(tmp_path / "run")) == 2
+    assert (
+        sum(record.kind == "console" for record in read_all(tmp_path / "run")) == SEGMENT_LIMIT_BYTES // len(text) + 3
+    )
+
+
+def test_a_record_too_large_for_a_document_is_refused_and_the_journal_goes_on(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run", HEADER)
+    with pytest.raises(RecordTooLarge, match="run.log_artifact"):
+        journal.record("set", {"fields": {"result": "x" * 16_000_000}})
+    journal.record("beat", {})
+
+    assert [record.kind for record in read_all(tmp_path / "run")] == ["header", "beat"]
+
+
+def test_a_hundred_threads_lose_and_tear_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run", HEADER)
+
+    def work(thread: int) -> None:
+        for step in range(50):
+            journal.record("points", {"s": step, "v": {f"metric {thread}": float(step)}})
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    records = [record for record in read_all(tmp_path / "run") if record.kind == "points"]
+    assert len(records) == 5000
+    assert [record.sequence for record in records] == list(range(2, 5002))
+
+
+def test_a_forked_child_writes_a_segment_of_its_own(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run", HEADER)
+    journal.record("points", {"s": 0, "v": {"parent": 1.0}})
+    child = os.fork()
+    if child == 0:
+        journal.record("points", {"s": 0, "v": {"child": 1.0}})
+        os._exit(0)
+    os.waitpid(child, 0)
+    journal.record("points", {"s": 1, "v": {"parent": 2.0}})
+
+    first, second = segments_in(tmp_path / "run")
+    assert is_held(first)
+    assert not is_held(second)
+    assert [record.fields.get("v") for record in decode_records(first.read_bytes())][1:] == [
+        {"parent": 1.0},
+        {"parent": 2.0},
+    ]
+    assert [record.fields.get("v") for record in decode_records(second.read_bytes())][1:] == [{"child": 1.0}]
+    assert read_header(second) == HEADER
+    journal.close()
+
+
+def test_a_journal_that_cannot_be_written_counts_what_it_loses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path / "run", HEADER)
+    os.close(journal._descriptor)  # as after an I/O error of the disk
+    journal.record("points", {"s": 0, "v": {"a": 1.0, "b": 2.0}})
+    journal.record("console", {"stream": "stdout", "text": "one\ntwo\n"})
+
+    assert journal.lost == {"points": 2, "lines": 2, "bytes": 8}
+    assert len(caplog.messages) == 1
+    assert "counted as lost until there is space again" in caplog.messages[0]
+    journal._descriptor = -1
