@@ -2,6 +2,7 @@
 import { fillSparks } from "./charts/sparks.js";
 
 const WIDTH_KEY = "cloister.runs-table-width";
+const VIEW_KEY = "cloister.runs-view";
 const NARROWEST = 420;
 
 const SPARK_MS = 5000; // a running run's spark line is drawn again at most this often
@@ -60,27 +61,43 @@ document.addEventListener("pointerover", (event) => {
   document.dispatchEvent(new CustomEvent("cloister:highlight-run", { detail: { run_id: runId } }));
 });
 
+// Table, split or charts.
+
+function show(view) {
+  split.dataset.view = view;
+  for (const button of document.querySelectorAll("[data-view-switch]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.viewSwitch === view));
+  }
+}
+
+document.querySelector(".view-switch").addEventListener("click", (event) => {
+  const button = event.target.closest("[data-view-switch]");
+  if (!button) return;
+  show(button.dataset.viewSwitch);
+  keep(VIEW_KEY, button.dataset.viewSwitch);
+});
+
 // The divider: drag, arrow keys, double click for the width as designed.
 
 function setWidth(pixels) {
   const width = Math.max(NARROWEST, Math.min(pixels, split.clientWidth - 8));
   split.style.setProperty("--table-width", `${Math.round(width)}px`);
   divider.setAttribute("aria-valuenow", String(Math.round(width)));
-  remember(String(Math.round(width)));
+  keep(WIDTH_KEY, String(Math.round(width)));
 }
 
-function remember(width) {
+function keep(key, value) {
   try {
-    if (width === null) localStorage.removeItem(WIDTH_KEY);
-    else localStorage.setItem(WIDTH_KEY, width);
+    if (value === null) localStorage.removeItem(key);
+    else localStorage.setItem(key, value);
   } catch {
-    // storage switched off: the width holds for this page
+    // storage switched off: the choice holds for this page
   }
 }
 
 function resetWidth() {
   split.style.removeProperty("--table-width");
-  remember(null);
+  keep(WIDTH_KEY, null);
 }
 
 function tableWidth() {
@@ -103,6 +120,8 @@ divider.addEventListener("keydown", (event) => {
 try {
   const kept = Number(localStorage.getItem(WIDTH_KEY));
   if (kept) setWidth(kept);
+  const view = localStorage.getItem(VIEW_KEY);
+  if (view === "table" || view === "charts") show(view);
 } catch {
   // storage switched off
 }
