@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -21,17 +22,20 @@ import pytest
 from click.testing import CliRunner
 from cloister.__main__ import main
 from cloister.observer.embedded import EmbeddedServer, embedded_uri, ensure_running, find_mongod
+from cloister.observer.embedded import process as process_module
 from cloister.observer.embedded import server as server_module
 from cloister.observer.embedded.binary import Mongod, find_mongods
 from cloister.observer.embedded.data_folder import LOG_LIMIT_BYTES, ReadyMark
 from cloister.observer.embedded.db_command import duration_text
 from cloister.observer.embedded.errors import (
+    BeingRepaired,
     CorruptDatabase,
     DatabaseBusy,
     DataFolderUnusable,
     DataTooNew,
     ForeignDataFolder,
     MongodDidNotStart,
+    MongodDidNotStop,
     NoMongod,
     NoRoomForCopy,
     NothingToRepair,
@@ -70,6 +74,18 @@ def cli(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
         return result.exit_code, result.output
 
     return run
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 MB."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", tmp_path], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("mounting a small file system needs root")
+    yield tmp_path
+    for pid in mongods_on(Settings(home=tmp_path)):
+        kill(pid)
+    subprocess.run(["umount", tmp_path], check=True)
 
 
 def mongods_on(settings: Settings) -> list[int]:
@@ -378,6 +394,15 @@ class TestRecovery:
         server.folder.ready_mark.unlink()
         assert run_ids(server.ensure_running()) == [1]
 
+    def test_a_server_that_does_not_stop_is_named_with_its_process(
+        self, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        server.ensure_running()
+        monkeypatch.setattr(process_module, "STOP_SECONDS", 0.1)
+        os.kill(pid_of(server), signal.SIGSTOP)
+        with pytest.raises(MongodDidNotStop, match=f"kill -9 {pid_of(server)}"):
+            server.stop()
+
     def test_a_large_log_is_rotated_and_one_older_is_kept(self, server: EmbeddedServer) -> None:
         server.ensure_running()
         with server.folder.log.open("a") as log:
@@ -468,6 +493,24 @@ class TestDamage:
         with pytest.raises(StillRunning, match="cloister db stop"):
             repair(server, keep_copy=True, on_step=lambda step: None)
 
+    def test_a_start_leaves_a_repair_that_goes_on_alone(self, server: EmbeddedServer) -> None:
+        write_run(server.ensure_running(), 1)
+        server.stop()
+        options = ["--repair", *standalone_options(server.folder, 20995, server.settings)]
+        process = subprocess.Popen([find_mongod(server.settings), *options])
+        deadline = time.monotonic() + 20
+        while server.running() is None:
+            assert time.monotonic() < deadline, "the repair did not begin"
+            time.sleep(0.001)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(BeingRepaired, match=f"is being repaired .process {process.pid}."):
+                server.ensure_running()
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.wait(20)
+        assert run_ids(server.ensure_running()) == [1]
+
     def test_a_repair_needs_a_database(self, server: EmbeddedServer) -> None:
         with pytest.raises(NothingToRepair, match="cloister db start"):
             repair(server, keep_copy=True, on_step=lambda step: None)
@@ -515,6 +558,21 @@ class TestRefusals:
         server.folder.path.chmod(0o777)
         server.folder.prepare()
         assert stat.S_IMODE(server.folder.path.stat().st_mode) == 0o700
+
+    def test_a_full_disk_is_called_a_full_disk_and_costs_nothing(self, small_disk: Path) -> None:
+        server = EmbeddedServer(Settings(home=small_disk))
+        write_run(server.ensure_running(), 1)
+        server.stop()
+        with (small_disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(b"x" * 4096)
+
+        with pytest.raises(DataFolderUnusable, match="the disk is full"):
+            server.ensure_running()
+
+        (small_disk / "filler").unlink()
+        assert run_ids(server.ensure_running()) == [1]
+        server.stop()
 
     def test_a_lock_that_is_a_link_is_not_followed(self, server: EmbeddedServer, tmp_path: Path) -> None:
         server.folder.prepare()

@@ -107,6 +107,16 @@ class StillRunning(CloisterError, RuntimeError):
         )
 
 
+class BeingRepaired(CloisterError, RuntimeError):
+    """A repair is going on."""
+
+    def __init__(self, folder: Path, pid: int) -> None:
+        super().__init__(
+            f"The embedded database in {folder} is being repaired (process {pid}). Try again when that has ended; "
+            "trainings go on meanwhile and deliver afterwards."
+        )
+
+
 class NothingToRepair(CloisterError, FileNotFoundError):
     """There is no database in the data folder yet."""
 

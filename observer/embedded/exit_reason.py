@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 from ..errors import CloisterError
@@ -11,6 +12,8 @@ from .data_folder import DataFolder
 from .errors import CorruptDatabase, DataFolderUnusable, MongodDidNotStart
 
 READ_BYTES = 4 * 1024 * 1024  # of what the failed start logged; 50 kB as a rule
+
+FULL_DISK_BYTES = 1024 * 1024
 
 # Storage errors that are about the system and not about damaged files, as strerror() words them.
 _SYSTEM_TROUBLE = (
@@ -27,6 +30,8 @@ _STORAGE_COMPONENTS = ("WT", "STORAGE")
 
 def explain_exit(folder: DataFolder, binary: Path, log_start: int, code: int) -> CloisterError:
     """The error to raise for a mongod that ended with `code`; what it logged begins at byte `log_start`."""
+    if shutil.disk_usage(folder.path).free < FULL_DISK_BYTES:
+        return DataFolderUnusable(folder.path, "the disk is full")  # too full for mongod to log why it ended
     entries = _errors_in_log(folder, log_start)
     sentences = [sentence for _, sentence in entries]
     for trouble in _SYSTEM_TROUBLE:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..settings import Settings, load_settings
 from .binary import Mongod, find_mongods
 from .data_folder import DataFolder, ReadyMark
-from .errors import CorruptDatabase, DatabaseBusy, DataTooNew, MongodDidNotStart
+from .errors import BeingRepaired, CorruptDatabase, DatabaseBusy, DataTooNew, MongodDidNotStart
 from .exit_reason import explain_exit
 from .process import (
     EXIT_CANNOT_LOCK,
@@ -110,7 +110,7 @@ class EmbeddedServer:
 
         running = running_mongod(self.folder)
         if running is not None and running.role == "repairing":
-            raise DatabaseBusy(self.folder.path, f"a repair that is still going on (process {running.pid})", 0)
+            raise BeingRepaired(self.folder.path, running.pid)
         if running is not None:
             try:
                 if running.role == "member":

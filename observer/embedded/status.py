@@ -10,6 +10,7 @@ from ..settings import Settings
 from .server import EmbeddedServer
 
 ANSWER_TIMEOUT_MS = 2000
+BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system uses
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,12 @@ def embedded_status(settings: Settings) -> EmbeddedStatus:
 
 
 def size_on_disk(folder: Path) -> int:
-    """The bytes of all files in a folder; files that vanish meanwhile count nothing."""
+    """The bytes that a folder takes on its disk: sparse files count what they hold, vanished ones nothing."""
     total = 0
     for file in folder.rglob("*"):
         try:
             if file.is_file():
-                total += file.stat().st_size
+                total += file.stat().st_blocks * BLOCK_BYTES
         except OSError:
             continue
     return total
