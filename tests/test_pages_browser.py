@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from itertools import pairwise
@@ -10,9 +11,11 @@ from typing import Any
 
 import pytest
 from cloister.observer.runs import RunStore
+from cloister.viewer.app import create_app
 from pymongo.database import Database
 from running_viewer import insert_run, running_viewer, touch_run
 from seeded_runs import add_run
+from werkzeug.serving import make_server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 pytestmark = pytest.mark.browser
@@ -161,6 +164,28 @@ def test_a_run_page_follows_its_run_to_the_end(page: Any, database: Database[dic
     touch_run(database, 1)
     playwright.expect(page.locator(".status-pill")).to_have_text("Failed", timeout=5000)
     playwright.expect(page.get_by_role("heading", name="ValueError: loss is nan")).to_be_visible(timeout=5000)
+
+
+def test_under_a_server_that_pushes_nothing_the_page_asks_for_changes(
+    browser: Any, store: RunStore, database: Database[dict[str, Any]]
+) -> None:
+    add_run(database, 1, metrics={ACC: 0.5})
+    server = make_server("127.0.0.1", 0, create_app(store), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    page = browser.new_page()
+    try:
+        page.goto(f"http://127.0.0.1:{server.port}/p/digits")
+        playwright.expect(page.locator("td.cell-metric")).to_have_text("0.500")
+        with page.expect_response("**/api/v1/changes**"):
+            pass
+        set_last(database, 1, 0.75)
+        playwright.expect(page.locator("td.cell-metric")).to_have_text("0.750", timeout=5000)
+    finally:
+        page.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.mark.parametrize("width", [390, 1024, 1440])

@@ -105,6 +105,16 @@ def test_the_header_alone_is_sent_for_live_updates(client: FlaskClient, database
     assert re.search(r'href="/runs/7/console" aria-current="page"', part)
 
 
+def test_a_run_has_the_colour_on_its_page_that_it_has_among_the_drawn_runs(
+    client: FlaskClient, database: Database[dict[str, Any]]
+) -> None:
+    for run_id in (1, 2, 3):
+        insert_run(database, run_id)
+    client.get("/p/digits?draw=3,,1")
+    assert "run-dot run-colour-3" in client.get("/runs/1/header").text
+    assert "run-dot run-colour-1" in client.get("/runs/2/header").text, "not drawn: the first colour"
+
+
 def test_a_run_of_a_foreign_database_without_our_fields_is_shown(
     client: FlaskClient, database: Database[dict[str, Any]]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -74,6 +75,11 @@ def parse_drawn(text: str) -> DrawnRuns:
     while places and places[-1] is None:
         places.pop()
     return DrawnRuns(tuple(places))
+
+
+def cookie_name(project: str) -> str:
+    """Where a browser keeps a project's drawn runs, so that a run's own page shows the colour that it has there."""
+    return f"cloister_drawn_{zlib.crc32(project.encode('utf-8', 'replace')):08x}"
 
 
 def colour_of_place(place: int) -> RunColour:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from flask import request
+
+from .run_colours import cookie_name, parse_drawn
 from .wording import count_noun, format_clock_time, format_duration
 
 if TYPE_CHECKING:
@@ -27,8 +30,17 @@ class Tab:
 def register_header_filters(app: Flask) -> None:
     """Make the words below known to the templates: the header stands on every module's tabs."""
     app.jinja_env.filters.update(
-        run_tabs=list_tabs, started_and_ran=describe_time, git_words=describe_git, count_leaves=count_leaves
+        run_tabs=list_tabs,
+        run_slot=find_slot,
+        started_and_ran=describe_time,
+        git_words=describe_git,
+        count_leaves=count_leaves,
     )
+
+
+def find_slot(run: RunRecord) -> int:
+    """The colour of the run among the drawn runs of its project, as this browser saw them last; else the first."""
+    return parse_drawn(request.cookies.get(cookie_name(run.project), "none")).slots.get(run.id, 1)
 
 
 def list_tabs(run: RunRecord) -> tuple[Tab, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, abort, render_template, request
 
 from ..observer.run_query import BadRunQuery, RunQuery
-from .run_colours import DrawnRuns
+from .run_colours import DrawnRuns, cookie_name
 from .runs_address import PAGE_SIZE, RunsAddress, join_columns, parse_address
 from .runs_table import build_table, choose_columns, column_name
 from .store_access import current_store
@@ -33,9 +33,9 @@ def show_runs(project: str) -> Response:
         abort(400, str(error))
     address = _without_defaults(asked, request.args.get("default", ""))
     page = _load_page(current_store(), asked, address)
-    if not request.headers.get("HX-Request"):
-        return Response(render_template("runs.html", **page))
-    response = Response(render_template("runs/table.html", **page))
+    is_part = bool(request.headers.get("HX-Request"))
+    response = Response(render_template("runs/table.html" if is_part else "runs.html", **page))
+    response.set_cookie(cookie_name(project), str(page["drawn"]), httponly=True, samesite="Strict")
     # The address bar gets the complete, short address instead of the fields that a form happened to send.
     if "column" in request.args:
         response.headers["HX-Push-Url"] = address.url()

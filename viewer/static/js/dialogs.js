@@ -30,6 +30,20 @@ document.addEventListener("submit", (event) => {
   if (event.target.matches("[data-closes]")) event.target.closest("dialog")?.close();
 });
 
+// What HTMX could not fetch: the page keeps what it shows and says so.
+let failureShown = 0;
+for (const failure of ["htmx:responseError", "htmx:sendError"]) {
+  document.addEventListener(failure, (event) => {
+    if (Date.now() - failureShown < TOAST_MS) return;
+    failureShown = Date.now();
+    const status = event.detail.xhr?.status;
+    showToast(
+      status === 400 ? "That cannot be shown: the address has no meaning." : "The viewer did not answer. What you see is from before.",
+      { kind: "failed", action: { label: "Load again", run: () => location.reload() } },
+    );
+  });
+}
+
 // Typing into data-filter-list hides the list's entries that do not contain the text.
 document.addEventListener("input", (event) => {
   const list = event.target.dataset?.filterList && document.getElementById(event.target.dataset.filterList);
