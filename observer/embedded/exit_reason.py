@@ -13,7 +13,8 @@ from .errors import CorruptDatabase, DataFolderUnusable, MongodDidNotStart
 
 READ_BYTES = 4 * 1024 * 1024  # of what the failed start logged; 50 kB as a rule
 
-FULL_DISK_BYTES = 1024 * 1024
+FULL_DISK_BYTES = 16 * 1024 * 1024  # one journal file; a failed start gives back what little it took
+SENTENCE_CHARACTERS = 400
 
 # Storage errors that are about the system and not about damaged files, as strerror() words them.
 _SYSTEM_TROUBLE = (
@@ -75,12 +76,12 @@ def _error_entry(line: str) -> tuple[str, str] | None:
 
 
 def _sentence(entry: dict[str, object]) -> str:
-    """`WiredTiger.wt is corrupted`, out of `{"msg": "WiredTiger error message", "attr": {"message": {"msg": ...}}}`."""
+    """`WiredTiger.wt is corrupted: WT_TRY_SALVAGE`, out of `{"msg": ..., "attr": {"message": {"msg": ..., ...}}}`."""
+    parts: list[object] = [entry["msg"]]
     attributes = entry.get("attr")
-    detail: object = attributes if isinstance(attributes, dict) else ""
-    for keys in (("message", "error"), ("msg", "errmsg", "error_str")):
-        if isinstance(detail, dict):
-            found = [detail[key] for key in keys if isinstance(detail.get(key), (str, dict))]
-            detail = found[0] if found else ""
-    text = f"{entry['msg']}: {detail}" if detail and isinstance(detail, str) else str(entry["msg"])
-    return " ".join(text.split()).rstrip(".")[:300]
+    for detail in (attributes.get("message"), attributes.get("error")) if isinstance(attributes, dict) else ():
+        parts += [detail.get(key) for key in ("msg", "error_str", "errmsg")] if isinstance(detail, dict) else [detail]
+    # Numbers are WiredTiger's error codes; the text beside them says the same.
+    return ": ".join(" ".join(part.split()).rstrip(".") for part in parts if isinstance(part, str))[
+        :SENTENCE_CHARACTERS
+    ]
