@@ -1,0 +1,42 @@
+# make demo    a dashboard with finished and live trainings, from nothing
+# make test    everything that is checked before a change lands
+# make lint    ruff and mypy; make format lets ruff rewrite
+#
+# Each sets up .venv with what it needs, once, and again when pyproject.toml has changed.
+
+PYTHON ?= python3
+PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint format clean
+
+demo: .venv/has-demo
+	@.venv/bin/python examples/demo.py
+
+test: .venv/has-dev lint
+	@.venv/bin/python tests/install_chromium.py
+	@.venv/bin/python -m pytest $(PYTEST)
+
+# mypy names modules after their folder, and a checkout's folder may have any name: it looks at the package through a link.
+lint: .venv/has-dev
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@mkdir -p .venv/lint && ln -sfn ../.. .venv/lint/cloister
+	@MYPYPATH=.venv/lint .venv/bin/mypy -p cloister.observer -p cloister.decorators -p cloister.viewer \
+		-m cloister -m cloister.__main__
+
+format: .venv/has-dev
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+clean:
+	rm -rf .venv build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/has-%: pyproject.toml | .venv/bin/pip
+	@echo "Installing Cloister with what 'make $(if $(filter dev,$*),test,$*)' needs into .venv (this once)"
+	@$(PIP) --editable '.[$*]'
+	@touch $@
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 10) else \
+		f"Cloister needs Python 3.10 or newer, and $(PYTHON) is {sys.version.split()[0]}. Try: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv .venv

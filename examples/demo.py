@@ -1,0 +1,107 @@
+"""What `make demo` does: the embedded MongoDB, three trainings on real images, the dashboard while the last one runs.
+
+python examples/demo.py
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cloister import CloisterError
+from rich.console import Console
+
+FINISHED = (["lr=0.0003"], ["lr=0.01"])
+LIVE = ["lr=0.001", "epochs=120", "pause=0.8"]  # runs for more than a minute and a half
+FIRST_PORT = 6390
+PORTS_TRIED = 10
+GOODBYE_SECONDS = 30  # an interrupted training ships what it has logged before it goes
+
+terminal = Console(highlight=False)
+
+
+def main() -> int:
+    # The demo is for this machine alone: its runs must not turn up on the dashboard of a team.
+    if os.environ.pop("CLOISTER_URI", None):
+        terminal.print("CLOISTER_URI is set and not used: the demo records into the embedded database.", style="yellow")
+    try:
+        start_database()
+        for config in FINISHED:
+            terminal.print(f"\nTraining on scikit-learn's digits with {' '.join(config)}", style="bold")
+            with training(config) as process:
+                if process.wait():
+                    return process.returncode
+        terminal.print(f"\nA third training goes on while you look: {' '.join(LIVE)}", style="bold")
+        with training(LIVE, shown=False):
+            serve_dashboard()
+    except CloisterError as error:
+        terminal.print(f"Error: {error}", style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        pass
+    terminal.print("\nThe runs stay. 'make demo' shows them again and adds three more.")
+    return 0
+
+
+def start_database() -> None:
+    from cloister.observer.embedded.server import EmbeddedServer
+    from cloister.observer.settings import load_settings
+
+    settings = load_settings()
+    if settings.uri is not None:  # a cloister.toml says so
+        return
+    server = EmbeddedServer(settings)
+    with terminal.status("Starting the embedded MongoDB ..."):
+        server.ensure_running()
+    terminal.print(f"The embedded MongoDB runs; its data are in {server.folder.path}")
+
+
+@contextmanager
+def training(config: list[str], *, shown: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+    """A training of its own process; interrupted, as by Ctrl-C, if it still runs when the block ends."""
+    command = [sys.executable, str(Path(__file__).with_name("digits.py")), *config]
+    # A session of its own: Ctrl-C reaches it once, through us, and not a second time while it says goodbye.
+    process = subprocess.Popen(command, stdout=None if shown else subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(GOODBYE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()  # loses nothing: the journal has what it logged
+                process.wait()
+
+
+def serve_dashboard() -> None:
+    """Serve until Ctrl-C; prints the dashboard's address."""
+    from cloister.viewer.serve_command import serve
+
+    port = free_port()
+    if port != FIRST_PORT:
+        terminal.print(f"Port {FIRST_PORT} is taken, so the dashboard is on another.", style="yellow")
+    serve.main(["--port", str(port)], standalone_mode=False)
+
+
+def free_port() -> int:
+    """The first port from 6390 on that nobody listens on; 0, any free one, if all are taken."""
+    for port in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the viewer's own socket
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
