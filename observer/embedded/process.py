@@ -173,11 +173,15 @@ def terminate(pid: int, folder: DataFolder) -> None:
 
 
 def _holds_files(pid: int) -> bool:
-    """Whether a process is more than a zombie. Its command line is gone earlier than its files and its port."""
+    """Whether the process may still hold its files and its port; both outlive its command line.
+
+    Its first thread can be a zombie while others are being taken apart, and the files go with the last.
+    """
     import psutil  # see recognise
 
     try:
-        return bool(psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD))
+        process = psutil.Process(pid)
+        return bool(process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD) or process.num_threads() > 1)
     except psutil.Error:
         return False
 
