@@ -248,6 +248,19 @@ class TestWords:
         insert_run(database, 1)
         assert "Nothing printed yet" in read_console(client)
 
+    def test_a_failed_run_ends_with_its_traceback(self, client: FlaskClient, database: Documents) -> None:
+        trace = [
+            "Traceback (most recent call last):\n",
+            '  File "train.py", line 3, in <module>\n',
+            "OSError: <disk>\n",
+        ]
+        insert_run(database, 1, status="FAILED", fail_trace=trace)
+        write_pieces(database, 1, [("stdout", "start\n")])
+
+        assert texts(read_console(client))[-1] == "OSError: <disk>"
+        write_pieces(database, 1, [("stderr", "".join(trace))])
+        assert texts(read_console(client)).count("OSError: <disk>") == 1
+
     def test_lost_output_is_counted_on_the_page(self, client: FlaskClient, database: Documents) -> None:
         insert_run(database, 1)
         lost = {"points": 0, "lines": 12, "bytes": 2048}

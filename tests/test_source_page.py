@@ -197,10 +197,11 @@ class TestDiff:
         assert f"run-1-{COMMIT[:12]}.patch" in response.headers["Content-Disposition"]
 
     def test_a_diff_kept_as_a_file_is_shown_too(self, client: FlaskClient, database: Documents, tmp_path: Path) -> None:
-        insert_run_with_git(database, state="repository", commit=COMMIT)
+        insert_run_with_git(database, state="repository", commit=COMMIT, diff=DIFF[:60], diff_bytes=len(DIFF))
         file_id = keep_source(database, tmp_path, "git.diff", DIFF.encode())
-        database["runs"].update_one({"_id": 1}, {"$set": {"cloister.git.diff": file_id}})
+        database["runs"].update_one({"_id": 1}, {"$set": {"cloister.git.diff_file": file_id}})
         assert "42 unchanged lines" in text_of(client.get("/runs/1/source").text)
+        assert client.get("/runs/1/source/diff.patch").data == DIFF.encode()
 
     @settings(deadline=None, max_examples=80)
     @given(st.lists(st.sampled_from("abcdef"), max_size=30), st.lists(st.sampled_from("abcdef"), max_size=30))

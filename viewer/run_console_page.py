@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, abort, render_template, request
 
 from ..observer.console_store import BadCursor, ConsolePage, Stream
-from .console_lines import ConsoleLines, Side, read_lines
+from .console_lines import LINE_LIMIT_CHARS, ConsoleLines, Side, read_lines
 from .store_access import current_store
 from .user_files import render_user_file
 
@@ -22,6 +22,7 @@ bp = Blueprint("run_console_page", __name__)
 PIECES_AT_ONCE = 1000
 DOWNLOAD_PIECES = 500
 FIRST_PIECE = "0"
+ENDING_LINES = 200
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class ConsoleChunk:
     Attributes:
         first, last: cursors to go on from, upwards and downwards; empty where there is nothing yet.
         earlier, later: there is more on that side.
+        ending: the traceback that the run ended with, if its own output does not end with it.
     """
 
     content: ConsoleLines
@@ -38,6 +40,7 @@ class ConsoleChunk:
     last: str
     earlier: bool
     later: bool
+    ending: tuple[str, ...]
 
 
 @bp.get("/runs/<int:run_id>/console")
@@ -109,7 +112,18 @@ def _load_chunk(
         last=content.last or after or before or "",
         earlier=more if after is None else True,
         later=more if after is not None else before is not None,
+        ending=_unprinted_traceback(run, content),
     )
+
+
+def _unprinted_traceback(run: RunRecord, content: ConsoleLines) -> tuple[str, ...]:
+    lines = "".join(run.fail_trace).rstrip("\n").split("\n") if run.status == "failed" and run.fail_trace else []
+    printed = {"".join(text for text, _ in line.spans).strip() for line in content.lines[-ENDING_LINES:]}
+    if not lines or lines[-1].strip() in printed:
+        return ()
+    if len(lines) > ENDING_LINES:
+        lines = [*lines[:10], f"  ... {len(lines) - ENDING_LINES} lines ...", *lines[10 - ENDING_LINES :]]
+    return tuple(line[:LINE_LIMIT_CHARS] for line in lines)
 
 
 def _parse_stream(text: str | None) -> Stream | None:

@@ -90,16 +90,17 @@ def load_diff_text(store: RunStore, run: RunRecord) -> str:
 
 
 def _has_diff(run: RunRecord) -> bool:
-    return bool(run.git.get("diff"))
+    return bool(run.git.get("diff_file") or run.git.get("diff"))
 
 
 def _iter_diff(store: RunStore, run: RunRecord) -> Iterator[bytes]:
-    """The diff is text in the run's document, or the id of a file where it was too long for that."""
-    diff = run.git.get("diff")
-    if isinstance(diff, str):
-        yield diff.encode("utf-8", "replace")
-    elif diff:
-        yield from store.open_blob(diff)
+    """The whole diff is a file; what the document holds of it may be cut, and stands in where the file is gone."""
+    text = run.git.get("diff")
+    file_id = run.git.get("diff_file")
+    if file_id is not None and not (isinstance(text, str) and len(text) >= int(run.git.get("diff_bytes") or 0) > 0):
+        yield from store.open_blob(file_id)
+    elif isinstance(text, str):
+        yield text.encode("utf-8", "replace")
 
 
 def describe_missing_commit(git: dict[str, Any]) -> tuple[str, str] | None:

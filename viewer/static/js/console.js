@@ -161,6 +161,8 @@ async function fetchChunk({ after, before, traceback }) {
   answer.innerHTML = await response.text(); // our own server's, every text in it escaped
   const chunk = answer.content.querySelector("[data-chunk]");
   const status = answer.content.querySelector("[data-status]");
+  const ending = answer.content.querySelector("[data-ending]");
+  if (ending) part("ending").replaceWith(ending);
   if (status) showStatus(status);
   return chunk;
 }
@@ -220,7 +222,7 @@ function takeLater(chunk) {
   state.last = chunk.dataset.last;
   state.later = chunk.dataset.later === "yes";
   state.traceback = chunk.dataset.traceback;
-  part("nothing").hidden = lines.childElementCount > 0;
+  showCounts();
   if (state.follow) {
     trimTop();
     toEnd();
@@ -230,7 +232,6 @@ function takeLater(chunk) {
     showWaiting();
   }
   drawMap(part("map"), scroll, lines);
-  showCounts();
 }
 
 async function loadEnd() {
@@ -248,7 +249,6 @@ async function loadEnd() {
   state.later = false;
   state.traceback = chunk.dataset.traceback;
   setEarlier(chunk.dataset.earlier === "yes");
-  part("nothing").hidden = lines.childElementCount > 0;
   drawMap(part("map"), scroll, lines);
   showCounts();
   toEnd();
@@ -391,6 +391,9 @@ function showStream(show) {
 }
 
 function showCounts() {
+  const ending = part("ending");
+  ending.hidden = state.later || ending.childElementCount === 0;
+  part("nothing").hidden = lines.childElementCount > 0 || !ending.hidden;
   const count = lines.querySelectorAll(".is-stderr").length;
   part("stderr-count").textContent = count ? count.toLocaleString("en") : "";
 }

@@ -17,6 +17,10 @@ function redraw(map, scroll, lines) {
   const kinds = new Array(slots).fill("");
   const rank = { "": 0, "is-stderr": 1, "is-hit": 2, "is-failure": 3 };
   const height = scroll.scrollHeight || 1;
+  if (scroll.scrollHeight <= scroll.clientHeight) {
+    map.replaceChildren(); // all of it is in sight
+    return;
+  }
   for (const line of lines.querySelectorAll(".is-stderr, .is-failure, .console-line:has(mark)")) {
     if (line.offsetParent === null) continue;
     const slot = Math.min(slots - 1, Math.floor((line.offsetTop / height) * slots));
