@@ -6,12 +6,11 @@ python examples/demo.py
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cloister import CloisterError
@@ -32,13 +31,13 @@ def main() -> int:
         terminal.print("CLOISTER_URI is set and not used: the demo records into the embedded database.", style="yellow")
     try:
         start_database()
-        for config in FINISHED:
-            terminal.print(f"\nTraining on scikit-learn's digits with {' '.join(config)}", style="bold")
-            with training(config) as process:
-                if process.wait():
-                    return process.returncode
-        terminal.print(f"\nA third training goes on while you look: {' '.join(LIVE)}", style="bold")
-        with training(LIVE, shown=False):
+        with ExitStack() as both:  # side by side: they wait for each other less than for imports and disks
+            processes = [both.enter_context(training(config)) for config in FINISHED]
+            for process, config in zip(processes, FINISHED, strict=True):
+                if exit_code := show(process, f"Training on scikit-learn's digits, {' '.join(config)}"):
+                    return exit_code
+        terminal.print(f"A third training goes on while you look, {' '.join(LIVE)}\n")
+        with training(LIVE, output=subprocess.DEVNULL):
             serve_dashboard()
     except CloisterError as error:
         terminal.print(f"Error: {error}", style="red", markup=False)
@@ -62,17 +61,29 @@ def start_database() -> None:
     terminal.print(f"The embedded MongoDB runs; its data are in {server.folder.path}")
 
 
+def show(process: subprocess.Popen[str], what: str) -> int:
+    """Show the newest line of a training until it ends; its exit code."""
+    assert process.stdout is not None
+    line = ""
+    with terminal.status(what) as status:
+        for line in process.stdout:
+            status.update(f"{what}: {line.strip()}")
+        exit_code = process.wait()
+    terminal.print(f"{what}: {line.strip()}", soft_wrap=True)
+    return exit_code
+
+
 @contextmanager
-def training(config: list[str], *, shown: bool = True) -> Iterator[subprocess.Popen[bytes]]:
-    """A training of its own process; interrupted, as by Ctrl-C, if it still runs when the block ends."""
+def training(config: list[str], *, output: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
+    """A training in a process of its own; if it still runs when the block ends, it is interrupted."""
     command = [sys.executable, str(Path(__file__).with_name("digits.py")), *config]
     # A session of its own: Ctrl-C reaches it once, through us, and not a second time while it says goodbye.
-    process = subprocess.Popen(command, stdout=None if shown else subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(command, stdout=output, text=True, start_new_session=True)
     try:
         yield process
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             try:
                 process.wait(GOODBYE_SECONDS)
             except subprocess.TimeoutExpired:
