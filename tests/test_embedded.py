@@ -84,8 +84,8 @@ def fill(path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 MB."""
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", tmp_path], capture_output=True)
+    """A file system of 128 MB."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", tmp_path], capture_output=True)
     if mounted.returncode != 0:
         pytest.skip("mounting a small file system needs root")
     yield tmp_path
@@ -580,6 +580,9 @@ class TestRefusals:
             file.truncate(filler.stat().st_size - 2 * 1024 * 1024)
         with contextlib.suppress(DataFolderUnusable):  # never CorruptDatabase; on some days it just fits
             EmbeddedServer(Settings(home=small_disk / "second")).ensure_running()
+        for pid in mongods_on(Settings(home=small_disk)):
+            kill(pid)
+        shutil.rmtree(small_disk / "second")
 
         filler.unlink()
         assert run_ids(server.ensure_running()) == [1]
