@@ -22,6 +22,9 @@ FIRST_PORT = 6390
 PORTS_TRIED = 10
 GOODBYE_SECONDS = 30  # an interrupted training ships what it has logged before it goes
 
+# 64 neurons are too few to share out among cores: threads would wait for each other longer than they compute.
+ONE_THREAD_EACH = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
 terminal = Console(highlight=False)
 
 
@@ -78,7 +81,8 @@ def training(config: list[str], *, output: int = subprocess.PIPE) -> Iterator[su
     """A training in a process of its own; if it still runs when the block ends, it is interrupted."""
     command = [sys.executable, str(Path(__file__).with_name("digits.py")), *config]
     # A session of its own: Ctrl-C reaches it once, through us, and not a second time while it says goodbye.
-    process = subprocess.Popen(command, stdout=output, text=True, start_new_session=True)
+    environment = {**os.environ, **ONE_THREAD_EACH}
+    process = subprocess.Popen(command, stdout=output, text=True, env=environment, start_new_session=True)
     try:
         yield process
     finally:
