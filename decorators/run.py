@@ -150,6 +150,8 @@ class Run:
             OSError: only with `on_bad_value="raise"`: the file cannot be read.
         """
         source = Path(path)
+        if not self._recorder.has_journal:
+            return  # has been said at the start
         if self._ended:
             self._refuse(RunEnded(self.name), "ended")
             return
@@ -223,6 +225,8 @@ class Run:
         self._token = _current.set(self)
         _active.append(self)
         end_with_process(self)
+        if not self._recorder.has_journal:
+            return
         self._guard(self._recorder.start)
         if capture != "none":
             self._guard(self._start_capture, capture)

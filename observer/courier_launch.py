@@ -15,7 +15,8 @@ from typing import IO
 
 from .settings import Settings
 
-LOCK_FILE = "courier.lock"
+LOCK_FILE = "courier.lock"  # held by the courier while it lives
+SHIPPING_FILE = "shipping.lock"  # held by whoever ships: the courier while the database works, or `cloister sync`
 STATE_FILE = "courier.json"
 LOG_FILE = "courier.log"
 LOG_LIMIT_BYTES = 1024 * 1024
@@ -59,9 +60,9 @@ def read_state(folder: Path) -> CourierState | None:
 
 
 @contextlib.contextmanager
-def held_lock(folder: Path) -> Iterator[bool]:
-    """Be the courier of this folder; yields False if another one is."""
-    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+def held_lock(folder: Path, name: str = LOCK_FILE) -> Iterator[bool]:
+    """Hold one of the folder's locks; yields False if another process, or another part of this one, holds it."""
+    descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -10,12 +11,17 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from .courier_launch import STATE_FILE, CourierState, held_lock
+from .courier_launch import SHIPPING_FILE, STATE_FILE, CourierState, held_lock
 from .settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from .courier import Courier
 
 logger = logging.getLogger("cloister")
 
@@ -48,7 +54,7 @@ class CourierLoop:
                 # Wide on purpose: whatever the database or the network does, the record waits on disk and is tried
                 # again; a courier that dies of an error would leave it there.
                 failures += 1
-                self._say(reachable=False, error=error)
+                self._say(reachable=False, error=self._in_words(error))
                 logger.warning("Shipping failed (attempt %d): %s", failures, error)
             else:
                 return
@@ -56,35 +62,59 @@ class CourierLoop:
             self._stopped.wait(min(high, low * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
 
     def _ship_while_it_works(self, idle_seconds: float) -> None:
-        from .courier import (
-            Courier,
-        )  # and with it numpy and the driver: a courier that finds another at work goes first
+        # With numpy and the driver: a courier that finds another at work has gone before it needs them.
+        from .courier import Courier
         from .mongo import check, connect, database_name, resolve_uri
 
         uri = resolve_uri(self._settings)
+        # Locked only while the database answers: somebody whose URI works better than ours may ship meanwhile.
         with connect(replace(self._settings, uri=uri)) as client:
             check(client)
-            self._say(reachable=True, error=None)
-            courier = Courier(client[database_name(uri, self._settings)], self._folder)
-            busy_at = shipped_at = time.monotonic()
-            while not self._stopped.is_set():
-                now = time.monotonic()
-                due = now - shipped_at >= SHIP_SECONDS
-                if due:
-                    shipped_at = now
-                if courier.ship(due=due):
-                    busy_at = time.monotonic()
-                elif time.monotonic() - busy_at >= idle_seconds:
+            with self._shipping_lock():
+                self._say(reachable=True, error=None)
+                self._ship_with(Courier(client[database_name(uri, self._settings)], self._folder), idle_seconds)
+
+    def _ship_with(self, courier: Courier, idle_seconds: float) -> None:
+        busy_at = shipped_at = time.monotonic()
+        while not self._stopped.is_set():
+            now = time.monotonic()
+            due = now - shipped_at >= SHIP_SECONDS
+            if due:
+                shipped_at = now
+            if courier.ship(due=due):
+                busy_at = time.monotonic()
+            elif time.monotonic() - busy_at >= idle_seconds:
+                return
+            self._stopped.wait(LOOK_SECONDS)
+
+    @contextlib.contextmanager
+    def _shipping_lock(self) -> Iterator[None]:
+        while True:
+            with held_lock(self._folder, SHIPPING_FILE) as is_ours:
+                if is_ours or self._stopped.is_set():
+                    yield  # when stopped, the caller's loop does nothing
                     return
-                self._stopped.wait(LOOK_SECONDS)
+            self._stopped.wait(LOOK_SECONDS)
+
+    def _in_words(self, error: Exception) -> Exception:
+        """The driver's words hold its options and topology; people are told which database was tried for how long."""
+        from pymongo.errors import ConnectionFailure
+
+        from .mongo import DatabaseUnreachable
+
+        if isinstance(error, ConnectionFailure):
+            return DatabaseUnreachable(self._settings.uri or "the embedded database", 2.0, error)
+        return error
 
     def _say(self, *, reachable: bool, error: Exception | None) -> None:
         from .mongo import redact_uri
 
         uri = redact_uri(self._settings.uri) if self._settings.uri else "the embedded database"
-        if self._state is not None and self._state.reachable == reachable and self._state.error == str(error or ""):
+        known = self._state
+        if known is not None and (known.reachable, known.error) == (reachable, str(error or "")):
             return
-        self._state = CourierState(reachable, uri, str(error or ""), os.getpid(), time.time())
+        since = known.since if known is not None and known.reachable == reachable else time.time()
+        self._state = CourierState(reachable, uri, str(error or ""), os.getpid(), since)
         fresh = self._folder / f"{STATE_FILE}.new"
         try:
             fresh.write_text(json.dumps(asdict(self._state)), encoding="utf-8")

@@ -31,7 +31,7 @@ class BadMongoUri(CloisterError, ValueError):
 
     def __init__(self, uri: str, reason: object) -> None:
         super().__init__(
-            f"{redact_uri(uri)!r} is not a MongoDB URI: {_first_sentence(reason)}. It looks like "
+            f"{redact_uri(uri)!r} is not a MongoDB URI: {first_sentence(reason)}. It looks like "
             "mongodb://user:password@host:27017/cloister, with %-escapes for special characters in the password. Mend "
             "CLOISTER_URI (or 'uri' in cloister.toml), or remove it to use the embedded database."
         )
@@ -41,7 +41,7 @@ class DatabaseUnreachable(CloisterError, ConnectionError):
     """No MongoDB answered at the URI."""
 
     def __init__(self, uri: str, tried_seconds: float, reason: object = "") -> None:
-        cause = _first_sentence(reason)
+        cause = first_sentence(reason)
         super().__init__(
             f"MongoDB at {redact_uri(uri)} did not answer within {tried_seconds:.3g} s"
             f"{f' ({cause})' if cause else ''}. Check that it runs and that this machine may reach it; "
@@ -53,7 +53,7 @@ class LoginRefused(CloisterError, PermissionError):
     """MongoDB answered and did not let us in, or let us in without the rights to work."""
 
     def __init__(self, uri: str, reason: object = "") -> None:
-        cause = _first_sentence(reason)
+        cause = first_sentence(reason)
         super().__init__(
             f"MongoDB at {redact_uri(uri)} refused the login{f' ({cause})' if cause else ''}. Check the user, the "
             "password and authSource in CLOISTER_URI: a URI that ends in /cloister looks for the user in that database "
@@ -215,7 +215,7 @@ def _reason_without_secrets(uri: str) -> str:
     return "its user, its password or a secret option holds characters that need %-escapes"
 
 
-def _first_sentence(reason: object) -> str:
+def first_sentence(reason: object) -> str:
     """The driver's reason without the topology dump that PyMongo appends."""
     text = re.split(r"(?:, Timeout:|\(configured timeouts|, Topology Description:|, full error:)", str(reason))[0]
     return text.strip().rstrip(".,")[:200]

@@ -25,6 +25,7 @@ from .settings import Settings
 
 logger = logging.getLogger("cloister")
 
+PATIENCE_SECONDS = 3.0  # an election of a new primary takes less, and nobody needs to hear of it
 SYNC_SECONDS = 1.0  # what a power cut may cost
 PRIMARY_FILE = "run.json"
 
@@ -50,6 +51,11 @@ class Recorder:
         self._pulse: threading.Thread | None = None
         self._warned_unreachable = False
         self._number: Any = None
+
+    @property
+    def has_journal(self) -> bool:
+        """False where no folder can be written: then nothing is recorded, only counted as lost."""
+        return isinstance(self._journal, Journal)
 
     # ---- recording
 
@@ -140,10 +146,10 @@ class Recorder:
         """Whether all that was recorded is in the database (only asked once the run has ended)."""
         return not segments_in(self._folder)
 
-    def is_unreachable(self) -> bool:
-        """Whether the courier has said that the database does not answer."""
+    def is_unreachable(self, for_seconds: float = 0.0) -> bool:
+        """Whether the courier has said that the database does not answer, and has not for so long."""
         state = read_state(self._destination)
-        return state is not None and not state.reachable
+        return state is not None and not state.reachable and time.time() - state.since >= for_seconds
 
     def wait_until_stored(self, timeout_seconds: float, *, on_wait: Callable[[float], None] | None = None) -> bool:
         """Wait until the ended run is in the database; give up early when the courier says that it is out of reach.
@@ -193,8 +199,8 @@ class Recorder:
                 if time.monotonic() - beaten >= HEARTBEAT_SECONDS:
                     beaten = time.monotonic()
                     self._journal.record("beat", {"lost": dict(self._journal.lost)})
-                    self._revive_courier()
-                if self.is_unreachable():
+                self._revive_courier()
+                if self.is_unreachable(for_seconds=PATIENCE_SECONDS):
                     self.warn_unless_stored()
             except Exception as error:
                 # Wide on purpose: a sign of life that fails must not end the thread that gives the next one.

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from .courier_launch import destination_folder, held_lock
+from .courier_launch import SHIPPING_FILE, destination_folder, held_lock
 from .errors import CloisterError
 from .journal import is_held, segments_in
 from .settings import load_settings
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
 
 
 class SyncIncomplete(CloisterError, RuntimeError):
@@ -44,17 +48,11 @@ def sync(uri: str | None) -> None:
         started = time.monotonic()
         count = len(_waiting(folder))
         with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console, transient=True) as progress:
-            task = progress.add_task(f"Shipping {_count(count)}")
-            with held_lock(folder) as is_ours:
-                if is_ours:
-                    from .courier import Courier
-
-                    Courier(client[database_name(resolved, settings)], folder).ship()
-                else:  # a courier is at it already: the work is the same
-                    _wait_for_courier(folder)
-            progress.update(task, completed=True)
+            progress.add_task(f"Shipping {_count(count)}")
+            while not _ship(client[database_name(resolved, settings)], folder) and _ended(folder):
+                time.sleep(0.1)  # a courier is at it already: the work is the same
     left = _waiting(folder)
-    ended = [run for run in left if not any(is_held(path) for path in segments_in(run))]
+    ended = _ended(folder)
     console.print(f"Shipped {_count(count - len(ended))} in {time.monotonic() - started:.1f} s.")
     if len(left) > len(ended):
         console.print(f"{_count(len(left) - len(ended))} still going on; shipped up to now.")
@@ -69,13 +67,19 @@ def _waiting(folder: Path) -> list[Path]:
     return [run for run in sorted(folder.iterdir()) if run.is_dir() and segments_in(run)]
 
 
-def _wait_for_courier(folder: Path) -> None:
-    """Wait until no ended run is left, or the courier has gone."""
-    while any(not any(is_held(path) for path in segments_in(run)) for run in _waiting(folder)):
-        with held_lock(folder) as is_free:
-            if is_free:
-                return
-        time.sleep(0.1)
+def _ended(folder: Path) -> list[Path]:
+    """Those of them that no process writes any more."""
+    return [run for run in _waiting(folder) if not any(is_held(path) for path in segments_in(run))]
+
+
+def _ship(database: Database[dict[str, Any]], folder: Path) -> bool:
+    """Ship all there is, unless somebody else does."""
+    from .courier import Courier
+
+    with held_lock(folder, SHIPPING_FILE) as is_ours:
+        if is_ours:
+            Courier(database, folder).ship()
+        return is_ours
 
 
 def _count(number: int) -> str:
