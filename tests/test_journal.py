@@ -8,9 +8,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from cloister.observer.journal import (
     SEGMENT_LIMIT_BYTES,
     Journal,
@@ -22,6 +19,8 @@ from cloister.observer.journal import (
     read_header,
     segments_in,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 HEADER = {"uid": "01a1fd6d-8b44-7339-9421-c3edac2c77f5"}
 
@@ -106,7 +105,7 @@ def test_a_full_segment_is_followed_by_another(tmp_path: Path) -> None:
 
 def test_a_record_too_large_for_a_document_is_refused_and_the_journal_goes_on(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "run", HEADER)
-    with pytest.raises(RecordTooLarge, match="run.log_artifact"):
+    with pytest.raises(RecordTooLarge, match=r"run\.log_artifact"):
         journal.record("set", {"fields": {"result": "x" * 16_000_000}})
     journal.record("beat", {})
 
