@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from .blobs import Blob, open_blob
@@ -15,7 +15,17 @@ from .metric_reader import Axis, Curve, cut_curve, load_metric
 from .metric_summary import MetricSummary, read_summary
 from .points import Points
 from .run_query import BadRunQuery, RunQuery, match_project
-from .run_record import EXPERIMENT_NAME, LEFT_OUT_OF_LISTS, PROJECT, SUMMARY, UPDATED_AT, RunId, RunRecord, read_run
+from .run_record import (
+    EXPERIMENT_NAME,
+    LEFT_OUT_OF_LISTS,
+    LOST_AFTER_SECONDS,
+    PROJECT,
+    SUMMARY,
+    UPDATED_AT,
+    RunId,
+    RunRecord,
+    read_run,
+)
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -156,7 +166,9 @@ class RunStore:
 
     def list_projects(self) -> tuple[ProjectSummary, ...]:
         """All projects, the one with the newest run first."""
-        running = {"$cond": [{"$eq": ["$status", "RUNNING"]}, 1, 0]}
+        seen_since = datetime.now(timezone.utc) - timedelta(seconds=LOST_AFTER_SECONDS)
+        alive = {"$gte": [{"$ifNull": ["$heartbeat", "$start_time"]}, seen_since]}
+        running = {"$cond": [{"$and": [{"$eq": ["$status", "RUNNING"]}, alive]}, 1, 0]}
         groups = self.database["runs"].aggregate(
             [
                 {

@@ -58,7 +58,9 @@ class SnapshotRecording:
         sources = Sources(self._main_file, find_project_root(self._main_file, Path(git.top) if git.top else None))
         self._record_sources(sources)
         self._sources = sources
-        fields = {"cloister.git": to_bson(git.as_document())}
+        document = git.as_document()
+        document.pop("diff", None)  # megabytes: stored as a file of its own
+        fields = {"cloister.git": to_bson(document)}
         repository = git.as_sacred_repository()
         if repository is not None:
             fields["experiment.repositories"] = [repository]
