@@ -156,7 +156,7 @@ function setEarlier(earlier) {
 async function fetchChunk({ after, before, traceback }) {
   const query = after ? { after, traceback: traceback ?? "" } : before ? { before } : {};
   const response = await fetch(`${root.dataset.url}?${new URLSearchParams(query)}`, { headers: { Accept: "text/html" } });
-  if (!response.ok) return null;
+  if (!response.ok) throw new Error(`The viewer answered ${response.status}.`);
   const answer = document.createElement("template");
   answer.innerHTML = await response.text(); // our own server's, every text in it escaped
   const chunk = answer.content.querySelector("[data-chunk]");
@@ -180,16 +180,19 @@ function showStatus(status) {
 async function alone(work) {
   if (state.busy) return false;
   state.busy = true;
+  let done = true;
   try {
     await work();
   } catch {
-    // The viewer or the network is away. What is shown stays; the next change asks again.
+    done = false; // the viewer or the network is away: what is shown stays, and the next change asks again
   } finally {
     state.busy = false;
   }
   if (state.again) {
     state.again = false;
     void update();
+  } else if (done) {
+    loadNear(); // the reader may have come to an edge meanwhile
   }
   return true;
 }
@@ -208,7 +211,6 @@ async function update() {
       return;
     }
     const chunk = await fetchChunk({ after: state.last, traceback: state.traceback });
-    if (!chunk) return;
     if (chunk.dataset.later === "yes" && state.follow) {
       await loadEnd(); // too much to run after: go to where the output is now
       return;
@@ -236,7 +238,6 @@ function takeLater(chunk) {
 
 async function loadEnd() {
   const chunk = await fetchChunk({});
-  if (!chunk) return;
   lines.replaceChildren();
   state.unended = {};
   state.cutOff.clear();
@@ -258,7 +259,6 @@ function loadEarlier() {
   return alone(async () => {
     if (!state.earlier) return;
     const chunk = await fetchChunk({ before: state.first });
-    if (!chunk) return;
     const below = scroll.scrollHeight - scroll.scrollTop;
     state.first = chunk.dataset.first;
     setEarlier(chunk.dataset.earlier === "yes");
@@ -281,7 +281,6 @@ async function fill() {
 function loadLater() {
   return alone(async () => {
     const chunk = await fetchChunk({ after: state.last, traceback: state.traceback });
-    if (!chunk) return;
     takeLater(chunk);
     if (!state.later) state.waiting = 0;
     const top = scroll.scrollTop;
@@ -329,9 +328,15 @@ scroll.addEventListener("scroll", () => {
   if (top < lastTop - 2 && !atEnd()) setFollow(false);
   else if (top > lastTop && atEnd() && !state.later) setFollow(true);
   lastTop = top;
-  if (top < 800 && state.earlier) void loadEarlier();
-  if (state.later && !state.follow && scroll.scrollHeight - top - scroll.clientHeight < 400) void loadLater();
+  loadNear();
 });
+
+/** Fetch what lies beyond the edge that the reader is near. */
+function loadNear() {
+  const below = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight;
+  if (scroll.scrollTop < 800 && state.earlier && !state.follow) void loadEarlier();
+  else if (state.later && !state.follow && below < 400) void loadLater();
+}
 
 followSwitch.addEventListener("click", () => (state.follow ? setFollow(false) : void followNow()));
 newLines.addEventListener("click", () => void followNow());
