@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -44,10 +45,21 @@ class UnreadableSettings(CloisterError, ValueError):
         super().__init__(f"{path} cannot be read as TOML: {reason}. Mend the file or remove it.")
 
 
+class UnreadableUriFile(CloisterError, OSError):
+    """The file that should hold the MongoDB URI holds none or cannot be read."""
+
+    def __init__(self, source: str, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{source} names {str(path)!r} as the file that holds the MongoDB URI, but {reason}. Put the URI there, on "
+            "a line of its own, and let this user read it."
+        )
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything about Cloister that a site or a user may choose. Each field is also CLOISTER_<NAME> and a TOML key."""
 
+    uri_file: Path | None = None  # a file that holds the URI, as containers get secrets; `uri` beside it wins
     uri: str | None = None  # a MongoDB URI; None means the embedded database
     database: str = "cloister"  # used when the URI names no database
     project: str | None = None
@@ -70,6 +82,10 @@ class Settings:
         return user_data_path("cloister", appauthor=False)
 
 
+# In the order of the class: `uri` comes after `uri_file` and so wins where one source gives both.
+SETTING_NAMES = tuple(field.name for field in fields(Settings))
+
+
 def load_settings(start: Path | None = None, **arguments: Any) -> Settings:
     """Settle every setting from `arguments`, the environment and the nearest cloister.toml at or above `start`.
 
@@ -81,23 +97,38 @@ def load_settings(start: Path | None = None, **arguments: Any) -> Settings:
         BadSetting: a value does not fit its setting.
         UnknownSetting: cloister.toml names a setting that does not exist.
         UnreadableSettings: cloister.toml is not TOML.
+        UnreadableUriFile: `uri_file` names a file without a URI.
     """
     values: dict[str, Any] = {}
-    names = [field.name for field in fields(Settings)]
+    for name, value, source in (*_from_file(start), *_from_environment(), *_from_call(arguments)):
+        values[name] = _convert(name, value, source=source)
+        if name == "uri_file":
+            values["uri"] = _read_uri(values[name], source=source)
+    return Settings(**values)
+
+
+def _from_file(start: Path | None) -> Iterator[tuple[str, Any, str]]:
     path = find_settings_file(start)
-    if path is not None:
-        for name, value in _read_toml(path).items():
-            if name not in names:
-                raise UnknownSetting(path, name, names)
-            values[name] = _convert(name, value, source=str(path))
-    for name in names:
+    if path is None:
+        return
+    found = _read_toml(path)
+    for name in found:
+        if name not in SETTING_NAMES:
+            raise UnknownSetting(path, name, list(SETTING_NAMES))
+    yield from ((name, found[name], str(path)) for name in SETTING_NAMES if name in found)
+
+
+def _from_environment() -> Iterator[tuple[str, Any, str]]:
+    for name in SETTING_NAMES:
         variable = ENVIRONMENT_PREFIX + name.upper()
         if os.environ.get(variable):
-            values[name] = _convert(name, os.environ[variable], source=f"The environment variable {variable}")
+            yield name, os.environ[variable], f"The environment variable {variable}"
+
+
+def _from_call(arguments: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
     for name, value in arguments.items():
         if value is not None:
-            values[name] = _convert(name, value, source="The call")
-    return Settings(**values)
+            yield name, value, "The call"
 
 
 def find_settings_file(start: Path | None = None) -> Path | None:
@@ -120,10 +151,21 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UnreadableSettings(path, error) from error
 
 
+def _read_uri(path: Path, *, source: str) -> str:
+    try:
+        uri = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise UnreadableUriFile(source, path, f"it cannot be read ({reason})") from error
+    if not uri:
+        raise UnreadableUriFile(source, path, "it is empty")
+    return uri
+
+
 def _convert(name: str, value: Any, *, source: str) -> Any:
     hint = get_type_hints(Settings)[name]
     choices = get_args(hint)
-    if name in ("home", "mongod"):
+    if name in ("home", "mongod", "uri_file"):
         return Path(value).expanduser()
     if hint in (int, float):
         try:
