@@ -181,7 +181,7 @@ class RunShipper:
         if self._pieces:
             self._database["console"].bulk_write(
                 [UpdateOne({"_id": piece["_id"]}, {"$setOnInsert": piece}, upsert=True) for piece in self._pieces],
-                ordered=False,
+                ordered=True,  # a page that follows the console asks for what comes after the last piece that it saw
             )
 
     def _take_set(self, _segment: int, record: JournalRecord) -> None:
