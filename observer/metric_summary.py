@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from .field_names import decode_field_name
-from .points import Points
+
+if TYPE_CHECKING:
+    from .points import Points
 
 SYSTEM_PREFIX = "system/"  # hardware metrics: shown on the system tab
 
@@ -28,6 +28,8 @@ class MetricSummary:
 
     def extended(self, points: Points) -> MetricSummary:
         """The summary once `points` (at least one) have been logged after what it covers."""
+        import numpy as np  # only whoever ships has points here: a training that only records need not load it
+
         finite = points.values[np.isfinite(points.values)]
         lows = [value for value in (self.min, float(finite.min()) if len(finite) else None) if value is not None]
         highs = [value for value in (self.max, float(finite.max()) if len(finite) else None) if value is not None]

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -78,6 +79,23 @@ def _clean_environment() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith("CLOISTER_")]:
             patch.delenv(name)
         yield
+
+
+class LeftTheMachine(AssertionError):
+    """Something in the test process connected to another machine."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_leaves_the_machine() -> None:
+    """Refuse connections to other machines, so that our own process cannot phone out unnoticed."""
+
+    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "socket.connect" and isinstance(arguments[1], tuple):  # a unix socket's address is text
+            host = str(arguments[1][0])
+            if not (host in ("localhost", "::1") or host.startswith("127.")):
+                raise LeftTheMachine(f"a connection to {arguments[1]}")
+
+    sys.addaudithook(refuse)  # cannot be taken back, which is what is wanted: it holds to the end of the session
 
 
 @pytest.fixture(scope="session")
