@@ -6,8 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .decorators.active_runs import current_run, log
     from .decorators.experiment import Experiment, experiment
-    from .decorators.run import Run, current_run, log, start_run
+    from .decorators.run import Run
+    from .decorators.run_start import start_run
     from .observer.errors import CloisterError
     from .observer.points import Points
     from .observer.run_record import RunRecord
@@ -24,10 +26,10 @@ _HOMES = {
     "Run": ".decorators.run",
     "RunRecord": ".observer.run_record",
     "RunStore": ".observer.runs",
-    "current_run": ".decorators.run",
+    "current_run": ".decorators.active_runs",
     "experiment": ".decorators.experiment",
-    "log": ".decorators.run",
-    "start_run": ".decorators.run",
+    "log": ".decorators.active_runs",
+    "start_run": ".decorators.run_start",
 }
 
 __all__ = [

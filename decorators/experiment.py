@@ -10,7 +10,8 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from ..observer.settings import CaptureMode, load_settings
 from .config import ConfigSpec, Resolved
 from .config.script import explained_exit, program_name
-from .run import OnBadValue, Run, begin_run, main_file_of_process
+from .run import OnBadValue, Run
+from .run_start import RunPlan, begin_run, main_file_of_process
 from .seeds import check_seed, seed_everything
 
 Parameters = ParamSpec("Parameters")
@@ -91,22 +92,19 @@ class Experiment(Generic[Parameters, Result]):
         seed_everything(seed)
 
     def _begin(self, resolved: Resolved) -> Run:
-        return begin_run(
+        plan = RunPlan(
             experiment=self.name,
             command=self.function.__name__,
-            project=self._project,
             config=resolved.config,
             defaults=resolved.defaults,
+            project=self._project,
             name=self._run_name or name_from_overrides(self.name, resolved.overrides),
             tags=self._tags,
             notes=self._notes,
-            group=None,
-            job_type=None,
-            settings=load_settings(uri=self._uri, capture=self._capture),
-            hardware=self._hardware,
-            on_bad_value=self._on_bad_value,
             main_file=main_file_of_process() or _file_of(self.function),
         )
+        settings = load_settings(uri=self._uri, capture=self._capture)
+        return begin_run(plan, settings, hardware=self._hardware, on_bad_value=self._on_bad_value)
 
 
 @overload

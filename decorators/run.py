@@ -1,16 +1,12 @@
-"""A run as the training script sees it: `start_run`, `current_run`, `log` and the `Run` that they hand out."""
+"""A run as the training script sees it: what it logs, and how it ends."""
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
-import time
 import traceback
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar, Token
-from datetime import datetime, timezone
+from contextvars import Token
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +15,8 @@ from ..observer.bson_values import to_bson
 from ..observer.errors import CloisterError
 from ..observer.recorder import Recorder
 from ..observer.run_record import StoredStatus
-from ..observer.settings import CaptureMode, Settings, load_settings
+from ..observer.settings import CaptureMode, Settings
+from .active_runs import enter, leave
 from .run_ending import end_with_process, settle_at_exit
 from .scalars import BadStep, Scalars, as_step
 
@@ -31,20 +28,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloister")
 
-DEFAULT_PROJECT = "default"
 OnBadValue = Literal["warn", "raise"]
 
-_current: ContextVar[Run | None] = ContextVar("cloister_current_run", default=None)
-_active: list[Run] = []  # innermost last; for threads, which do not inherit their starter's context
-
-
-class NoRun(CloisterError, RuntimeError):
-    """Something asked for the current run and there is none."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "No run is active. Call this in a function under @experiment or inside 'with cloister.start_run(...):'."
-        )
+_STORED: dict[str, StoredStatus] = {"completed": "COMPLETED", "failed": "FAILED", "interrupted": "INTERRUPTED"}
 
 
 class RunEnded(CloisterError, RuntimeError):
@@ -222,8 +208,7 @@ class Run:
 
     def begin(self, *, capture: CaptureMode, hardware: bool, main_file: Path | None) -> None:
         """Start everything that works beside the script: console, hardware, snapshot, signs of life."""
-        self._token = _current.set(self)
-        _active.append(self)
+        self._token = enter(self)
         end_with_process(self)
         if not self._recorder.has_journal:
             return
@@ -281,13 +266,8 @@ class Run:
         self._guard(
             lambda: self._recorder.record_end(status, result=plain, fail_trace=list(fail_trace), exit_as=exit_as)
         )
-        if self in _active:
-            _active.remove(self)
         if self._token is not None:
-            try:
-                _current.reset(self._token)
-            except ValueError:  # ended in another thread than the one that started it
-                _current.set(None)
+            leave(self, self._token)
         settle_at_exit(self)
 
     def _start_capture(self, mode: CaptureMode) -> None:
@@ -353,165 +333,3 @@ class Run:
         from ..observer.runs import RunStore
 
         return RunStore.connect(self._settings.uri)
-
-
-_STORED: dict[str, StoredStatus] = {"completed": "COMPLETED", "failed": "FAILED", "interrupted": "INTERRUPTED"}
-
-
-def start_run(
-    *,
-    project: str | None = None,
-    config: Any = None,
-    name: str | None = None,
-    experiment: str | None = None,
-    tags: Sequence[str] = (),
-    notes: str = "",
-    group: str | None = None,
-    job_type: str | None = None,
-    uri: str | None = None,
-    capture: CaptureMode | None = None,
-    hardware: bool = True,
-    on_bad_value: OnBadValue = "warn",
-) -> Run:
-    """Start a run that needs no function: `with cloister.start_run(project="digits", config={"lr": 0.1}) as run:`.
-
-    It is recorded from here on and ends with the `with` block, else with `run.finish()` or the script. MongoDB is not
-    waited for: without it the run is kept on disk and shipped later.
-
-    Args:
-        project: where the run belongs; else the setting `project`, else "default".
-        config: a mapping, dataclass, pydantic model, argparse namespace, or the path of a YAML, JSON or TOML file.
-        name: how lists show it; made from the experiment's name when left out.
-        experiment: the experiment's name; the script's file name when left out.
-        tags, notes, group, job_type: to find it again.
-        uri: a MongoDB URI; else the setting `uri`, else the embedded database.
-        capture: how stdout and stderr are recorded: "sys", "fd" or "none".
-        hardware: whether CPU, memory, disk, network and GPUs are sampled.
-        on_bad_value: "warn" refuses a value with a warning, "raise" raises.
-
-    Raises:
-        ConfigError: `config` cannot be read.
-        BadSetting: an argument, CLOISTER_* variable or cloister.toml holds what Cloister cannot use.
-    """
-    from .config import plain_config
-
-    plain = plain_config(config) if config is not None else {}
-    main_file = main_file_of_process()
-    label = experiment or (main_file.stem if main_file is not None else "notebook")
-    return begin_run(
-        experiment=label,
-        command=label,
-        project=project,
-        config=plain,
-        defaults=plain,
-        name=name,
-        tags=tags,
-        notes=notes,
-        group=group,
-        job_type=job_type,
-        settings=load_settings(uri=uri, project=project, capture=capture),
-        hardware=hardware,
-        on_bad_value=on_bad_value,
-        main_file=main_file,
-    )
-
-
-def begin_run(
-    *,
-    experiment: str,
-    command: str,
-    project: str | None,
-    config: dict[str, Any],
-    defaults: dict[str, Any],
-    name: str | None,
-    tags: Sequence[str],
-    notes: str,
-    group: str | None,
-    job_type: str | None,
-    settings: Settings,
-    hardware: bool,
-    on_bad_value: OnBadValue,
-    main_file: Path | None,
-) -> Run:
-    """Open the journal and start recording; for `start_run`, `@experiment` and `cloister run`."""
-    uid = new_uid()
-    project = project or settings.project or DEFAULT_PROJECT
-    name = name or f"{experiment}-{uid[-4:]}"
-    header = {
-        "uid": uid,
-        "project": str(project),
-        "name": str(name),
-        "experiment": experiment,
-        "command": command,
-        "group": group,
-        "job_type": job_type,
-        "tags": [str(tag) for tag in tags],
-        "notes": str(notes),
-        "owner": _login_name(),
-        "start_time": datetime.now(timezone.utc),
-        "config": to_bson(config),
-        "config_defaults": to_bson(defaults),
-        "argv": [to_bson(word) for word in sys.argv],
-        "base_dir": to_bson(str(main_file.parent if main_file else Path.cwd())),
-        "mainfile": main_file.name if main_file else None,
-        "host": {"hostname": os.uname().nodename},
-    }
-    run = Run(
-        Recorder(header, settings),
-        uid=uid,
-        project=str(project),
-        name=str(name),
-        experiment=experiment,
-        config=config,
-        settings=settings,
-        on_bad_value=on_bad_value,
-    )
-    run.tags = tuple(header["tags"])
-    run.begin(capture=settings.capture, hardware=hardware, main_file=main_file)
-    return run
-
-
-def current_run() -> Run:
-    """The innermost run that is active here.
-
-    Raises:
-        NoRun: there is none.
-    """
-    run = _current.get()
-    if run is not None and not run.ended:
-        return run
-    if _active:
-        return _active[-1]
-    raise NoRun()
-
-
-def log(metrics: Mapping[str, Any], step: int | None = None) -> None:
-    """Record metrics in the current run; see `Run.log`.
-
-    Raises:
-        NoRun: no run is active.
-    """
-    current_run().log(metrics, step)
-
-
-def new_uid() -> str:
-    """A UUIDv7 as text: sorts by time of creation. Source: RFC 9562, section 5.7."""
-    milliseconds = time.time_ns() // 1_000_000
-    number = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
-    number = number & ~(0xF << 76) | 0x7 << 76
-    return str(uuid.UUID(int=number & ~(0x3 << 62) | 0x2 << 62))
-
-
-def main_file_of_process() -> Path | None:
-    """The script that this process runs; None in a notebook, a REPL, or under `python -c`."""
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
-    return Path(file).resolve() if isinstance(file, str) else None
-
-
-def _login_name() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        return str(os.getuid())

@@ -17,7 +17,8 @@ import click
 from ..observer.errors import CloisterError
 from ..observer.settings import load_settings
 from .config.literals import parse_literal
-from .run import Run, begin_run
+from .run import Run
+from .run_start import RunPlan, begin_run
 
 
 class NoScript(CloisterError, FileNotFoundError):
@@ -44,22 +45,17 @@ def run(project: str | None, name: str | None, tags: tuple[str, ...], script: Pa
     sys.argv = [str(script), *arguments]
     sys.path[0] = str(script.resolve().parent)
     config = config_from_arguments(arguments)
-    recorded = begin_run(
+    plan = RunPlan(
         experiment=script.stem,
         command=script.stem,
-        project=project,
         config=config,
         defaults=config,
+        project=project,
         name=name,
         tags=tags,
-        notes="",
-        group=None,
-        job_type=None,
-        settings=load_settings(),
-        hardware=True,
-        on_bad_value="warn",
         main_file=script.resolve(),
     )
+    recorded = begin_run(plan, load_settings())
     _run_as_main(script, recorded)
 
 

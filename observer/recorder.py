@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from .blobs import Digests, digest_stream
 from .courier_launch import destination_folder, ensure_courier, read_state
 from .field_names import encode_field_name
-from .journal import BLOBS_FOLDER, Journal, NowhereJournal, segments_in
+from .journal import BLOBS_FOLDER, Journal, NowhereJournal, RecordTooLarge, segments_in
 from .run_record import HEARTBEAT_SECONDS, StoredStatus
 from .settings import Settings
 
@@ -116,9 +116,16 @@ class Recorder:
             fields["fail_trace"] = fail_trace
         if result is not None:
             fields["result"] = result
-        self._journal.record("end", fields)
-        self._journal.sync()
-        self._journal.close()
+        try:
+            self._journal.record("end", fields)
+        except RecordTooLarge as error:  # the end itself must not be lost over what it carries
+            self._journal.record(
+                "end", {**fields, "result": f"<not recorded: {error}>", "fail_trace": (fail_trace or [])[-1:]}
+            )
+            raise
+        finally:
+            self._journal.sync()
+            self._journal.close()
 
     @property
     def lost(self) -> dict[str, int]:
