@@ -41,7 +41,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheel(clone: Path) -> Path:
     """Built with the setuptools that is installed, so that nothing is downloaded."""
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(clone.parent), str(clone)]
-    subprocess.run(command, check=True, capture_output=True)
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
     [path] = clone.parent.glob("*.whl")
     return path
 
@@ -112,6 +113,9 @@ class Environment:
             for name in needed(requirement, extras):
                 link_distribution(name, site)
 
+    def variables(self, **more: str) -> dict[str, str]:
+        return {**{name: value for name, value in os.environ.items() if name != "PYTHONPATH"}, **more}
+
 
 def requirements_of(wheel: Path) -> list[Requirement]:
     with zipfile.ZipFile(wheel) as archive:
@@ -163,7 +167,7 @@ def test_a_training_needs_nothing_but_what_the_wheel_declares(
     result = subprocess.run(
         [str(environment.python), str(path), "lr=0.5"],
         cwd=path.parent,
-        env={**os.environ, "CLOISTER_URI": database_uri},
+        env=environment.variables(CLOISTER_URI=database_uri),
         capture_output=True,
         text=True,
         timeout=120,
@@ -186,7 +190,7 @@ def test_the_viewer_needs_nothing_but_what_the_wheel_declares(
     process = subprocess.Popen(
         [str(environment.folder / "bin" / "cloister"), "serve", "--port", "0"],
         cwd=tmp_path,
-        env={**os.environ, "CLOISTER_URI": database_uri},
+        env=environment.variables(CLOISTER_URI=database_uri),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -216,8 +220,8 @@ def test_tests_of_a_checkout_with_a_hyphen_import_the_package_once(clone: Path, 
 
 
         def test_once():
-            copies = [name for name, module in sys.modules.items() if getattr(module, "__file__", None) == cloister.__file__]
-            assert copies == ["cloister"]
+            files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+            assert [name for name, file in files.items() if file == cloister.__file__] == ["cloister"]
             assert sys.modules["cloister.observer.settings"] is settings
     """
     (clone / "tests" / "test_once.py").write_text(textwrap.dedent(test), encoding="utf-8")
