@@ -7,7 +7,7 @@ import http.client
 import socket
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -53,8 +53,8 @@ def ask(
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request(method, path, body=body, headers=headers or {})
-        response = connection.getresponse()
-        return response, response.read()
+        with closing(connection.getresponse()) as response:
+            return response, response.read()
     finally:
         connection.close()
 

@@ -5,6 +5,7 @@ Both have the same methods. They differ in one thing that matters here: whether 
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,21 @@ async def close_async_client(client: Any) -> None:
     closing = client.close()
     if inspect.isawaitable(closing):
         await closing
+
+
+async def next_event(stream: Any) -> Any:
+    """The stream's next event, or None when there was none for a moment."""
+    asking = asyncio.ensure_future(stream.try_next())
+    try:
+        return await asyncio.shield(asking)
+    except asyncio.CancelledError:
+        if hasattr(stream, "__delegate_class__"):
+            # motor asks in a thread, which cancelling does not stop; the connection must not be closed under it.
+            await asyncio.wait([asking])
+        else:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        raise
 
 
 @asynccontextmanager

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pymongo.errors import OperationFailure, PyMongoError
 
+from ..observer.mongo import first_sentence
 from ..observer.run_changes import CHANGE_STAGES, read_change
-from .async_client import close_async_client, open_change_stream
+from .async_client import close_async_client, next_event, open_change_stream
 from .request_threads import RequestThreads
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class ChangeFeed:
                     return
                 if _code(error) in _TOKEN_IS_USELESS:
                     self._token = None
-                logger.warning("The change stream broke off: %s", error)
+                if retry_seconds == FIRST_RETRY_SECONDS:  # once for each outage
+                    logger.warning("Live updates wait for the database: %s", first_sentence(error))
                 self._access.look_again()
             finally:
                 await close_async_client(client)
@@ -84,7 +86,7 @@ class ChangeFeed:
         runs = client[self._access.get().database.name]["runs"]
         async with open_change_stream(runs, CHANGE_STAGES, resume_after=self._token) as stream:
             while stream.alive:
-                event = await stream.try_next()
+                event = await next_event(stream)
                 self._token = stream.resume_token
                 yield event
 
@@ -98,7 +100,7 @@ class ChangeFeed:
                     self._threads, self._access.get().changes_since, newest - POLL_OVERLAP
                 )
             except PyMongoError as error:
-                logger.warning("Asking for changes failed: %s", error)
+                logger.info("Asking for changes failed: %s", first_sentence(error))
             else:
                 for change in changes:
                     newest = max(newest, change.updated_at)

@@ -15,7 +15,7 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, WT
 from werkzeug.exceptions import HTTPException
 
 from ..observer.errors import CloisterError
-from ..observer.mongo import address_of
+from ..observer.mongo import address_of, first_sentence
 from .store_access import current_store, report_silence
 
 logger = logging.getLogger("cloister")
@@ -140,7 +140,7 @@ def _not_found(error: LookupError) -> Problem:
 
 def _show_database_error(error: PyMongoError) -> Response:
     if error.timeout or isinstance(error, (ConnectionFailure, ExecutionTimeout, WTimeoutError)):
-        logger.warning("The database did not answer at %s: %s", request.path, error)
+        logger.warning("The database did not answer at %s: %s", request.path, first_sentence(error))
         return render_problem(_database_unreachable())
     return _show_unexpected_error(error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
@@ -42,15 +42,10 @@ class RequestThreads(Executor):
             self._calls.put(lambda: _settle(future, fn, args, kwargs))
         return future
 
-    def shutdown(self, wait: bool = False, *, cancel_futures: bool = True) -> None:
-        """Take no more calls; those that run are left to end by themselves, those that wait are forgotten."""
+    def shutdown(self, wait: bool = False, *, cancel_futures: bool = False) -> None:
+        """Take no more calls. Those taken are still made, unless the process ends before: nobody waits for them."""
         with self._lock:
             self._closed = True
-            while cancel_futures:
-                try:
-                    self._calls.get_nowait()
-                except Empty:
-                    break
             for _ in self._threads:
                 self._calls.put(None)
 

@@ -99,7 +99,7 @@ class _Answer:
         # Each step may run in another thread; in one context they all see the same Flask request.
         self._context = copy_context()
         self._iterable: Iterable[bytes] = ()
-        self.complete = False  # whether the first chunk was all of it
+        self.complete = False  # whether everything was read and the answer is closed
         self.started = False
 
     def start(self) -> bytes | None:
@@ -112,25 +112,32 @@ class _Answer:
     def close(self) -> None:
         self._context.run(self._close)
 
-    def _start(self) -> bytes | None:
-        self._iterable = self._application(self._environ, self._start_response)
-        self._chunks = iter(self._iterable)
-        chunk = self._next_chunk()
-        length = next((value for name, value in self._headers if name.lower() == "content-length"), None)
-        if chunk is None or length == str(len(chunk)):
-            self.complete = True
-            self._close()
-        return chunk
-
-    def _next_chunk(self) -> bytes | None:
-        return next((chunk for chunk in self._chunks if chunk), None)
-
     def head(self) -> tuple[int, str, HTTPHeaders]:
         status, _, reason = self._status.partition(" ")
         headers = HTTPHeaders()
         for name, value in self._headers:
             headers.add(name, value)
         return int(status), reason, headers
+
+    def _start(self) -> bytes | None:
+        self._iterable = self._application(self._environ, self._start_response)
+        self._chunks = iter(self._iterable)
+        chunk = self._next_chunk()
+        length = next((value for name, value in self._headers if name.lower() == "content-length"), None)
+        if chunk is not None and length == str(len(chunk)):
+            self._end()
+        return chunk
+
+    def _next_chunk(self) -> bytes | None:
+        chunk = next((chunk for chunk in self._chunks if chunk), None)
+        if chunk is None:
+            self._end()
+        return chunk
+
+    def _end(self) -> None:
+        if not self.complete:
+            self.complete = True
+            self._close()
 
     def _close(self) -> None:
         close = getattr(self._iterable, "close", None)
