@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
@@ -24,6 +24,10 @@ from cloister.observer.settings import load_settings
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 from recorded_script import RecordedScript
+from watched_browser import started_chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def free_port() -> int:
@@ -142,3 +146,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def script(tmp_path: Path, home: Path, database_uri: str, store: RunStore) -> RecordedScript:
     """A training script to be written and run; its runs go to `store`."""
     return RecordedScript(tmp_path / "project", database_uri, store)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A chromium that reaches nothing but this machine."""
+    pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    # For a module, not the session: while Playwright stands open, no other test could use asyncio.run in this thread.
+    with started_chromium() as browser:
+        yield browser

@@ -9,24 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 from cloister.observer.runs import RunStore
-from playwright.sync_api import Browser, ElementHandle, Page, sync_playwright
+from drawn_charts import chart, drag, drawn, x_range
+from playwright.sync_api import Browser, Page
 from pymongo.database import Database
 from running_viewer import insert_run, running_viewer, touch_run
 from stored_metrics import store_metric
+from watched_browser import Watch
 
 pytestmark = pytest.mark.browser
 
 Documents = Database[dict[str, Any]]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 LIVE_LIMIT_MS = 2000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -47,44 +40,10 @@ def viewer(store: RunStore, database: Documents, database_uri: str) -> Iterator[
 @pytest.fixture
 def page(browser: Browser, viewer: str) -> Iterator[Page]:
     """A page that tolerates no error, no warning, no violation of the policy and no request to anybody else."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme="light")
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: message.type in ("error", "warning") and complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: request.url.startswith(viewer) or complaints.append(request.url))
-    yield page
-    context.close()  # before the viewer: a live stream that breaks is an error in the console
-    assert complaints == []
-
-
-def chart(page: Page, metric: str) -> ElementHandle:
-    """The chart of a metric, once it is drawn."""
-    card = page.wait_for_selector(f'[data-chart][data-state="drawn"]:has([aria-label="{metric}"])', timeout=10_000)
-    assert card is not None
-    return card
-
-
-def drawn(page: Page, metric: str, source: str = "lines", column: str = "ys") -> Any:
-    """A column of what Bokeh draws, as plain lists; NaN as None."""
-    script = """([card, source, column]) => card.chartCard.plot.sources[source].data[column].map(
-        (part) => typeof part === "string" || typeof part === "number" ? part : Array.from(part))"""
-    return page.evaluate(script, [chart(page, metric), source, column])
-
-
-def x_range(page: Page, metric: str) -> list[float]:
-    script = "(card) => { const { x_range } = card.chartCard.plot.model; return [x_range.start, x_range.end]; }"
-    return page.evaluate(script, chart(page, metric))
-
-
-def drag(page: Page, metric: str, start: float, end: float) -> None:
-    """Draw a zoom over these shares of the plot's width."""
-    box = chart(page, metric).query_selector("[data-chart-plot]").bounding_box()
-    left, width = box["x"] + 44, box["width"] - 56
-    page.mouse.move(left + start * width, box["y"] + 60)
-    page.mouse.down()
-    page.mouse.move(left + end * width, box["y"] + 70, steps=5)
-    page.mouse.up()
+    with browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme="light") as context:
+        watch = Watch(context, viewer)
+        yield context.new_page()
+    assert watch.trouble == []  # after the context, before the viewer: a live stream that breaks is an error too
 
 
 def test_a_runs_metrics_are_drawn_in_sections_with_a_sentence_each(page: Page, viewer: str) -> None:

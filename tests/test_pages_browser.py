@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,23 +14,13 @@ from cloister.viewer.app import create_app
 from pymongo.database import Database
 from running_viewer import insert_run, running_viewer, touch_run
 from seeded_runs import add_run
+from watched_browser import Watch
 from werkzeug.serving import make_server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 pytestmark = pytest.mark.browser
 
-CHROMIUM = Path("/usr/bin/chromium")
 ACC = "val/acc"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as tools:
-        path = str(CHROMIUM) if CHROMIUM.exists() else None
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = tools.chromium.launch(executable_path=path, args=options)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -43,15 +32,10 @@ def address(store: RunStore, database_uri: str) -> Iterator[str]:
 @pytest.fixture
 def page(browser: Any, address: str) -> Iterator[Any]:
     """A page that fails the test when a script breaks, the security policy is hit, or a request leaves the viewer."""
-    context = browser.new_context(base_url=address, viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda request: request.url.startswith((address, "data:", "blob:")) or wrong.append(request.url))
-    yield page
-    context.close()
-    assert wrong == []
+    with browser.new_context(base_url=address, viewport={"width": 1440, "height": 900}) as context:
+        watch = Watch(context, address)
+        yield context.new_page()
+    assert watch.trouble == []
 
 
 def set_last(database: Database[dict[str, Any]], run_id: int, value: float) -> None:

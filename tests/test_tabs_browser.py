@@ -10,25 +10,16 @@ import pytest
 from artifact_keeping import HOSTILE_ARTIFACTS, PNG, keep_artifact
 from cloister.observer.runs import RunStore
 from console_writing import write_pieces
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pymongo.database import Database
 from running_viewer import insert_run, running_viewer
+from watched_browser import Watch
 
 pytestmark = pytest.mark.browser
 Documents = Database[dict[str, Any]]
 
 # The promise is two seconds on an idle machine; here the whole suite may run beside, so this only ends a hang.
 LIVE_MILLISECONDS = 20_000
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path="/usr/bin/chromium", args=OPTIONS) as browser,
-    ):
-        yield browser
 
 
 @pytest.fixture
@@ -38,40 +29,24 @@ def address(store: RunStore, database_uri: str) -> Iterator[str]:
 
 
 class WatchedPage:
-    """A page, and what it did that it should not have."""
+    """A page of the viewer."""
 
     def __init__(self, page: Page, address: str) -> None:
         self.page = page
         self.address = address
-        self.trouble: list[str] = []
-        page.on("dialog", self._note_dialog)
-        page.on("pageerror", lambda error: self.trouble.append(f"error: {error}"))
-        page.on("console", self._note_console)
-        page.on("request", self._note_request)
 
     def open(self, path: str) -> Page:
         self.page.goto(self.address + path)
         return self.page
 
-    def _note_dialog(self, dialog: Dialog) -> None:
-        self.trouble.append(f"dialog: {dialog.message}")
-        dialog.dismiss()
-
-    def _note_console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.trouble.append(f"console: {message.text}")
-
-    def _note_request(self, request: Request) -> None:
-        if not request.url.startswith((self.address, "data:")):
-            self.trouble.append(f"request: {request.url}")
-
 
 @pytest.fixture
 def watched(browser: Browser, address: str) -> Iterator[WatchedPage]:
+    """A page that fails the test when it does what no page should."""
     with browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True) as context:
-        watched = WatchedPage(context.new_page(), address)
-        yield watched
-        assert watched.trouble == []
+        watch = Watch(context, address)
+        yield WatchedPage(context.new_page(), address)
+    assert watch.trouble == []
 
 
 def write_lines(database: Documents, first: int, last: int, stream: str = "stdout") -> None:
