@@ -42,6 +42,7 @@ LEFT_OUT_OF_LISTS = (
     "experiment.sources",
     "cloister.environment",
     "cloister.sources",
+    "cloister.source_notes",
     "cloister.system",
     "cloister.journal",
 )
@@ -97,6 +98,7 @@ class RunRecord:
     fail_trace: tuple[str, ...]
     artifacts: tuple[ArtifactEntry, ...]
     sources: tuple[SourceEntry, ...]
+    source_notes: tuple[str, ...]
     git: dict[str, Any]
     environment: dict[str, Any]
     argv: tuple[str, ...]
@@ -152,6 +154,7 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
         fail_trace=tuple(_text(line) for line in _sequence(document.get("fail_trace"))),
         artifacts=tuple(_read_artifact(_mapping(entry)) for entry in _sequence(document.get("artifacts"))),
         sources=_read_sources(ours, experiment),
+        source_notes=tuple(_text(note) for note in _sequence(ours.get("source_notes"))),
         git=decode_field_names(_mapping(ours.get("git"))),
         environment=decode_field_names(_mapping(ours.get("environment"))),
         argv=tuple(_text(word) for word in _sequence(ours.get("argv"))),

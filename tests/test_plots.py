@@ -58,8 +58,8 @@ def test_many_points_are_drawn_by_webgl() -> None:
 def test_sections_are_prefixes_with_validation_before_training() -> None:
     sections = group_metrics(["train/loss", "val/acc", "zeta/x", "loss", "alpha/y", "system/cpu.percent", "/odd"])
 
-    assert [section.name for section in sections] == ["metrics", "val", "train", "alpha", "zeta"]
-    assert [chart.metric for chart in sections[0].charts] == ["loss", "/odd"]
+    assert [section.name for section in sections] == ["val", "train", "alpha", "zeta", "metrics"]
+    assert [chart.metric for chart in sections[-1].charts] == ["loss", "/odd"]
 
 
 def test_schedules_come_last_in_their_section_and_are_not_smoothed() -> None:

@@ -283,3 +283,12 @@ def test_our_reading_agrees_with_difflib_on_counts() -> None:
     raw = list(difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm=""))[2:]
     diff = diff_texts(old, new, path="train.py")
     assert (diff.added, diff.removed) == (sum(x[0] == "+" for x in raw), sum(x[0] == "-" for x in raw))
+
+
+def test_sources_that_were_left_out_are_named_with_the_reason(client: FlaskClient, database: Documents) -> None:
+    insert_run(database, 1)
+    notes = ["The source big.py is not recorded: it is larger than 1 MB.", "<b>odd</b>"]
+    database["runs"].update_one({"_id": 1}, {"$set": {"cloister.source_notes": notes}})
+    page = text_of(client.get("/runs/1/source").text)
+    assert "2 notes on what was left out" in page
+    assert all(note in page for note in notes)

@@ -12,8 +12,8 @@ Better = Literal["higher", "lower"]
 
 SYSTEM_PREFIX = "system/"
 UNGROUPED = "metrics"  # the section of names without a prefix
-# What people look at first comes first; the other sections follow by name.
-_FIRST_SECTIONS = ("val", "valid", "validation", "eval", "test", "train", "training")
+# What people look at first comes first; the other sections follow by name, and names without a prefix end the page.
+_FIRST_SECTIONS = ("val", "valid", "validation", "test", "eval", "train", "training")
 
 _WORD = r"(?:^|[/_.\-])(?:{})(?:$|[/_.\-\d@])"
 _LOSS = re.compile(_WORD.format("loss|losses|nll|perplexity|ppl|cross_entropy|mse|mae|rmse|error|err"), re.IGNORECASE)
@@ -120,4 +120,4 @@ def _interest(chart: ChartSpec) -> int:
 def _section_order(name: str) -> tuple[int, str]:
     if name in _FIRST_SECTIONS:
         return _FIRST_SECTIONS.index(name), name
-    return (-1 if name == UNGROUPED else len(_FIRST_SECTIONS)), name.casefold()
+    return len(_FIRST_SECTIONS) + (name == UNGROUPED), name.casefold()
