@@ -61,7 +61,7 @@ def start_database() -> None:
     server = EmbeddedServer(settings)
     with terminal.status("Starting the embedded MongoDB ..."):
         server.ensure_running()
-    terminal.print(f"The embedded MongoDB runs; its data are in {server.folder.path}")
+    terminal.print(f"The embedded MongoDB runs; its data are in {server.folder.path}", soft_wrap=True)
 
 
 def show(process: subprocess.Popen[str], what: str) -> int:
