@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloister")
 
+RETRY_SECONDS = (1.0, 60.0)  # between tries of one run's journal that the database refuses
 _NOT_LET_IN = (13, 18)  # Unauthorized, AuthenticationFailed: the same for every run
+
+
+@dataclass(frozen=True)
+class _Failure:
+    wait_seconds: float
+    retry_at: float  # on the monotonic clock
 
 
 class Courier:
@@ -26,13 +35,14 @@ class Courier:
         self._database = database
         self._folder = folder
         self._shippers: dict[Path, RunShipper] = {}
+        self._failures: dict[Path, _Failure] = {}
         self._has_indexes = False
 
     def ship(self, *, due: bool = True) -> bool:
         """Ship what is new; of runs that go on only where `due`, of ended ones at once.
 
         Returns:
-            Whether journals are left: of running trainings, or more than one round ships.
+            Whether there is more to come: a training that runs, or a journal that has not failed to be shipped.
 
         Raises:
             pymongo.errors.PyMongoError: the database does not answer. The next call starts from what is durable.
@@ -43,14 +53,17 @@ class Courier:
         folders = run_folders(self._folder)
         for folder in folders:
             self._ship_run(folder, due)
-        self._shippers = {folder: shipper for folder, shipper in self._shippers.items() if folder in folders}
-        return bool(run_folders(self._folder))
+        left = run_folders(self._folder)
+        self._shippers = {folder: shipper for folder, shipper in self._shippers.items() if folder in left}
+        self._failures = {folder: failure for folder, failure in self._failures.items() if folder in left}
+        return any(folder not in self._failures or is_running(folder) for folder in left)
 
     def _ship_run(self, folder: Path, due: bool) -> None:
         # Asked before reading: a segment that was free then has all its records on disk now.
         free = [path for path in segments_in(folder) if not is_held(path)]
         held = len(segments_in(folder)) > len(free)
-        if held and not due:
+        failure = self._failures.get(folder)
+        if (held and not due) or (failure is not None and time.monotonic() < failure.retry_at):
             return
         shipper = self._shippers.get(folder)
         if shipper is None:
@@ -62,10 +75,19 @@ class Courier:
             del self._shippers[folder]
             if not self._is_this_run_alone(error):
                 raise
-            logger.exception("The journal in %s cannot be shipped; it is kept and tried again.", folder)
+            self._note_failure(folder, error)
             return
+        self._failures.pop(folder, None)
         if complete and not held and not segments_in(folder):
             self._remove(folder)
+
+    def _note_failure(self, folder: Path, error: BaseException) -> None:
+        """Keep the journal and try again, less and less often: it may wait for a change of rights, or a newer version."""
+        known = self._failures.get(folder)
+        wait = RETRY_SECONDS[0] if known is None else min(2 * known.wait_seconds, RETRY_SECONDS[1])
+        self._failures[folder] = _Failure(wait, time.monotonic() + wait)
+        trace = error if known is None else None  # once is enough to find the cause
+        logger.error("The journal in %s cannot be shipped and is kept: %r", folder, error, exc_info=trace)
 
     @staticmethod
     def _is_this_run_alone(error: BaseException) -> bool:
@@ -94,3 +116,8 @@ def run_folders(destination: Path) -> list[Path]:
         return sorted(path for path in destination.iterdir() if path.is_dir() and segments_in(path))
     except FileNotFoundError:
         return []
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process still writes this run's journal."""
+    return any(is_held(path) for path in segments_in(folder))

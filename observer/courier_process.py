@@ -47,17 +47,24 @@ class CourierLoop:
     def run(self, *, idle_seconds: float) -> None:
         """Ship; returns when stopped, or when there was nothing left for `idle_seconds`."""
         failures = 0
+        hopeful_at = time.monotonic()
         while not self._stopped.is_set():
             try:
                 self._ship_while_it_works(idle_seconds)
             except Exception as error:
                 # Wide on purpose: whatever the database or the network does, the record waits on disk and is tried
                 # again; a courier that dies of an error would leave it there.
+                if self._state is None or self._state.reachable:
+                    failures, hopeful_at = 0, time.monotonic()  # a new outage
                 failures += 1
                 self._say(reachable=False, error=self._in_words(error))
                 logger.warning("Shipping failed (attempt %d): %s", failures, error)
             else:
                 return
+            if self._has_running_trainings():
+                hopeful_at = time.monotonic()
+            elif time.monotonic() - hopeful_at > idle_seconds:
+                return  # nobody waits for it any more: the next run's courier or a sync ships what is left
             low, high = BACKOFF_SECONDS
             self._stopped.wait(min(high, low * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
 
@@ -95,6 +102,11 @@ class CourierLoop:
                     yield  # when stopped, the caller's loop does nothing
                     return
             self._stopped.wait(LOOK_SECONDS)
+
+    def _has_running_trainings(self) -> bool:
+        from .courier import is_running, run_folders
+
+        return any(is_running(folder) for folder in run_folders(self._folder))
 
     def _in_words(self, error: Exception) -> Exception:
         """The driver's words hold its options and topology; people are told which database was tried for how long."""

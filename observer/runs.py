@@ -220,7 +220,8 @@ class RunStore:
             for field in (document.get("cloister") or {}).get("summary") or {}:
                 name = decode_field_name(field)
                 metrics[name] = metrics.get(name, 0) + 1
-        return Columns(_by_count(config), _by_count(metrics))
+        # Keys as often found keep the order that the newest run gave them: what matters stands first in a signature.
+        return Columns(tuple(sorted(config, key=lambda key: -config[key])), _by_count(metrics))
 
     # ---- metrics
 

@@ -68,8 +68,9 @@ def running_mongod(
 def _become_primary(uri: str, port: int) -> None:
     with pymongo.MongoClient(uri, serverSelectionTimeoutMS=30_000) as client:
         members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
+        quick = {"electionTimeoutMillis": 500}  # a restarted member waits this long before it votes for itself
         with contextlib.suppress(OperationFailure):  # the data folder knows its replica set already
-            client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
+            client.admin.command("replSetInitiate", {"_id": "rs0", "members": members, "settings": quick})
         deadline = time.monotonic() + 30
         while not client.admin.command("hello").get("isWritablePrimary"):
             assert time.monotonic() < deadline, "the test's mongod did not become primary"

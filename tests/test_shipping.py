@@ -326,3 +326,35 @@ def test_forked_children_log_into_the_same_run(script: RecordedScript, courier: 
     assert run.status == "completed"
     assert sorted(script.store.load_points(run.id, "loss").values.tolist()) == [0.0, 0.0, 1.0, 2.0, 3.0, 9.0]
     assert {name for name in run.summary if name.startswith("child")} == {f"child {number}" for number in range(4)}
+
+
+def test_a_journal_that_the_database_refuses_is_kept_and_does_not_hold_up_the_others(
+    script: RecordedScript, home: Path
+) -> None:
+    source = "import cloister\nwith cloister.start_run(name='{}', hardware=False) as run:\n    run.log({{'loss': 1}})\n"
+    # A validator stands for whatever a site's database may refuse: rights, schema, a document that grew too large.
+    script.store.database.command("collMod", "runs", validator={"cloister.name": {"$ne": "refused"}})
+    refused = script.run(source.format("refused"), env={"CLOISTER_EXIT_WAIT": "1"})
+    welcome = script.run(source.format("welcome"))
+
+    assert (refused.returncode, welcome.returncode) == (0, 0)
+    assert [run.name for run in script.runs()] == ["welcome"]
+    wait_for(lambda: not courier_pids(home), "the courier gives up")
+    folder = destination_folder(load_settings(uri=script.uri))
+    assert "cannot be shipped and is kept" in (folder / "courier.log").read_text()
+    assert (folder / "courier.log").read_text().count(
+        "Traceback"
+    ) <= 2 * 2  # one for each courier, not one for each try
+
+    script.store.database.command("collMod", "runs", validator={})
+    assert sync(script).returncode == 0
+    assert [run.name for run in script.runs()] == ["refused", "welcome"]
+
+
+def test_a_courier_without_database_and_without_trainings_goes(tmp_path: Path, home: Path) -> None:
+    uri = f"mongodb://127.0.0.1:{free_port()}/nowhere"
+    source = "import cloister\nwith cloister.start_run(hardware=False) as run:\n    run.log({'loss': 1})\n"
+    with pymongo.MongoClient(uri, connect=False) as nowhere:
+        script = RecordedScript(tmp_path / "project", uri, RunStore(nowhere["nowhere"]))
+        assert script.run(source, env={"CLOISTER_EXIT_WAIT": "1"}).returncode == 0
+    wait_for(lambda: not courier_pids(home), "the courier goes")
