@@ -82,7 +82,7 @@ class Courier:
             self._remove(folder)
 
     def _note_failure(self, folder: Path, error: BaseException) -> None:
-        """Keep the journal and try again, less and less often: it may wait for a change of rights, or a newer version."""
+        """Keep the journal and try again, less and less often: it may wait for rights, or a newer version."""
         known = self._failures.get(folder)
         wait = RETRY_SECONDS[0] if known is None else min(2 * known.wait_seconds, RETRY_SECONDS[1])
         self._failures[folder] = _Failure(wait, time.monotonic() + wait)

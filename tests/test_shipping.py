@@ -144,21 +144,20 @@ def test_a_database_killed_in_the_middle_of_a_run_gets_all_of_it_when_it_is_back
     data = tmp_path / "data"
     data.mkdir()
     uri = f"mongodb://127.0.0.1:{port}/broken?directConnection=true"
-    with pymongo.MongoClient(uri, tz_aware=True, serverSelectionTimeoutMS=30_000) as client:
+    with running_mongod(data, port=port, end_with=signal.SIGKILL):
+        process = RecordedScript(tmp_path / "project", uri, RunStore(None)).start(PACED)  # type: ignore[arg-type]
+        assert process.stdout is not None
+        while "step 1000" not in process.stdout.readline():
+            pass
+    with running_mongod(data, port=port), pymongo.MongoClient(uri, tz_aware=True) as client:
+        out, _ = process.communicate(timeout=120)
+        assert process.returncode == 0
+        assert out.endswith(f"step {POINTS - 10}\n")
         script = RecordedScript(tmp_path / "project", uri, RunStore(client["broken"]))
-        with running_mongod(data, port=port, end_with=signal.SIGKILL):
-            process = script.start(PACED)
-            assert process.stdout is not None
-            while "step 1000" not in process.stdout.readline():
-                pass
-        with running_mongod(data, port=port):
-            out, _ = process.communicate(timeout=120)
-            assert process.returncode == 0
-            assert out.endswith(f"step {POINTS - 10}\n")
-            sync(script)
-            script.wait_until_shipped()
-            assert_complete(script)
-            assert script.only_run().status == "completed"
+        sync(script)
+        script.wait_until_shipped()
+        assert_complete(script)
+        assert script.only_run().status == "completed"
 
 
 def test_sync_without_anything_to_ship_says_so(script: RecordedScript) -> None:
