@@ -29,7 +29,7 @@ class LiveReader:
     """Reads a live stream line by line."""
 
     def __init__(self, port: int, query: str = "", headers: dict[str, str] | None = None) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self._connection.request("GET", f"/api/v1/live{query}", headers=headers or {})
         self.response = self._connection.getresponse()
 

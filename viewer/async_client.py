@@ -60,19 +60,22 @@ async def close_async_client(client: Any) -> None:
         await closing
 
 
-async def next_event(stream: Any) -> Any:
-    """The stream's next event, or None when there was none for a moment."""
+async def next_event(stream: Any, stopping: asyncio.Event) -> Any:
+    """The stream's next event, or None when there was none for a moment or `stopping` was set."""
     asking = asyncio.ensure_future(stream.try_next())
+    asking.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to hear it
+    told = asyncio.ensure_future(stopping.wait())
     try:
-        return await asyncio.shield(asking)
-    except asyncio.CancelledError:
-        if hasattr(stream, "__delegate_class__"):
-            # motor asks in a thread, which cancelling does not stop; the connection must not be closed under it.
-            await asyncio.wait([asking])
-        else:
+        await asyncio.wait({asking, told}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        told.cancel()
+    if stopping.is_set():
+        # motor asks in a thread, which cancelling does not stop; the connection must not be closed under it.
+        if not hasattr(stream, "__delegate_class__"):
             asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
-        raise
+        await asyncio.wait({asking})
+        return None
+    return asking.result()
 
 
 @asynccontextmanager

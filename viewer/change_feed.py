@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,9 +42,14 @@ class ChangeFeed:
         self._open_client = open_client
         self._token: Any = None
         self._threads = RequestThreads(count=1)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Let `follow` end soon. Cancelling it instead could hit PyMongo while it connects, and leak the socket."""
+        self._stopping.set()
 
     async def follow(self) -> AsyncIterator[RunChange | Gap]:
-        """Changes from now on. After a time in which some may have been missed comes a "gap"."""
+        """Changes from now on until `stop`. After a time in which some may have been missed comes a "gap"."""
         if self._open_client is not None:
             async for change in self._follow_stream(self._open_client):
                 yield change
@@ -51,10 +57,10 @@ class ChangeFeed:
             yield change
 
     async def _follow_stream(self, open_client: Callable[[], Any]) -> AsyncIterator[RunChange | Gap]:
-        """Ends only where the server has no change streams."""
+        """Ends where the server has no change streams, or when told to."""
         retry_seconds = FIRST_RETRY_SECONDS
         missed = True  # whoever watches since before the stream was open
-        while True:
+        while not self._stopping.is_set():
             client = open_client()  # a new one each time: the embedded database may be at another port by now
             try:
                 async for event in self._read_stream(client):
@@ -78,15 +84,15 @@ class ChangeFeed:
             finally:
                 await close_async_client(client)
             missed = missed or self._token is None
-            await asyncio.sleep(retry_seconds)
+            await self._pause(retry_seconds)
             retry_seconds = min(retry_seconds * 2, LAST_RETRY_SECONDS)
 
     async def _read_stream(self, client: Any) -> AsyncIterator[Any]:
         """Events, and None whenever the server had none for a moment."""
         runs = client[self._access.get().database.name]["runs"]
         async with open_change_stream(runs, CHANGE_STAGES, resume_after=self._token) as stream:
-            while stream.alive:
-                event = await next_event(stream)
+            while stream.alive and not self._stopping.is_set():
+                event = await next_event(stream, self._stopping)
                 self._token = stream.resume_token
                 yield event
 
@@ -94,7 +100,7 @@ class ChangeFeed:
         loop = asyncio.get_running_loop()
         seen: dict[Any, RunChange] = {}
         newest = datetime.now(timezone.utc) - POLL_OVERLAP
-        while True:
+        while not self._stopping.is_set():
             try:
                 changes = await loop.run_in_executor(
                     self._threads, self._access.get().changes_since, newest - POLL_OVERLAP
@@ -107,7 +113,11 @@ class ChangeFeed:
                     if seen.get(change.run_id) != change:
                         yield change
                 seen = {change.run_id: change for change in changes}
-            await asyncio.sleep(POLL_SECONDS)
+            await self._pause(POLL_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
 
 def _code(error: PyMongoError) -> int | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..observer.errors import CloisterError
+from .async_client import AWAIT_MS
 
 if TYPE_CHECKING:
     from ..observer.runs import RunChange
@@ -21,6 +22,7 @@ EVENTS_PER_SECOND = 2  # of one run: a training that logs a thousand times a sec
 WAITING_EVENTS = 512  # a reader further behind than this is dropped and comes back by itself
 STREAMS = 512
 STREAMS_PER_ADDRESS = 64
+STOP_SECONDS = 2 * AWAIT_MS / 1000  # motor cannot be interrupted before the server has answered
 
 
 class TooManyStreams(CloisterError, RuntimeError):
@@ -107,9 +109,13 @@ class LiveHub:
         self._closed = True
         for subscription in self._subscriptions:
             subscription.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._feed.stop()
+        listening, handing_out = self._tasks
+        handing_out.cancel()
+        await asyncio.wait({listening, handing_out}, timeout=STOP_SECONDS)
+        while not listening.done():  # the database does not answer; PyMongo may take one cancelling for an error of it
+            listening.cancel()
+            await asyncio.wait({listening}, timeout=0.1)
 
     def subscribe(self, interest: Interest, *, address: str, on_overflow: Callable[[], None]) -> Subscription:
         """A new reader; it must `unsubscribe`. `on_overflow` is called when it reads too slowly to keep.
