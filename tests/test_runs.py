@@ -142,10 +142,20 @@ def test_projects_are_listed_newest_first_with_counts(store: RunStore) -> None:
 
 
 def test_columns_are_those_of_the_projects_runs(store: RunStore) -> None:
-    add(store, 0, config={"lr": 1, "model": {"depth": 2}}, changes={"cloister.summary": {"val/acc": {"last": 1.0}}})
-    add(store, 1, config={"lr": 2}, changes={"cloister.summary": {"a%2Eb": {"last": 1.0}, "val/acc": {"last": 1.0}}})
+    add(
+        store,
+        0,
+        config={"batch": 4, "lr": 1, "model": {"depth": 2}},
+        changes={"cloister.summary": {"val/acc": {"last": 1.0}}},
+    )
+    add(
+        store,
+        1,
+        config={"lr": 2, "batch": 8},
+        changes={"cloister.summary": {"a%2Eb": {"last": 1.0}, "val/acc": {"last": 1.0}}},
+    )
     columns = store.discover_columns("digits")
-    assert columns.config == ("lr", "model.depth")
+    assert columns.config == ("lr", "batch", "model.depth")  # as the newest run has them, then what fewer have
     assert columns.metrics == ("val/acc", "a.b")
 
 

@@ -6,12 +6,12 @@ import os
 import re
 import runpy
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from cloister.observer.courier_launch import destination_folder
@@ -64,30 +64,31 @@ class Trainings:
         script.write_text(script.read_text().replace("WARM_UP_EPOCHS = 5", "WARM_UP_EPOCHS = 4  # 5 was no better"))
         (folder / "ideas.md").write_text("- augment\n- a wider layer\n")
 
-    def start(self, script: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, script: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a script; what it prints goes to `<script>.log`."""
         with self._log_of(script, arguments).open("wb") as output:
             return subprocess.Popen(
                 [sys.executable, script, *arguments],
                 cwd=self.folder,
-                env=self._environment,
+                env={**self._environment, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
 
     @contextmanager
-    def running(self, script: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    def running(self, script: str, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
         """A script that runs until the block ends, and is interrupted then."""
-        process = self.start(script, *arguments)
+        process = self.start(script, *arguments, **environment)
         try:
             yield process
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # not Ctrl-C: scikit-learn takes that for the end of an epoch
             try:
                 process.wait(30)
             finally:
                 process.kill()
+            process.wait()
 
     def runs(self, project: str = "digits") -> dict[str, RunRecord]:
         return {run.name: run for run in self.store.list_runs(RunQuery(project=project)).runs}
@@ -162,12 +163,17 @@ class Tour:
         self.page.evaluate("scrollTo(0, 0)")
 
     def measure_delays(self, metric: str, logged_times: Callable[[], dict[int, float]], *, count: int) -> list[float]:
-        """How many seconds after it was logged each of the next `count` newest points stood in the chart."""
+        """How many seconds after it was logged each point was drawn, over the next `count` times the chart changed."""
         page = self.page
         page.evaluate(NOTE_NEW_ENDS, chart(page, metric))
         page.wait_for_function("(count) => window.seen.length > count", arg=count, timeout=PATIENCE_MS)
+        drawn_ends: list[tuple[int, int]] = page.evaluate("window.seen")
         logged = logged_times()
-        return [seen / 1000 - logged[step] for step, seen in page.evaluate("window.seen")[1:]]
+        delays = []
+        for (before, _), (end, milliseconds) in pairwise(drawn_ends):
+            # Points that came with a later one were waiting too: they count, or the longest waits would be left out.
+            delays += [milliseconds / 1000 - logged[step] for step in range(before + 1, end + 1)]
+        return delays
 
     # ---- pages
 
@@ -243,6 +249,7 @@ class Tour:
         page = self.open(f"/runs/{run_id}")
         expect(page.get_by_role("heading", level=1)).to_have_text(name)
         expect(page.locator(".status-pill")).to_have_text(status)
+        expect(page.get_by_text("How far does one hidden layer go?")).to_be_attached()
         self.see_charts()
         self.picture(f"overview-{status.lower()}")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..observer.run_record import RunRecord
     from ..observer.runs import Columns
 
-DEFAULT_METRICS, DEFAULT_COLUMNS = 2, 4  # what stands beside the charts without scrolling sideways
+DEFAULT_CONFIGS, DEFAULT_COLUMNS = 2, 3  # what stands beside the charts without scrolling sideways
 _VALIDATION = ("val", "valid", "validation", "eval", "test", "dev")
 _DULL_KEYS = ("seed", "device", "workers", "num_workers", "verbose")  # they differ, but seldom explain a difference
 
@@ -91,11 +91,11 @@ def build_table(runs: Sequence[RunRecord], keys: Iterable[str], drawn: DrawnRuns
 
 def choose_columns(runs: Sequence[RunRecord], columns: Columns) -> tuple[str, ...]:
     """The columns of a table that nobody has set up: what was validated, and what the runs were given differently."""
-    metrics = sorted(columns.metrics, key=_metric_rank)[:DEFAULT_METRICS]
     differing = [key for key in columns.config if _differs(runs, key)]
     if len(runs) == 1:
         differing = list(columns.config)
-    config = sorted(differing, key=lambda key: key.rsplit(".", 1)[-1] in _DULL_KEYS)[: DEFAULT_COLUMNS - len(metrics)]
+    config = sorted(differing, key=lambda key: key.rsplit(".", 1)[-1] in _DULL_KEYS)[:DEFAULT_CONFIGS]
+    metrics = sorted(columns.metrics, key=_metric_rank)[: DEFAULT_COLUMNS - len(config)]
     return (*(f"metrics.{name}" for name in metrics), *(f"config.{key}" for key in config))
 
 

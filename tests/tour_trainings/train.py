@@ -6,6 +6,7 @@ python train.py lr=0.01 hidden=128
 from __future__ import annotations
 
 import csv
+import os
 import sys
 import tempfile
 import time
@@ -20,17 +21,23 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
 DIGITS = np.arange(10)
+EPOCHS = int(os.environ.get("TOUR_EPOCHS", "40"))
+PAUSE_SECONDS = float(os.environ.get("TOUR_PAUSE", "0"))
 WARM_UP_EPOCHS = 5
 MOST_LOSS = 5.0
 
 
 @experiment(project="digits", name="mlp", notes="How far does one hidden layer go?")
-def train(run, lr: float = 1e-3, hidden: int = 64, epochs: int = 40, batch: int = 64, seed: int = 0, pause: float = 0):
+def train(run, lr: float = 1e-3, hidden: int = 64, epochs: int = EPOCHS, batch: int = 64, seed: int = 0):
     images, labels = load_digits(return_X_y=True)
     split = train_test_split(images / 16, labels, test_size=0.25, random_state=seed, stratify=labels)
     train_images, val_images, train_labels, val_labels = split
     model = MLPClassifier([hidden], learning_rate_init=lr, batch_size=batch, random_state=seed)
     print(f"\x1b[1mdigits\x1b[0m: {len(train_images)} to learn from, {len(val_images)} to check with")
+    if (lr, hidden) == (1e-3, 64):
+        run.add_tags("baseline")
+    elif hidden >= 256:
+        run.add_tags("wide")
     best, history = 0.0, []
     for epoch in range(epochs):
         rate = lr * min(1.0, (epoch + 1) / WARM_UP_EPOCHS) * 0.97 ** max(0, epoch - WARM_UP_EPOCHS)
@@ -54,7 +61,7 @@ def train(run, lr: float = 1e-3, hidden: int = 64, epochs: int = 40, batch: int 
         if loss > MOST_LOSS:
             raise FloatingPointError(f"The loss is {loss:.3g} in epoch {epoch}: lr={lr:g} is too high.")
         history.append((epoch, loss, val_loss, accuracy))
-        time.sleep(pause)
+        time.sleep(PAUSE_SECONDS)
 
     with tempfile.TemporaryDirectory() as folder:
         draw_confusion(val_labels, guesses.argmax(axis=1)).save(Path(folder, "confusion.png"))

@@ -12,6 +12,7 @@ const STEPS = [
   [7.5, 0.25],
 ];
 const LOG_DIGITS = [1, 2, 5];
+const TICK_ROOM = 18; // pixels that a tick with its label needs
 
 // ---- y
 
@@ -56,7 +57,7 @@ export function chooseScale(wanted, { low, high, smallest }) {
 export function yAxis(scale, found, spec, height) {
   const wanted = height > 400 ? 8 : height < 180 ? 4 : 5;
   const { low, high } = Number.isFinite(found.low) ? found : { low: 0, high: 1 };
-  const axis = scale.name === "log" ? logAxis(low, high, wanted) : scale.name === "symlog" ? symlogAxis(scale, low, high) : linearAxis(low, high, spec, wanted);
+  const axis = scale.name === "log" ? logAxis(low, high, wanted, height) : scale.name === "symlog" ? symlogAxis(scale, low, high) : linearAxis(low, high, spec, wanted);
   // A pixel of air, so that the uppermost grid line and a line along it are not cut in half.
   return { ...axis, end: axis.end + ((axis.end - axis.start) * 1.2) / height };
 }
@@ -85,15 +86,20 @@ function linearTicks(start, end, step) {
   return { ticks, labels: ticks.map((tick) => formatTick(tick, step)) };
 }
 
-function logAxis(low, high, wanted) {
+function logAxis(low, high, wanted, height) {
   const [start, end] = [Math.log10(low), Math.log10(high)];
   const air = Math.max((end - start) * 0.04, 0.01);
   const values = logTicks(10 ** (start - air), 10 ** (end + air));
   if (values.length < 3) {
     const step = niceStep(low, high, wanted + 1, { widened: false });
     const { ticks, labels } = linearTicks(10 ** (start - air), 10 ** (end + air), step);
-    const kept = ticks.map((tick, i) => [tick, labels[i]]).filter(([tick]) => tick > 0);
-    return { start: start - air, end: end + air, ticks: kept.map(([tick]) => Math.log10(tick)), labels: kept.map(([, label]) => label) };
+    // Even steps crowd towards the top of a logarithmic axis: the next tick is the first with room for its label.
+    const room = ((end - start + 2 * air) * TICK_ROOM) / height;
+    const kept = [];
+    for (const [i, tick] of ticks.entries()) {
+      if (tick > 0 && !(Math.log10(tick) - kept.at(-1)?.at < room)) kept.push({ at: Math.log10(tick), label: labels[i] });
+    }
+    return { start: start - air, end: end + air, ticks: kept.map(({ at }) => at), labels: kept.map(({ label }) => label) };
   }
   return { start: start - air, end: end + air, ticks: values.map(Math.log10), labels: values.map((value) => formatTick(value, logStep(value), { short: true })) };
 }
