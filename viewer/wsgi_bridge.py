@@ -70,8 +70,9 @@ class WsgiBridge:
             else:
                 _send_plain(connection, 500, "Internal Server Error", BROKEN_SENTENCE, [])
         finally:
-            if not answer.complete:
-                self._threads.submit(answer.close)  # not here: closing a half-read file talks to the database
+            # In a thread, for closing a half-read file talks to the database; at the viewer's end there are none left.
+            if not answer.complete and self._threads.submit(answer.close).cancelled():
+                answer.close()
 
     async def _send(self, connection: HTTP1Connection, answer: _Answer) -> None:
         loop = asyncio.get_running_loop()
