@@ -204,6 +204,7 @@ async function update() {
   }
   await alone(async () => {
     const known = Number(part("status").dataset.total);
+    if (state.later && state.follow) return loadEnd(); // asked for while another fetch was under way
     if (state.later) {
       await fetchChunk({ after: state.last }); // for the status line alone
       state.waiting += Math.max(0, Number(part("status").dataset.total) - known);
@@ -211,6 +212,7 @@ async function update() {
       return;
     }
     const chunk = await fetchChunk({ after: state.last, traceback: state.traceback });
+    noteScrolling();
     if (chunk.dataset.later === "yes" && state.follow) {
       await loadEnd(); // too much to run after: go to where the output is now
       return;
@@ -275,6 +277,7 @@ async function fill() {
   for (let round = 0; round < 5 && state.earlier && scroll.scrollHeight <= scroll.clientHeight * 2; round++) {
     if (!(await loadEarlier())) return;
   }
+  noteScrolling();
   if (state.follow) toEnd();
 }
 
@@ -317,17 +320,22 @@ function showWaiting() {
 
 async function followNow() {
   setFollow(true);
-  if (state.later) await alone(loadEnd);
+  if (state.later && !(await alone(loadEnd))) state.again = true;
   toEnd();
 }
 
 let lastTop = 0;
 
-scroll.addEventListener("scroll", () => {
+/** Follow while the reader is at the end. Also asked before lines arrive: a scroll's event comes a frame after it. */
+function noteScrolling() {
   const top = scroll.scrollTop;
   if (top < lastTop - 2 && !atEnd()) setFollow(false);
   else if (top > lastTop && atEnd() && !state.later) setFollow(true);
   lastTop = top;
+}
+
+scroll.addEventListener("scroll", () => {
+  noteScrolling();
   loadNear();
 });
 
