@@ -113,15 +113,20 @@ export class ChartCard {
     this.section.extentChanged(this);
   }
 
-  async ensurePlot() {
+  ensurePlot() {
+    // One after the other: two refreshes that overlap would each put a plot into the card.
+    this.creating = (this.creating ?? Promise.resolve()).catch(() => {}).then(() => this.makePlot());
+    return this.creating;
+  }
+
+  async makePlot() {
     const points = this.curves.reduce((sum, curve) => sum + curve.x.length * (this.smoothing() > 0 ? 2 : 1), 0);
     const backend = points > WEBGL_FROM_POINTS ? "webgl" : "canvas";
     if (this.plot && (this.backend === backend || backend === "canvas")) return;
     if (this.curves.length === 0) return;
     this.plot?.destroy();
     this.backend = backend;
-    this.creating = createPlot(this.canvas, { scriptUrls: this.grid.scriptUrls, backend });
-    this.plot = await this.creating;
+    this.plot = await createPlot(this.canvas, { scriptUrls: this.grid.scriptUrls, backend });
   }
 
   fail(error) {
