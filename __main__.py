@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from importlib import import_module
 
@@ -19,6 +20,9 @@ COMMANDS = {
 }
 
 
+VIEWER_MODULES = ("flask", "bokeh", "tornado", "jinja2", "pygments", "pandas")  # a training node has none of them
+
+
 class _Commands(click.Group):
     """Looks commands up in the table and prints our own errors as a sentence instead of a traceback."""
 
@@ -32,11 +36,27 @@ class _Commands(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            nearest = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"Did you mean {nearest[0]!r}?" if nearest else f"There are {', '.join(COMMANDS)}."
+            ctx.fail(f"There is no command {args[0]!r}. {hint}")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except CloisterError as error:
             raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            if error.name not in VIEWER_MODULES:
+                raise
+            raise click.ClickException(
+                f"The dashboard needs {error.name}, which is not installed here. Install the part that shows runs: "
+                "pip install 'cloister[viewer]'"
+            ) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
