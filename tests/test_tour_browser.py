@@ -85,7 +85,7 @@ def recorded(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             trainings.start("hostile.py", f"text={PAYLOAD}", "count=3"),
         )
         assert done == [*(0 for _ in SWEEPS), 1, 1]
-        stack.enter_context(trainings.running("train.py", *LIVE, TOUR_EPOCHS="5000", TOUR_PAUSE="0.2"))
+        stack.enter_context(trainings.running("train.py", *LIVE, TOUR_EPOCHS="5000", TOUR_PAUSE="0.4"))
         wait_for(lambda: LIVE_NAME in trainings.runs() and trainings.find(LIVE_NAME).summary, "the live run has points")
         _, port = stack.enter_context(serving("--port", "0", "--uri", uri))
         yield Recorded(
@@ -174,7 +174,7 @@ def test_the_text_of_a_hostile_run_is_text_wherever_it_stands(
         page.locator("#filter").fill(PAYLOAD)
         page.wait_for_url("**q=**")
         expect(page.locator("[data-run-row]")).to_have_count(2)
-        for run in recorded.hostile:
+        for run in recorded.hostile if screen.wide else recorded.hostile[:1]:
             for tab in ("", "/charts", "/console", "/config", "/source", "/system", "/artifacts", "/environment"):
                 tour.open(f"/runs/{run.id}{tab}")
                 expect(page.get_by_role("heading", level=1)).to_have_text(run.name)
