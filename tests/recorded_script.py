@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from cloister.observer.courier import run_folders
 from cloister.observer.courier_launch import destination_folder
-from cloister.observer.journal import segments_in
 from cloister.observer.run_query import RunQuery
 from cloister.observer.run_record import RunRecord
 from cloister.observer.runs import RunStore
@@ -68,9 +68,7 @@ class RecordedScript:
     def wait_until_shipped(self) -> None:
         """Wait until no journal of the test's data folder is left."""
         folder = destination_folder(load_settings(uri=self.uri))
-        wait_for(
-            lambda: not any(segments_in(path) for path in folder.iterdir() if path.is_dir()), "the journal is shipped"
-        )
+        wait_for(lambda: not run_folders(folder), "the journal is shipped")
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:

@@ -198,7 +198,7 @@ FOREIGN: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("document", FOREIGN, ids=str)
+@pytest.mark.parametrize("document", FOREIGN, ids=["empty", "nulls", "other-types", "odd-times", "odd-cloister"])
 def test_a_foreign_document_shows_as_far_as_it_goes(store: RunStore, document: dict[str, Any]) -> None:
     store.database["runs"].insert_one(document)
 
