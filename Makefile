@@ -5,6 +5,8 @@
 # Each sets up .venv with what it needs, once, and again when pyproject.toml has changed.
 
 PYTHON ?= python3
+# Two workers, each with a database server of its own: most tests wait for processes and browsers, not for the CPU.
+PYTEST ?= -n 2 --dist loadfile
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lint format clean

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from cloister.viewer.live_hub import WAITING_EVENTS, Interest, Subscription
 from cloister.viewer.security import SECURITY_HEADERS
 from conftest import free_port
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 from running_viewer import ask, insert_run, running_viewer, touch_run
 from starting_mongod import started_mongod
 
@@ -36,7 +37,9 @@ class LiveReader:
     def next_event(self) -> dict[str, Any]:
         """The next change, as its JSON. Comments and gaps are passed over."""
         event: dict[str, str] = {}
+        deadline = time.monotonic() + 90
         while line := self.response.readline().decode():
+            assert time.monotonic() < deadline, "only heartbeats came"
             field, _, value = line.rstrip("\n").partition(": ")
             if field:
                 event[field] = value
@@ -56,7 +59,8 @@ def keep_touching(database: Database[dict[str, Any]], run_id: int, until: thread
 
     def touch() -> None:
         while not until.wait(0.1):
-            touch_run(database, run_id)
+            with suppress(PyMongoError):  # a database that is just coming back
+                touch_run(database, run_id)
 
     thread = threading.Thread(target=touch)
     thread.start()
@@ -273,8 +277,9 @@ def test_updates_go_on_after_the_database_was_killed_and_came_back(tmp_path: Pat
             done = threading.Event()
             thread = keep_touching(database, 2, done)
             try:
+                deadline = time.monotonic() + 60  # heartbeats keep the stream open for ever
                 while reader.next_event().get("run_id") != 2:
-                    pass
+                    assert time.monotonic() < deadline, "no change was heard after the database was back"
             finally:
                 done.set()
                 thread.join()

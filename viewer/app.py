@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime, timedelta, timezone
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ BLUEPRINTS = (
 
 
 # What a request may spend on the database, waiting for it to answer included. A thread is held no longer by a dead one.
+LIVE_MARGIN_SECONDS = 5
 DATABASE_SECONDS = 5
 
 
@@ -77,6 +79,7 @@ def create_app(
     static_packing.pack_static_files(app)
     app.context_processor(_frame_defaults)
     app.jinja_env.globals["bokeh_scripts"] = bokeh_assets.script_urls
+    app.jinja_env.globals["live_since"] = live_since
     for name in BLUEPRINTS:
         app.register_blueprint(import_module(f".{name}", __package__).bp)
     return app
@@ -95,3 +98,11 @@ def _with_limited_database_time(application: WSGIApplication) -> WSGIApplication
             return application(environ, start_response)
 
     return limited
+
+
+def live_since() -> str:
+    """From when on a page that is rendered now wants to hear of changes: what happens before its stream is open counts.
+
+    Some seconds early, for the clocks of the machines that record; hearing of a change twice costs one refresh.
+    """
+    return (datetime.now(timezone.utc) - timedelta(seconds=LIVE_MARGIN_SECONDS)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..observer.settings import AsyncDriver
 
 SELECTION_TIMEOUT_MS = 2000
+SOCKET_TIMEOUT_MS = 10_000  # a server that is frozen, or a connection that died without a word, ends the stream
 AWAIT_MS = 500  # how long the server holds a question for changes; also how long motor's thread may outlive its stream
 
 
@@ -41,6 +42,7 @@ def open_async_client(uri: str, driver: AsyncDriver = "pymongo") -> Any:
         "tz_aware": True,
         "serverSelectionTimeoutMS": SELECTION_TIMEOUT_MS,
         "connectTimeoutMS": SELECTION_TIMEOUT_MS,
+        "socketTimeoutMS": SOCKET_TIMEOUT_MS,
         "appName": "cloister live",
     }
     if driver == "motor":

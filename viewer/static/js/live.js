@@ -69,8 +69,10 @@ function refreshAll() {
 }
 
 function listen() {
-  const address = project ? `/api/v1/live?project=${encodeURIComponent(project)}` : "/api/v1/live";
-  const source = new EventSource(address);
+  // From when the page was made on: what changed while it travelled and its stream was opened must not go unheard.
+  const since = document.body.dataset.liveSince;
+  const query = new URLSearchParams({ ...(since && { since }), ...(project && { project }) });
+  const source = new EventSource(`/api/v1/live?${query}`);
   let opened = false;
   const take = (event) => {
     try {
