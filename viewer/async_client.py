@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..observer.errors import CloisterError
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SELECTION_TIMEOUT_MS = 2000
 SOCKET_TIMEOUT_MS = 10_000  # a server that is frozen, or a connection that died without a word, ends the stream
+# A server that is killed in the middle of an answer can leave the driver waiting for ever; then the feed starts afresh.
+PATIENCE_SECONDS = 12.0
 AWAIT_MS = 500  # how long the server holds a question for changes; also how long motor's thread may outlive its stream
 
 
@@ -59,7 +61,8 @@ def open_async_client(uri: str, driver: AsyncDriver = "pymongo") -> Any:
 async def close_async_client(client: Any) -> None:
     closing = client.close()
     if inspect.isawaitable(closing):
-        await closing
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(closing, PATIENCE_SECONDS)
 
 
 async def next_event(stream: Any, stopping: asyncio.Event) -> Any:
@@ -68,9 +71,12 @@ async def next_event(stream: Any, stopping: asyncio.Event) -> Any:
     asking.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to hear it
     told = asyncio.ensure_future(stopping.wait())
     try:
-        await asyncio.wait({asking, told}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({asking, told}, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     finally:
         told.cancel()
+    if not done:
+        asking.cancel()
+        raise asyncio.TimeoutError
     if stopping.is_set():
         # motor asks in a thread, which cancelling does not stop; the connection must not be closed under it.
         if not hasattr(stream, "__delegate_class__"):
@@ -88,8 +94,9 @@ async def open_change_stream(
     watching = collection.watch(
         stages, full_document="updateLookup", max_await_time_ms=AWAIT_MS, resume_after=resume_after
     )
-    stream = await watching if inspect.isawaitable(watching) else watching
+    stream = await asyncio.wait_for(watching, PATIENCE_SECONDS) if inspect.isawaitable(watching) else watching
     try:
         yield stream
     finally:
-        await stream.close()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(stream.close(), PATIENCE_SECONDS)

@@ -81,6 +81,9 @@ class ChangeFeed:
                 if retry_seconds == FIRST_RETRY_SECONDS:  # once for each outage
                     logger.warning("Live updates wait for the database: %s", first_sentence(error))
                 self._access.look_again()
+            except asyncio.TimeoutError:
+                logger.warning("Live updates had no answer from the database and ask anew.")
+                self._access.look_again()
             finally:
                 await close_async_client(client)
             missed = missed or self._token is None
