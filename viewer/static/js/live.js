@@ -35,8 +35,11 @@ async function refresh(id, state) {
   const source = element.dataset.liveSrc;
   try {
     const answer = await fetch(source, { headers: { "HX-Request": "true", "X-Cloister-Live": "1" } });
-    // The person may have sorted or paged meanwhile: then this answer is to a question that is no longer asked.
-    if (answer.ok && element.isConnected && element.dataset.liveSrc === source) show(element, await answer.text());
+    const html = await answer.text();
+    // The person may have sorted or paged meanwhile: then this answer is to a question that is no longer asked. While
+    // their own request is on its way, nothing is changed under it.
+    if (isSwapping(element)) state.again = true;
+    else if (answer.ok && element.isConnected && element.dataset.liveSrc === source) show(element, html);
   } catch {
     // The server is away: the page keeps what it shows, and the next event or tick asks again.
   } finally {
@@ -47,6 +50,10 @@ async function refresh(id, state) {
       refreshSoon(element);
     }
   }
+}
+
+function isSwapping(element) {
+  return element.classList.contains("htmx-request") || element.querySelector(".htmx-request") !== null;
 }
 
 function show(element, html) {
