@@ -210,6 +210,9 @@ class Tour:
         row = page.locator("tr.is-drawn").last
         name = row.get_attribute("data-run-row")
         lines = len(drawn(page, "val/acc", column="xs"))
+        # The filter's own requests have been answered: a person does not click within the same milliseconds.
+        page.wait_for_function("document.querySelector('.htmx-request') === null")
+        page.wait_for_timeout(500)
         page.locator(f'[data-run-row="{name}"] [data-eye]').click()
         expect(page.locator(f'[data-run-row="{name}"]')).not_to_have_class(re.compile("is-drawn"))
         wait_for(lambda: len(drawn(page, "val/acc", column="xs")) == lines - 1, "the hidden run's line is gone")
