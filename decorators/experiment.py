@@ -76,7 +76,7 @@ class Experiment(Generic[Parameters, Result]):
         bound = resolved.bind(run)
         try:
             result = self.function(*bound.args, **bound.kwargs)
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C and SystemExit end the run too, each in its own way
             run.end_as(error)
             raise
         run.end_as(None, result=result)

@@ -83,7 +83,7 @@ def _run_as_main(script: Path, recorded: Run) -> None:
     except SystemExit as error:
         recorded.end_as(error)
         raise
-    except BaseException as error:
+    except BaseException as error:  # Ctrl-C too: whatever ends the script ends the run
         error.__traceback__ = _inside(script, error.__traceback__)
         recorded.end_as(error)
         _end_like_python(error)

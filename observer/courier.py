@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .indexes import ensure_indexes
-from .journal import BLOBS_FOLDER, is_held, segments_in
+from .journal import BLOBS_FOLDER, NUMBER_FILE, is_held, segments_in
 from .run_shipper import RunShipper
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Courier:
         """Remove a shipped run's folder. A segment that a forked child opens meanwhile keeps it."""
         del self._shippers[folder]
         shutil.rmtree(folder / BLOBS_FOLDER, ignore_errors=True)
-        for leftover in (folder / "run.json", folder / "run.json.new"):
+        for leftover in (folder / NUMBER_FILE, folder / f"{NUMBER_FILE}.new"):
             leftover.unlink(missing_ok=True)
         try:
             folder.rmdir()

@@ -22,6 +22,7 @@ logger = logging.getLogger("cloister")
 FORMAT = 1
 SUFFIX = ".journal"
 BLOBS_FOLDER = "blobs"
+NUMBER_FILE = "run.json"  # left by the courier: the number that the database gave the run
 RECORD_LIMIT_BYTES = 15 * 1024 * 1024  # MongoDB takes 16 MiB; the rest is for the keys that the courier adds
 SEGMENT_LIMIT_BYTES = 64 * 1024 * 1024  # a shipped segment frees its disk space while the run goes on
 

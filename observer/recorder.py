@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from .blobs import Digests, digest_stream
 from .courier_launch import destination_folder, ensure_courier, read_state
 from .field_names import encode_field_name
-from .journal import BLOBS_FOLDER, Journal, NowhereJournal, RecordTooLarge, segments_in
+from .journal import BLOBS_FOLDER, NUMBER_FILE, Journal, NowhereJournal, RecordTooLarge, segments_in
 from .run_record import HEARTBEAT_SECONDS, StoredStatus
 from .settings import Settings
 
@@ -27,7 +27,6 @@ logger = logging.getLogger("cloister")
 
 PATIENCE_SECONDS = 3.0  # an election of a new primary takes less, and nobody needs to hear of it
 SYNC_SECONDS = 1.0  # what a power cut may cost
-PRIMARY_FILE = "run.json"
 
 
 class Recorder:
@@ -217,7 +216,7 @@ class Recorder:
         """Look whether the courier has left the run's number beside the journal."""
         if self._number is None:
             try:
-                self._number = json.loads((self._folder / PRIMARY_FILE).read_text(encoding="utf-8"))["id"]
+                self._number = json.loads((self._folder / NUMBER_FILE).read_text(encoding="utf-8"))["id"]
             except (OSError, ValueError, KeyError):
                 return False
         return True
@@ -243,7 +242,7 @@ class Recorder:
             with os.fdopen(descriptor, "wb") as copy:
                 digests = digest_stream(stream, copy)
             Path(temporary).replace(folder / digests.sha256)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no half copy may stay
             Path(temporary).unlink(missing_ok=True)
             raise
         return digests

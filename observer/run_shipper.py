@@ -16,6 +16,7 @@ from .console_text import tail_text
 from .field_names import decode_field_name
 from .journal import (
     BLOBS_FOLDER,
+    NUMBER_FILE,
     RECORD_LIMIT_BYTES,
     JournalRecord,
     decode_records,
@@ -35,7 +36,6 @@ logger = logging.getLogger("cloister")
 BATCH_BYTES = 2 * 1024 * 1024
 CAPTURED_OUT_BYTES = 1024 * 1024  # what Sacred's readers get of the console
 CAPTURED_OUT_SECONDS = 10.0  # as often as Sacred rewrites it; rewriting 1 MiB more often would be most of our writes
-PRIMARY_FILE = "run.json"
 
 
 class RunShipper:
@@ -285,9 +285,9 @@ def _read_batch(path: Path, offset: int) -> tuple[list[JournalRecord], int]:
 
 def _tell_the_trainer(folder: Path, run_id: Any) -> None:
     """Leave the run's number where `run.id` looks for it."""
-    fresh = folder / f"{PRIMARY_FILE}.new"
+    fresh = folder / f"{NUMBER_FILE}.new"
     fresh.write_text(json.dumps({"id": run_id}), encoding="utf-8")
-    fresh.replace(folder / PRIMARY_FILE)
+    fresh.replace(folder / NUMBER_FILE)
 
 
 def _is_recent(path: Path) -> bool:
