@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .indexes import ensure_indexes
-from .journal import BLOBS_FOLDER, NUMBER_FILE, is_held, segments_in
+from .journal_segments import BLOBS_FOLDER, NUMBER_FILE, is_held, is_running, run_folders, segments_in
 from .run_shipper import RunShipper
 
 if TYPE_CHECKING:
@@ -108,16 +108,3 @@ class Courier:
             folder.rmdir()
         except OSError as error:
             logger.debug("Journal folder %s stays: %s", folder, error)
-
-
-def run_folders(destination: Path) -> list[Path]:
-    """The folders of runs with anything left to ship, oldest first (a run's uid begins with its time)."""
-    try:
-        return sorted(path for path in destination.iterdir() if path.is_dir() and segments_in(path))
-    except FileNotFoundError:
-        return []
-
-
-def is_running(folder: Path) -> bool:
-    """Whether a process still writes this run's journal."""
-    return any(is_held(path) for path in segments_in(folder))

@@ -104,7 +104,7 @@ class CourierLoop:
             self._stopped.wait(LOOK_SECONDS)
 
     def _has_running_trainings(self) -> bool:
-        from .courier import is_running, run_folders
+        from .journal_segments import is_running, run_folders
 
         return any(is_running(folder) for folder in run_folders(self._folder))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .field_names import decode_field_name
-from .journal import JournalRecord
+from .journal_batches import PointColumns
 from .metric_chunks import CHUNK_POINTS, DamagedChunk, chunk_key, metric_id, pack_points, unpack_points
 from .metric_reader import load_metric
 from .metric_summary import MetricSummary, empty_summary, read_summary
@@ -68,22 +69,11 @@ class MetricShipper:
         self._touched: set[str] = set()
         self._named: list[dict[str, str]] = []
 
-    def take(self, segment: int, records: list[JournalRecord]) -> None:
-        """Add the points of `records`, those that are stored already excepted."""
-        columns: dict[str, tuple[list[int], list[float], list[float], list[int]]] = {}
-        for record in records:
-            step, when, sequence = record.fields["s"], record.time, record.sequence
-            for encoded, value in record.fields["v"].items():
-                column = columns.get(encoded)
-                if column is None:
-                    column = columns[encoded] = ([], [], [], [])
-                column[0].append(step)
-                column[1].append(value)
-                column[2].append(when)
-                column[3].append(sequence)
-        for encoded, (steps, values, times, sequences) in columns.items():
-            points = Points(np.array(steps, np.int64), np.array(values, np.float64), np.array(times, np.float64))
-            self._add(decode_field_name(encoded), segment, points, np.array(sequences, np.int64))
+    def take(self, segment: int, columns: Mapping[str, PointColumns]) -> None:
+        """Add the points of `columns`, by encoded metric name, those that are stored already excepted."""
+        for encoded, column in columns.items():
+            points = Points(column.steps, column.values, column.wall_times)
+            self._add(decode_field_name(encoded), segment, points, column.sequences)
 
     def store(self) -> None:
         """Write the chunks that changed. Each is one document under its own key: a replay overwrites it with itself."""

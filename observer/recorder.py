@@ -19,7 +19,9 @@ from typing import Any, BinaryIO
 from .blobs import Digests, digest_stream
 from .courier_launch import destination_folder, ensure_courier, read_state
 from .field_names import encode_field_name
-from .journal import BLOBS_FOLDER, NUMBER_FILE, Journal, NowhereJournal, RecordTooLarge, segments_in
+from .journal import Journal, NowhereJournal
+from .journal_records import RecordTooLarge
+from .journal_segments import BLOBS_FOLDER, NUMBER_FILE, segments_in
 from .run_record import HEARTBEAT_SECONDS, StoredStatus
 from .settings import Settings
 

@@ -14,16 +14,9 @@ from .blobs import Digests, store_blob
 from .console_store import piece_key, read_piece
 from .console_text import tail_text
 from .field_names import decode_field_name
-from .journal import (
-    BLOBS_FOLDER,
-    NUMBER_FILE,
-    RECORD_LIMIT_BYTES,
-    JournalRecord,
-    decode_records,
-    read_header,
-    segment_number,
-    segments_in,
-)
+from .journal_batches import JournalBatch, decode_batch
+from .journal_records import RECORD_LIMIT_BYTES, JournalRecord
+from .journal_segments import BLOBS_FOLDER, NUMBER_FILE, read_header, segment_number, segments_in
 from .metric_shipper import MetricShipper
 from .run_record import CONSOLE_COUNTS, JOURNAL, LOST, UPDATED_AT
 from .run_registry import register_run
@@ -118,20 +111,20 @@ class RunShipper:
         segment = segment_number(path)
         checkpoint = self._run["cloister"]["journal"].get(f"{segment:016x}") or {"offset": 0, "sequence": 0}
         while True:
-            records, offset = _read_batch(path, checkpoint["offset"])
-            if not records:
+            batch = _read_batch(path, checkpoint["offset"])
+            if not batch:
                 return True
-            checkpoint = {"offset": offset, "sequence": records[-1].sequence}
-            self._apply(segment, records, checkpoint)
+            checkpoint = {"offset": batch.end, "sequence": batch.last_sequence}
+            self._apply(segment, batch, checkpoint)
 
     # ---- applying a batch
 
-    def _apply(self, segment: int, records: list[JournalRecord], checkpoint: dict[str, int]) -> None:
+    def _apply(self, segment: int, batch: JournalBatch, checkpoint: dict[str, int]) -> None:
         assert self._run is not None
         assert self._metrics is not None
         self._changes, self._appended, self._pieces = {}, {}, []
-        self._metrics.take(segment, [record for record in records if record.kind == "points"])
-        for record in records:
+        self._metrics.take(segment, batch.points)
+        for record in batch.records:
             take = self._kinds.get(record.kind)
             if take is not None:
                 take(segment, record)
@@ -147,7 +140,7 @@ class RunShipper:
             update["$addToSet"] = appended
         self._database["runs"].update_one({"_id": self._run["_id"]}, update)
         self._run["cloister"]["journal"][f"{segment:016x}"] = checkpoint
-        self._remove_copies(records)
+        self._remove_copies(batch.records)
 
     def _remove_copies(self, records: list[JournalRecord]) -> None:
         """Remove the journal's copies of files that are stored. One logged again meanwhile is found by its digest."""
@@ -271,16 +264,16 @@ class RunShipper:
         self._console_rewritten = time.monotonic()
 
 
-def _read_batch(path: Path, offset: int) -> tuple[list[JournalRecord], int]:
-    """Records from `offset` on and where the last one ends; about `BATCH_BYTES`, more only for one large record."""
+def _read_batch(path: Path, offset: int) -> JournalBatch:
+    """What follows `offset`; about `BATCH_BYTES`, more only for one large record."""
     for size in (BATCH_BYTES, RECORD_LIMIT_BYTES + BATCH_BYTES):
         with path.open("rb") as file:
             file.seek(offset)
             data = file.read(size)
-        records = list(decode_records(data, offset))
-        if records or len(data) < size:
+        batch = decode_batch(data, offset)
+        if batch or len(data) < size:
             break
-    return records, records[-1].end if records else offset
+    return batch
 
 
 def _tell_the_trainer(folder: Path, run_id: Any) -> None:

@@ -12,7 +12,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from .courier_launch import SHIPPING_FILE, destination_folder, held_lock
 from .errors import CloisterError
-from .journal import segments_in
+from .journal_segments import is_running, segments_in
 from .settings import load_settings
 
 if TYPE_CHECKING:
@@ -69,8 +69,6 @@ def _waiting(folder: Path) -> list[Path]:
 
 def _ended(folder: Path) -> list[Path]:
     """Those of them that no process writes any more."""
-    from .courier import is_running
-
     return [run for run in _waiting(folder) if not is_running(run)]
 
 

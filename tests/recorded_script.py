@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cloister.observer.courier import run_folders
 from cloister.observer.courier_launch import destination_folder
+from cloister.observer.journal_segments import run_folders
 from cloister.observer.run_query import RunQuery
 from cloister.observer.run_record import RunRecord
 from cloister.observer.runs import RunStore

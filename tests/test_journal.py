@@ -8,17 +8,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from cloister.observer.journal import (
-    SEGMENT_LIMIT_BYTES,
-    Journal,
-    JournalRecord,
-    RecordTooLarge,
-    decode_records,
-    encode_record,
-    is_held,
-    read_header,
-    segments_in,
-)
+from cloister.observer.journal import SEGMENT_LIMIT_BYTES, Journal
+from cloister.observer.journal_records import JournalRecord, RecordTooLarge, decode_records, encode_record
+from cloister.observer.journal_segments import is_held, read_header, segments_in
 from hypothesis import given
 from hypothesis import strategies as st
 

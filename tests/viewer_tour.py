@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from cloister.observer.courier_launch import destination_folder
-from cloister.observer.journal import segments_in
+from cloister.observer.journal_segments import segments_in
 from cloister.observer.run_query import RunQuery
 from cloister.observer.run_record import RunRecord
 from cloister.observer.runs import RunStore

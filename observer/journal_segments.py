@@ -1,0 +1,66 @@
+"""Journal segments on disk: their names, who holds them, and the folders of runs that wait to be shipped."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from .journal_records import RECORD_LIMIT_BYTES, decode_records
+
+SUFFIX = ".journal"
+BLOBS_FOLDER = "blobs"
+NUMBER_FILE = "run.json"  # left by the courier: the number that the database gave the run
+
+
+def new_segment_number() -> int:
+    """A segment's name as a number: milliseconds since 1970 and 16 random bits, so that segments sort by creation."""
+    return (time.time_ns() // 1_000_000) << 16 | int.from_bytes(os.urandom(2), "big")
+
+
+def segments_in(folder: Path) -> list[Path]:
+    """A run's journal segments, oldest first."""
+    return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def segment_number(path: Path) -> int:
+    return int(path.stem, 16)
+
+
+def is_held(path: Path) -> bool:
+    """Whether the process that writes this segment still lives."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def read_header(path: Path) -> dict[str, Any] | None:
+    """The run that a segment belongs to, None if its first record is not whole (yet)."""
+    with path.open("rb") as file:
+        for record in decode_records(file.read(RECORD_LIMIT_BYTES)):
+            run = record.fields.get("run")
+            return run if record.kind == "header" and isinstance(run, dict) else None
+    return None
+
+
+def run_folders(destination: Path) -> list[Path]:
+    """The folders of runs with anything left to ship, oldest first (a run's uid begins with its time)."""
+    try:
+        return sorted(path for path in destination.iterdir() if path.is_dir() and segments_in(path))
+    except FileNotFoundError:
+        return []
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process still writes this run's journal."""
+    return any(is_held(path) for path in segments_in(folder))
