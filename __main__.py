@@ -14,6 +14,7 @@ from .observer.errors import CloisterError
 COMMANDS = {
     "db": ("cloister.observer.embedded.db_command", "db"),
     "doctor": ("cloister.observer.doctor_command", "doctor"),
+    "journal": ("cloister.observer.journal_command", "journal"),
     "run": ("cloister.decorators.run_command", "run"),
     "serve": ("cloister.viewer.serve_command", "serve"),
     "sync": ("cloister.observer.sync_command", "sync"),
