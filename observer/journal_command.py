@@ -105,7 +105,7 @@ def show_journal(run: str, kind: str | None, limit: int, as_json: bool) -> None:
             if kind is not None and record.kind != kind:
                 continue
             if limit and shown == limit:
-                console.print(f"... and more: --limit {10 * limit} shows them.", style="dim")
+                Console(stderr=True).print(f"... and more: --limit {10 * limit} shows them.", style="dim")
                 return
             shown += 1
             if as_json:
