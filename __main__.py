@@ -17,6 +17,7 @@ COMMANDS = {
     "journal": ("cloister.observer.journal_command", "journal"),
     "run": ("cloister.decorators.run_command", "run"),
     "serve": ("cloister.viewer.serve_command", "serve"),
+    "status": ("cloister.observer.status_command", "status"),
     "sync": ("cloister.observer.sync_command", "sync"),
 }
 

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from .amounts import count_of, size_of
 from .errors import CloisterError
 from .field_names import decode_field_names
 from .journal_records import JournalRecord
@@ -25,6 +26,7 @@ from .journal_survey import (
     find_journal,
     find_journals,
     iter_records,
+    journal_roots,
     verify_segment,
 )
 from .settings import load_settings
@@ -48,7 +50,7 @@ class JournalDamaged(CloisterError, RuntimeError):
         damaged = sum(report.damaged_bytes for report in reports)
         missing = sum(report.missing_records for report in reports)
         super().__init__(
-            f"{_count(len(reports), 'segment')} not whole: {damaged:,} damaged bytes, {_count(missing, 'record')} "
+            f"{count_of(len(reports), 'segment')} not whole: {damaged:,} damaged bytes, {count_of(missing, 'record')} "
             "missing. 'cloister sync' ships every record that is whole, counts the others in the run, and keeps the "
             "damaged segments beside the journal under the ending .damaged."
         )
@@ -81,7 +83,7 @@ def list_journals(path: Path | None) -> None:
             escape(str(host.get("hostname", "")) if isinstance(host, dict) else ""),
             _when(run.started),
             f"{len(run.segments)}",
-            _size(run.size_bytes),
+            size_of(run.size_bytes),
             _state(run),
         )
     console.print(table)
@@ -95,7 +97,7 @@ def list_journals(path: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document a line, whole, for other programs.")
 def show_journal(run: str, kind: str | None, limit: int, as_json: bool) -> None:
     """Print the records of RUN: a folder, or the beginning of a uid."""
-    found = find_journal(run, _places())
+    found = find_journal(run, journal_roots(load_settings()))
     console = Console(highlight=False)
     shown = 0
     for path in (*found.segments, *found.damaged):
@@ -138,7 +140,7 @@ def verify_journals(path: Path | None) -> None:
             escape(run.uid[:SHORT_UID]),
             report.path.name,
             f"{report.records.total():,}",
-            _size(report.size_bytes),
+            size_of(report.size_bytes),
             f"[red]{report.damaged_bytes:,} bytes[/]" if report.damaged_bytes else "0",
             f"[red]{report.missing_records:,}[/]" if report.missing_records else "0",
             "yes" if report.has_end else "no",
@@ -147,7 +149,7 @@ def verify_journals(path: Path | None) -> None:
     bad = [report for run, report in reports if not report.is_whole and not run.is_alive]
     if bad:
         raise JournalDamaged(bad)
-    console.print(f"{_count(len(reports), 'segment')} read, all whole.")
+    console.print(f"{count_of(len(reports), 'segment')} read, all whole.")
 
 
 @journal.command("rm")
@@ -155,11 +157,11 @@ def verify_journals(path: Path | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove_journal(run: str, yes: bool) -> None:
     """Throw away what the journal of RUN holds and the database does not have yet."""
-    found = find_journal(run, _places())
+    found = find_journal(run, journal_roots(load_settings()))
     if found.is_alive:
         raise StillRecording(found)
     name = found.text("name") or found.uid
-    what = f"{_size(found.size_bytes)} of run {name} in {', '.join(map(str, found.folders))}"
+    what = f"{size_of(found.size_bytes)} of run {name} in {', '.join(map(str, found.folders))}"
     if not yes:
         click.confirm(f"Remove {what}? What the database does not have of it is lost for good", abort=True)
     for folder in found.folders:
@@ -167,13 +169,9 @@ def remove_journal(run: str, yes: bool) -> None:
     click.echo(f"Removed {what}.")
 
 
-def _places() -> tuple[Path, ...]:
-    return (load_settings().data_folder / "journal",)
-
-
 def _find(path: Path | None) -> list[JournaledRun]:
     if path is None:
-        return find_journals(_places())
+        return find_journals(journal_roots(load_settings()))
     found = find_journals((path,))
     if not found and not path.is_dir():
         raise NoJournal(path)
@@ -224,15 +222,3 @@ def _plain(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _when(time: datetime | None) -> str:
     return time.astimezone().strftime("%Y-%m-%d %H:%M") if time is not None else ""
-
-
-def _size(size_bytes: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size_bytes < 1000:
-            return f"{size_bytes:,.0f} {unit}" if unit == "B" else f"{size_bytes:,.1f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:,.1f} GB"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -14,9 +14,11 @@ from typing import Any
 from .errors import CloisterError
 from .journal_records import JournalRecord, decode_records
 from .journal_segments import BLOBS_FOLDER, SUFFIX, is_held, read_header, segments_in
+from .settings import Settings
 
 DAMAGED_SUFFIX = ".damaged"  # a segment that was shipped as far as it could be read
 READ_BYTES = 32 * 1024 * 1024  # twice the largest record, so that every read reaches beyond one
+LAST_WORDS_BYTES = 4 * 1024 * 1024  # there is a beat every five seconds
 _DEPTH = 4  # <data folder>/journal/<destination>/<run>/
 _RUN_FOLDER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -82,6 +84,14 @@ class JournaledRun:
     def text(self, name: str) -> str:
         return str(self.header.get(name) or "")
 
+    def lost(self) -> dict[str, int]:
+        """What its processes say that they could not record, by their newest words."""
+        lost: dict[str, int] = {}
+        for segment in self.segments:
+            for name, count in _last_lost(segment).items():
+                lost[name] = lost.get(name, 0) + int(count)
+        return lost
+
 
 @dataclass
 class SegmentReport:
@@ -98,6 +108,11 @@ class SegmentReport:
     @property
     def is_whole(self) -> bool:
         return self.has_header and not self.damaged_bytes and not self.missing_records
+
+
+def journal_roots(settings: Settings) -> tuple[Path, ...]:
+    """Where the journals of all destinations lie."""
+    return (settings.data_folder / "journal",)
 
 
 def find_journals(places: tuple[Path, ...]) -> list[JournaledRun]:
@@ -167,6 +182,13 @@ def _survey(name: str, folders: tuple[Path, ...]) -> JournaledRun:
             if header:
                 return JournaledRun(str(header.get("uid") or name), header, folders)
     return JournaledRun(name, {}, folders)
+
+
+def _last_lost(segment: Path) -> dict[str, int]:
+    with segment.open("rb") as file:
+        file.seek(max(0, _size(segment) - LAST_WORDS_BYTES))
+        told = [record.fields["lost"] for record in decode_records(file.read()) if "lost" in record.fields]
+    return told[-1] if told else {}
 
 
 def _run_folders(place: Path, depth: int) -> Iterator[Path]:
