@@ -20,13 +20,13 @@ def test_a_mistyped_command_names_the_nearest() -> None:
 
 
 def test_an_unknown_command_names_those_that_there_are() -> None:
-    assert "There are db, doctor, run, serve, sync." in cloister("xyzzy").stderr
+    assert "There are db, doctor, journal, run, serve, status, sync." in cloister("xyzzy").stderr
 
 
 def test_help_lists_every_command() -> None:
     done = cloister("--help")
     assert done.returncode == 0
-    for command in ("db", "doctor", "run", "serve", "sync"):
+    for command in ("db", "doctor", "journal", "run", "serve", "status", "sync"):
         assert f"\n  {command} " in done.stdout
 
 
