@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,15 +55,16 @@ class Bins:
         return len(self.counts)
 
     def __getitem__(self, choice: slice | Int64s | npt.NDArray[np.bool_]) -> Bins:
-        return Bins(*(column[..., choice] for column in self._columns()))
+        columns: list[Any] = [column[..., choice] for column in self._columns()]
+        return Bins(*columns)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Bins]) -> Bins:
         if len(parts) == 1:
             return parts[0]
-        return cls(
-            *(np.concatenate(columns, axis=-1) for columns in zip(*(part._columns() for part in parts), strict=True))
-        )
+        by_column = zip(*(part._columns() for part in parts), strict=True)
+        columns: list[Any] = [np.concatenate(pieces, axis=-1) for pieces in by_column]
+        return cls(*columns)
 
     @classmethod
     def empty(cls) -> Bins:
@@ -96,11 +98,11 @@ def bin_points(points: Points, size: int) -> Bins:
     whole = len(points) // size * size
     if 0 < whole < len(points):
         return Bins.concatenate([bin_points(points[:whole], size), bin_points(points[whole:], size)])
-    shape = (-1, size) if whole else (1, len(points))
+    shape: tuple[int, int] = (-1, size) if whole else (1, len(points))
     if not len(points):
         shape, points = (1, 1), Points(np.zeros(1, np.int64), np.full(1, np.nan), np.zeros(1))
     steps, times = points.steps.reshape(shape), microseconds(points.wall_times).reshape(shape)
-    values = np.asarray(points.values, np.float64).reshape(shape)
+    values: Float64s = points.values.reshape(shape)
     is_bad = ~np.isfinite(values)
     rows = np.arange(len(values))
     lowest = np.where(is_bad, np.inf, values).argmin(axis=1)
@@ -129,7 +131,7 @@ def merge_bins(bins: Bins, factor: int) -> Bins:
         return Bins.concatenate([merge_bins(bins[:whole], factor), merge_bins(bins[whole:], factor)])
     if not len(bins):
         return bins
-    shape = (-1, factor) if whole else (1, len(bins))
+    shape: tuple[int, int] = (-1, factor) if whole else (1, len(bins))
     steps, times = bins.steps.reshape(4, *shape), bins.times.reshape(4, *shape)
     low, high = bins.values.reshape(2, *shape)
     bad = bins.bad.reshape(shape)
@@ -168,7 +170,8 @@ def pack_bins(bins: Bins, size: int) -> bytes:
     total = int(bins.counts.sum())
     if total > size * len(bins) or total <= size * (len(bins) - 1):
         raise ValueError(f"{total} points do not fill {len(bins)} bins of {size}.")
-    return _HEAD.pack(FORMAT, flags, len(bins), total, base_step, base_time) + packed.tobytes()
+    body: bytes = packed.tobytes()
+    return _HEAD.pack(FORMAT, flags, len(bins), total, base_step, base_time) + body
 
 
 def unpack_bins(packed: Sequence[bytes], size: int) -> Bins:

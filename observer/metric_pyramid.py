@@ -1,4 +1,4 @@
-"""The pyramid over a metric's chunks: the extremes of every 256 and of every 16,384 points, so that charts need no more."""
+"""The pyramid over a metric's chunks: the extremes of every 256 and every 16,384 points, all that a chart needs."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def span_keys_of(metric: ObjectId) -> dict[str, Binary]:
 class PyramidBuilder:
     """Makes the pyramid while chunks are stored. Not thread-safe.
 
-    All that it keeps in memory is a bounded cache: what it lacks (after a restart, or thrown out) it reads back from the
-    chunks and from its own level below. Documents have deterministic keys, so doing anything again changes nothing.
+    All that it keeps in memory is a bounded cache: what it lacks (after a restart, or thrown out) it reads back from
+    the chunks and from its own level below. Documents have deterministic keys: what is done again changes nothing.
     """
 
     def __init__(self, database: Database[dict[str, Any]]) -> None:
@@ -94,7 +94,7 @@ class PyramidBuilder:
             self._cached = 0
 
     def finish_segment(self, metric: ObjectId, segment: int, count: int) -> None:
-        """Close what is open: the segment holds `count` points of the metric, all in stored chunks, and gets no more."""
+        """Close what is open: the segment gets no more than the `count` points of the metric in its stored chunks."""
         span = (count - 1) // FINE.span_points * FINE.span_points
         key = (metric, segment, span)
         if count < LEAST_POINTS:
