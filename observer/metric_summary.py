@@ -17,7 +17,11 @@ SYSTEM_PREFIX = "system/"  # hardware metrics: shown on the system tab
 
 @dataclass(frozen=True)
 class MetricSummary:
-    """One metric in short. `min` and `max` are over finite values and None without one."""
+    """One metric in short. `min` and `max` are over finite values and None without one.
+
+    Attributes:
+        max_step: the largest step; None where that is `last_step`, as nearly always.
+    """
 
     name: str
     last: float
@@ -25,6 +29,7 @@ class MetricSummary:
     max: float | None
     last_step: int
     count: int
+    max_step: int | None = None
 
     def extended(self, points: Points) -> MetricSummary:
         """The summary once `points` (at least one) have been logged after what it covers."""
@@ -33,23 +38,29 @@ class MetricSummary:
         finite = points.values[np.isfinite(points.values)]
         lows = [value for value in (self.min, float(finite.min()) if len(finite) else None) if value is not None]
         highs = [value for value in (self.max, float(finite.max()) if len(finite) else None) if value is not None]
+        last_step = int(points.steps[-1])
+        max_step = int(points.steps.max())
+        if self.count:
+            max_step = max(max_step, self.last_step if self.max_step is None else self.max_step)
         return MetricSummary(
             name=self.name,
             last=float(points.values[-1]),
             min=min(lows, default=None),
             max=max(highs, default=None),
-            last_step=int(points.steps[-1]),
+            last_step=last_step,
             count=self.count + len(points),
+            max_step=max_step if max_step > last_step else None,
         )
 
     def as_document(self) -> dict[str, Any]:
-        return {
+        document = {
             "last": self.last,
             "min": self.min,
             "max": self.max,
             "last_step": self.last_step,
             "count": self.count,
         }
+        return document if self.max_step is None else {**document, "max_step": self.max_step}
 
 
 def empty_summary(name: str) -> MetricSummary:
@@ -65,6 +76,7 @@ def read_summary(name: str, document: Mapping[str, Any]) -> MetricSummary:
         max=_number(document.get("max"), None),
         last_step=int(_number(document.get("last_step"), -1)),
         count=int(_number(document.get("count"), 0)),
+        max_step=_number(document.get("max_step"), None),
     )
 
 

@@ -9,6 +9,15 @@ from typing import Any, Literal
 
 from .field_names import decode_field_name, decode_field_names, encode_field_name
 from .metric_summary import SYSTEM_PREFIX, MetricSummary, read_summaries
+from .run_sessions import (
+    ForkOrigin,
+    RankState,
+    Resumption,
+    read_origin,
+    read_ranks,
+    read_resumed,
+    session_fields,
+)
 
 SCHEMA = 1
 SACRED_FORMAT = "MongoObserver-0.7.0"  # the documents that Sacred's readers know by this name
@@ -32,6 +41,10 @@ SYSTEM_SUMMARY = "cloister.system"
 JOURNAL = "cloister.journal"
 LOST = "cloister.lost"
 CONSOLE_COUNTS = "cloister.console"
+CONSOLE_NEXT = "cloister.console.next"  # the number of the next piece
+VERSION = "cloister.version"  # of the shipped state: each shipper moves it on by one, and only from the one it knows
+LOSSES = "cloister.losses"  # by who counted them; `lost` is their sum
+UPLOADS = "cloister.uploads"  # files that are recorded and not stored yet
 
 # What a list of runs never shows: these fields are most of a run's bytes.
 LEFT_OUT_OF_LISTS = (
@@ -45,6 +58,9 @@ LEFT_OUT_OF_LISTS = (
     "cloister.source_notes",
     "cloister.system",
     "cloister.journal",
+    "cloister.losses",
+    "cloister.uploads",
+    "cloister.ranks",
 )
 
 
@@ -106,14 +122,22 @@ class RunRecord:
     lost: dict[str, int]
     console_lines: int
     console_bytes: int
+    resumed: tuple[Resumption, ...] = ()
+    paused_seconds: float = 0.0
+    forked_from: ForkOrigin | None = None
+    ranks: tuple[RankState, ...] = ()
+    world_size: int = 1
 
     @property
     def duration(self) -> timedelta | None:
-        """From start to stop; of a running run until now, of a lost one until its last sign of life."""
+        """From start to stop, without the time between its sessions; of a running run until now, of a lost one until
+        its last sign of life."""
         if self.start_time is None:
             return None
         end = self.stop_time or (self.heartbeat if self.status == "lost" else datetime.now(timezone.utc))
-        return max(end - self.start_time, timedelta(0)) if end is not None else None
+        if end is None:
+            return None
+        return max(end - self.start_time - timedelta(seconds=self.paused_seconds), timedelta(0))
 
     @property
     def ended(self) -> bool:
@@ -126,6 +150,8 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
     experiment = _mapping(document.get("experiment"))
     host = _mapping(document.get("host"))
     console = _mapping(ours.get("console"))
+    start_time, heartbeat = _time(document.get("start_time")), _time(document.get("heartbeat"))
+    status = derive_status(document.get("status"), heartbeat, start_time)
     experiment_name = _text(experiment.get("name")) or "unnamed"
     return RunRecord(
         id=document["_id"],
@@ -134,16 +160,14 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
         name=_text(ours.get("name")) or f"{experiment_name}-{document['_id']}",
         experiment=experiment_name,
         command=_text(document.get("command")),
-        status=derive_status(
-            document.get("status"), _time(document.get("heartbeat")), _time(document.get("start_time"))
-        ),
+        status=status,
         tags=tuple(_text(tag) for tag in _sequence(ours.get("tags"))),
         notes=_text(ours.get("notes")),
         owner=_text(ours.get("owner")),
         host=_text(host.get("hostname")),
-        start_time=_time(document.get("start_time")),
+        start_time=start_time,
         stop_time=_time(document.get("stop_time")),
-        heartbeat=_time(document.get("heartbeat")),
+        heartbeat=heartbeat,
         updated_at=_time(ours.get("updated_at")),
         config=decode_field_names(_mapping(document.get("config"))),
         config_defaults=decode_field_names(_mapping(ours.get("config_defaults"))),
@@ -162,6 +186,11 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
         lost={name: _int(_mapping(ours.get("lost")).get(name)) for name in ("points", "lines", "bytes")},
         console_lines=_int(console.get("lines")),
         console_bytes=_int(console.get("bytes")),
+        resumed=read_resumed(_sequence(ours.get("resumed"))),
+        paused_seconds=min(max(0.0, _float(ours.get("paused_seconds"))), 1e10),
+        forked_from=read_origin(ours.get("forked_from")),
+        ranks=read_ranks(ours.get("ranks"), derive_status, status),
+        world_size=max(1, _int(ours.get("world_size"))),
     )
 
 
@@ -227,10 +256,14 @@ def new_run_document(header: Mapping[str, Any], run_id: int) -> dict[str, Any]:
             "git": {},
             "sources": [],
             "environment": {},
+            "version": 0,
             "journal": {},
             "lost": {"points": 0, "lines": 0, "bytes": 0},
-            "console": {"lines": 0, "bytes": 0},
+            "losses": {},
+            "uploads": [],
+            "console": {"lines": 0, "bytes": 0, "next": 0},
             "updated_at": header["start_time"],
+            **session_fields(header),
         },
     }
 
@@ -280,6 +313,10 @@ def _text(value: Any) -> str:
 
 def _int(value: Any) -> int:
     return int(value) if isinstance(value, (int, float)) and value == value and abs(value) < 2**63 else 0
+
+
+def _float(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) and abs(value) < 2**63 else 0.0
 
 
 def _time(value: Any) -> datetime | None:
