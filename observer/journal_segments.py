@@ -20,9 +20,18 @@ def new_segment_number() -> int:
     return (time.time_ns() // 1_000_000) << 16 | int.from_bytes(os.urandom(2), "big")
 
 
-def segments_in(folder: Path) -> list[Path]:
-    """A run's journal segments, oldest first."""
-    return sorted(folder.glob(f"*{SUFFIX}"))
+def segments_in(*folders: Path) -> list[Path]:
+    """A run's journal segments in all its folders, oldest first."""
+    return sorted((path for folder in folders for path in folder.glob(f"*{SUFFIX}")), key=lambda path: path.name)
+
+
+def has_segments(folder: Path) -> bool:
+    """Whether anything in a run's folder waits to be shipped."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(entry.name.endswith(SUFFIX) for entry in entries)
+    except OSError:  # shipped and removed meanwhile
+        return False
 
 
 def segment_number(path: Path) -> int:
