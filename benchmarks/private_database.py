@@ -6,22 +6,41 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from cloister.observer.embedded import EmbeddedServer
 from cloister.observer.settings import load_settings
 
 
+@dataclass(frozen=True)
+class PrivateDatabase:
+    """The server that runs of this process and its children go to."""
+
+    home: Path  # CLOISTER_HOME: journals and the database's own files
+    uri: str
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """What mongod has spent since it started."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
+
+
 @contextmanager
-def private_database() -> Iterator[Path]:
-    """Runs of this process and its children go to a fresh embedded database; yields its data folder."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a courier may still write its log
+def private_database() -> Iterator[PrivateDatabase]:
+    """Runs of this process and its children go to a fresh embedded database; couriers leave soon after their work."""
+    with tempfile.TemporaryDirectory(prefix="cloister-benchmark-", ignore_cleanup_errors=True) as folder:
+        for name in [name for name in os.environ if name.startswith("CLOISTER_") and "BENCHMARKS" not in name]:
+            del os.environ[name]  # settings of whoever runs this would be measured too
         os.environ["CLOISTER_HOME"] = folder
         os.environ["CLOISTER_COURIER_IDLE"] = "1"
-        os.environ.pop("CLOISTER_URI", None)
         server = EmbeddedServer(load_settings())
-        server.ensure_running()
+        uri = server.ensure_running()
+        running = server.running()
+        assert running is not None, "the embedded database has just answered"
         try:
-            yield Path(folder)
+            yield PrivateDatabase(Path(folder), uri, running.pid)
         finally:
             server.stop()

@@ -1,69 +1,83 @@
-"""What one `run.log` of five scalars costs a training: python benchmarks/run_log.py
+"""What logging costs the training thread, beside its peers: python benchmarks/run_log.py
 
-The courier ships to an embedded database of its own meanwhile, as in real life. Three ways of logging: Python floats,
-numpy scalars, a nested dict.
+Every call is timed, in a process of its own for each tracker, while its helpers (our courier, W&B's core, the writers'
+threads) work as they do in a training. MLflow makes a twentieth of the calls: they take milliseconds each.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-import cloister
-import numpy as np
-from private_database import private_database
-from rich.console import Console
+from machine import look_at_machine, print_figures
+from options import read_options
+from peer_environments import PeerUnavailable
+from private_database import PrivateDatabase, private_database
 from rich.table import Table
+from tracked_work import OURS, TITLES, Spent, Work, fresh, record_work, work_folder
 
-CALLS = 50_000
-NAMES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr")
-
-
-def python_floats(step: int) -> dict[str, Any]:
-    return {name: 1.0 / (step + index + 1) for index, name in enumerate(NAMES)}
+SLOW_TRACKERS = ("mlflow",)
+SLOW_SHARE = 20
 
 
-def numpy_scalars(step: int) -> dict[str, Any]:
-    return {name: np.float32(1.0 / (step + index + 1)) for index, name in enumerate(NAMES)}
+@dataclass(frozen=True)
+class Case:
+    """A work and what our share of it may cost."""
+
+    title: str
+    work: Work
+    target: str
+    with_peers: bool = True
 
 
-def nested(step: int) -> dict[str, Any]:
-    loss = 1.0 / (step + 1)
-    return {"train": {"loss": loss, "accuracy": 0.5}, "val": {"loss": loss, "accuracy": 0.5}, "lr": 0.1}
-
-
-WAYS: tuple[Callable[[int], dict[str, Any]], ...] = (python_floats, numpy_scalars, nested)
+COLUMNS = ("tracker", "p50", "p99", "slowest", "all calls", "memory", "p50 / ours", "target")
+CASES = (
+    Case("5 scalars", Work(20_000, 5), "p50 <= 5 us, p99 <= 40 us"),
+    Case("100 scalars", Work(1_000, 100), "p50 <= 40 us"),
+    Case("1 scalar", Work(1_000_000, 1), "<= 8 s in all", with_peers=False),
+)
+LONG_CASE = Case("1 scalar", Work(10_000_000, 1), "grows <= 5 MB", with_peers=False)
 
 
 def main() -> None:
-    table = Table(
-        "values", "p50", "p99", "p99.9", "slowest", "calls/s", title=f"run.log of five scalars, {CALLS:,} calls"
+    options = read_options(
+        __doc__ or "",
+        add=lambda parser: parser.add_argument("--long", action="store_true", help="10 million points too (minutes)"),
     )
-    with private_database():
-        for way in WAYS:
-            microseconds = measure(way)
-            p50, p99, p999 = np.percentile(microseconds, [50, 99, 99.9])
-            rate = 1e6 * CALLS / microseconds.sum()
-            table.add_row(
-                way.__name__.replace("_", " "),
-                *(f"{value:,.1f} us" for value in (p50, p99, p999, microseconds.max())),
-                f"{rate:,.0f}",
+    machine = look_at_machine()
+    table = Table("calls", *COLUMNS, title="What logging costs the training thread")
+    cases = (*CASES, LONG_CASE) if options.long else CASES
+    with private_database() as database, work_folder() as folder:
+        for case in cases:
+            work = Work(case.work.steps // 100, case.work.metrics) if options.quick else case.work
+            trackers = options.trackers if case.with_peers else (OURS,)
+            add_case(table, replace(case, work=work), trackers, folder, database)
+    print_figures(table, machine)
+
+
+def add_case(table: Table, case: Case, trackers: tuple[str, ...], folder: Path, database: PrivateDatabase) -> None:
+    table.add_section()
+    ours: Spent | None = None
+    for tracker in trackers:
+        work, what = case.work, "" if ours else f"{case.work.steps:,} x {case.title}"
+        share = SLOW_SHARE if tracker in SLOW_TRACKERS else 1
+        try:
+            spent = record_work(
+                tracker, Work(max(1, work.steps // share), work.metrics), fresh(folder, tracker), database
             )
-    Console().print(table)
-
-
-def measure(way: Callable[[int], dict[str, Any]]) -> np.ndarray:
-    """Microseconds of each call."""
-    spent = np.empty(CALLS)
-    with cloister.start_run(project="run-log", capture="none", hardware=False) as run:
-        for step in range(CALLS):
-            metrics = way(step)
-            started = time.perf_counter_ns()
-            run.log(metrics, step=step)
-            spent[step] = time.perf_counter_ns() - started
-    run.wait_until_stored(120)
-    return spent / 1000
+        except PeerUnavailable as error:
+            table.add_row(what, TITLES[tracker], str(error))
+            continue
+        ours = ours or spent
+        table.add_row(
+            what,
+            TITLES[tracker],
+            *(f"{value:,.1f} us" for value in (spent.p50_us, spent.p99_us, spent.slowest_us)),
+            f"{spent.log_seconds * share:,.2f} s" + (" (scaled)" if share > 1 else ""),
+            f"{spent.grown_bytes / 1e6:+,.1f} MB",
+            f"{spent.p50_us / ours.p50_us:,.1f}",
+            case.target if tracker == OURS else "",
+        )
 
 
 if __name__ == "__main__":
