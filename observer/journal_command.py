@@ -18,6 +18,7 @@ from rich.table import Table
 from .amounts import count_of, size_of
 from .errors import CloisterError
 from .field_names import decode_field_names
+from .journal_places import journal_roots
 from .journal_records import JournalRecord
 from .journal_survey import (
     JournaledRun,
@@ -26,7 +27,6 @@ from .journal_survey import (
     find_journal,
     find_journals,
     iter_records,
-    journal_roots,
     verify_segment,
 )
 from .settings import load_settings

@@ -14,7 +14,6 @@ from typing import Any
 from .errors import CloisterError
 from .journal_records import JournalRecord, decode_records
 from .journal_segments import BLOBS_FOLDER, SUFFIX, is_held, read_header, segments_in
-from .settings import Settings
 
 DAMAGED_SUFFIX = ".damaged"  # a segment that was shipped as far as it could be read
 READ_BYTES = 32 * 1024 * 1024  # twice the largest record, so that every read reaches beyond one
@@ -108,11 +107,6 @@ class SegmentReport:
     @property
     def is_whole(self) -> bool:
         return self.has_header and not self.damaged_bytes and not self.missing_records
-
-
-def journal_roots(settings: Settings) -> tuple[Path, ...]:
-    """Where the journals of all destinations lie."""
-    return (settings.data_folder / "journal",)
 
 
 def find_journals(places: tuple[Path, ...]) -> list[JournaledRun]:

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from .amounts import count_of, size_of
 from .courier_launch import LOCK_FILE, read_state
-from .journal_survey import JournaledRun, find_journals, journal_roots
+from .journal_places import journal_roots
+from .journal_survey import JournaledRun, find_journals
 from .settings import load_settings
 
 
