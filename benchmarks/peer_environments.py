@@ -90,7 +90,8 @@ PEERS = (
 
 
 def find_peer(name: str) -> Peer:
-    return next(peer for peer in PEERS if peer.name == name)
+    """The peer that a recorder's name begins with: "mlflow_batch" is another way to use "mlflow"."""
+    return next(peer for peer in PEERS if peer.name == name.partition("_")[0])
 
 
 def interpreter_for(peer: Peer) -> Path:
@@ -125,7 +126,7 @@ def interpreter_with(name: str, requirements: tuple[str, ...]) -> Path:
 def environment_of(peer: Peer, folder: Path) -> dict[str, str]:
     """The environment variables with which a peer's process runs: its files in `folder`, nothing leaves the machine."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
-    return {**kept, "HOME": str(folder), **NO_NETWORK, **peer.quiet}
+    return {**kept, "HOME": str(folder / "home"), **NO_NETWORK, **peer.quiet}
 
 
 def _install(folder: Path, requirements: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ EXPERIMENT = "benchmark"
 def record(folder: Path, train: Train) -> None:
     import mlflow
 
-    _use(folder)
+    use_file_below(folder)
     mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run(run_name=folder.name):
 
@@ -25,7 +25,7 @@ def record(folder: Path, train: Train) -> None:
 def count_points(folder: Path) -> int:
     import mlflow
 
-    _use(folder)
+    use_file_below(folder)
     client = mlflow.MlflowClient()
     return sum(
         len(client.get_metric_history(run.info.run_id, name))
@@ -34,7 +34,7 @@ def count_points(folder: Path) -> int:
     )
 
 
-def _use(folder: Path) -> None:
+def use_file_below(folder: Path) -> None:
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
