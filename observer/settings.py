@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -22,6 +23,8 @@ ENVIRONMENT_PREFIX = "CLOISTER_"
 CourierMode = Literal["process", "thread"]
 CaptureMode = Literal["sys", "fd", "none"]
 AsyncDriver = Literal["pymongo", "motor"]
+Durability = Literal["second", "fsync"]
+RanksMode = Literal["tag", "merge"]
 
 
 class BadSetting(CloisterError, ValueError):
@@ -63,12 +66,17 @@ class Settings:
     uri: str | None = None  # a MongoDB URI; None means the embedded database
     database: str = "cloister"  # used when the URI names no database
     project: str | None = None
+    run: str | None = None  # names the run that several processes share: its uid, or any text that they agree on
+    resume: str | None = None  # the run to go on with: its number, uid or name, or "auto"
+    ranks: RanksMode = "tag"  # how metrics of ranks other than 0 are named: "rank/1/loss", or "loss" as well
     home: Path | None = None  # journals and the embedded database; None means the user's data folder
     courier: CourierMode = "process"
     capture: CaptureMode = "sys"
     async_driver: AsyncDriver = "pymongo"
     courier_idle: float = 60.0  # seconds without work after which the courier process goes
     exit_wait: float = 15.0  # seconds that a finished training waits for its journal to be shipped
+    durability: Durability = "second"  # what a power cut may cost: the last second, or with "fsync" nothing
+    journal_limit: int | None = None  # bytes that may wait to be shipped; None: a tenth of the disk, 1 to 10 GB
     cache_mb: int = 256  # WiredTiger cache of the embedded database
     mongod: Path | None = None  # the embedded database's server; None means the newest at hand
 
@@ -167,6 +175,8 @@ def _convert(name: str, value: Any, *, source: str) -> Any:
     choices = get_args(hint)
     if name in ("home", "mongod", "uri_file"):
         return Path(value).expanduser()
+    if name == "journal_limit":
+        return _parse_size(value, source=source, name=name)
     if hint in (int, float):
         try:
             number = hint(value)
@@ -180,3 +190,11 @@ def _convert(name: str, value: Any, *, source: str) -> Any:
     if type(None) not in choices and choices and value not in choices:
         raise BadSetting(source, name, value, "one of " + ", ".join(choices))
     return value
+
+
+def _parse_size(value: Any, *, source: str, name: str) -> int:
+    """A size in bytes from a number of bytes or a text such as "20 GB"."""
+    found = re.fullmatch(r"(\d{1,18}(?:\.\d{1,6})?)\s*([kKMGT]?)B?", str(value).strip())
+    if found is None:
+        raise BadSetting(source, name, value, 'a size such as "20 GB" or a number of bytes')
+    return int(float(found.group(1)) * 1000 ** " KMGT".index(found.group(2).upper() or " "))
