@@ -17,7 +17,9 @@ from ..observer.recorder import Recorder
 from ..observer.run_record import StoredStatus
 from ..observer.settings import CaptureMode, Settings
 from .active_runs import enter, leave
+from .ranks import mark_lines, measured_here
 from .run_ending import end_with_process, settle_at_exit
+from .run_identity import Identity
 from .scalars import BadStep, Scalars, as_step
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class Run:
         uid: the run's identity in every database, a UUID.
         project, name, experiment, tags: as given or derived at the start.
         config: what the run was started with, a nested dict of plain values.
+        rank, world_size: which of the processes that share the run this is, and how many there are; 0 and 1 alone.
+        resumed: whether it goes on with a run that was there before.
     """
 
     def __init__(
@@ -64,18 +68,25 @@ class Run:
         config: dict[str, Any],
         settings: Settings,
         on_bad_value: OnBadValue,
+        identity: Identity,
+        next_step: int = 0,
     ) -> None:
         self.uid = uid
         self.project = project
         self.name = name
         self.experiment = experiment
         self.config = config
+        self.rank = identity.place.rank
+        self.world_size = identity.place.world_size
+        self.resumed = identity.is_resumed
         self.result: Any = None
+        self._identity = identity
         self._recorder = recorder
         self._settings = settings
         self._on_bad_value = on_bad_value
-        self._scalars = Scalars()
-        self._next_step = 0
+        self._prefix = f"rank/{self.rank}/" if self.rank and settings.ranks == "tag" else ""
+        self._scalars = Scalars(self._prefix)
+        self._next_step = next_step
         self._reported: set[object] = set()
         self._ended = False
         self._pid = os.getpid()
@@ -163,6 +174,11 @@ class Run:
         self._guard(self._recorder.record_fields, {"cloister.notes": str(text)})
 
     @property
+    def next_step(self) -> int:
+        """The step of a `log` that gives none: one more than the largest so far, of a resumed run before it too."""
+        return self._next_step
+
+    @property
     def id(self) -> int | None:
         """The run's number, as pages show it. Waits up to 5 s for the database; None if that is out of reach."""
         number: int | None = self._recorder.run_id(timeout_seconds=5.0)
@@ -217,7 +233,8 @@ class Run:
             self._guard(self._start_capture, capture)
         if hardware:
             self._guard(self._start_sampler)
-        self._guard(self._start_snapshot, main_file)
+        if self.rank == 0:
+            self._guard(self._start_snapshot, main_file)
 
     def end_as(self, error: BaseException | None, *, result: Any = None) -> None:
         """End the run as `error` says: None is success, Ctrl-C is interruption, SystemExit has its code."""
@@ -266,6 +283,8 @@ class Run:
         self._guard(
             lambda: self._recorder.record_end(status, result=plain, fail_trace=list(fail_trace), exit_as=exit_as)
         )
+        if self._identity.lock is not None:
+            self._guard(self._identity.lock.release)
         if self._token is not None:
             leave(self, self._token)
         settle_at_exit(self)
@@ -273,28 +292,29 @@ class Run:
     def _start_capture(self, mode: CaptureMode) -> None:
         from ..observer.console_capture import ConsoleCapture
 
-        self._capture = ConsoleCapture(self._recorder.record_console, mode)
+        record = self._recorder.record_console
+        self._capture = ConsoleCapture(mark_lines(self.rank, record) if self.rank else record, mode)
         self._capture.start()
 
     def _start_sampler(self) -> None:
         from ..observer.hardware import HardwareSampler
 
-        sampled = 0
+        sampled = self._identity.known.next_sample if self._identity.known is not None else 0
 
         def record(values: dict[str, float], wall_time: float) -> None:
             nonlocal sampled
-            encoded, _ = system_names.read({f"system/{name}": value for name, value in values.items()})
+            encoded, _ = names.read(measured_here(values, self._identity.place))
             self._recorder.record_points(encoded, sampled, wall_time)
             sampled += 1
 
-        system_names = Scalars()
+        names = Scalars(f"system/rank/{self.rank}/" if self.rank else "system/")
         self._sampler = HardwareSampler(record)
         self._sampler.start()
 
     def _start_snapshot(self, main_file: Path | None) -> None:
         from ..observer.snapshot_recording import SnapshotRecording
 
-        self._snapshot = SnapshotRecording(self._recorder, main_file)
+        self._snapshot = SnapshotRecording(self._recorder, main_file, resumed=self.resumed)
         self._snapshot.start()
 
     # ---- when something cannot be recorded

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from ..observer.bson_values import to_bson
+from ..observer.field_names import decode_field_names
 from ..observer.recorder import Recorder
-from ..observer.settings import CaptureMode, Settings, load_settings
+from ..observer.run_claim import RunIsAlive
+from ..observer.run_sessions import session_time
+from ..observer.settings import CaptureMode, RanksMode, Settings, load_settings
 from .run import OnBadValue, Run
+from .run_identity import Identity, inherits_identity, new_uid, read_fork, settle_identity
 
 DEFAULT_PROJECT = "default"
 
@@ -35,6 +35,11 @@ class RunPlan:
     group: str | None = None
     job_type: str | None = None
     main_file: Path | None = None
+    resume: Any = None
+    fork_from: Any = None
+    join: str | None = None
+    rank: int | None = None
+    world_size: int | None = None
 
 
 def start_run(
@@ -51,6 +56,12 @@ def start_run(
     capture: CaptureMode | None = None,
     hardware: bool = True,
     on_bad_value: OnBadValue = "warn",
+    resume: int | str | None = None,
+    fork_from: Any = None,
+    join: str | None = None,
+    rank: int | None = None,
+    world_size: int | None = None,
+    ranks: RanksMode | None = None,
 ) -> Run:
     """Start a run that needs no function: `with cloister.start_run(project="digits", config={"lr": 0.1}) as run:`.
 
@@ -67,8 +78,17 @@ def start_run(
         capture: how stdout and stderr are recorded: "sys", "fd" or "none".
         hardware: whether CPU, memory, disk, network and GPUs are sampled.
         on_bad_value: "warn" refuses a value with a warning, "raise" raises.
+        resume: the number, uid or name of a run to go on with: same id, steps counted on, its config kept. "auto" goes
+            on with the run that `join` or CLOISTER_RUN names if there is one, else starts it.
+        fork_from: `(run, step)`: start with the history of another run up to that step.
+        join: names the run that several processes share: its uid, or any text that they agree on; else CLOISTER_RUN.
+        rank, world_size: which of those processes this is; else as torchrun, MPI or SLURM say.
+        ranks: how metrics of other ranks than 0 are named: "tag" makes them "rank/1/loss", "merge" leaves "loss".
 
     Raises:
+        RunIsAlive, RunHasEnded, NoRunToResume, ResumeNeedsDatabase: the run that `resume` or `join` names is being
+            recorded by another process, is over, does not exist, or cannot be looked up. See docs/processes.md.
+        BadFork, BadRank, BadResume: `fork_from`, `rank` or `resume` make no sense.
         ConfigError: `config` cannot be read.
         BadSetting: an argument, CLOISTER_* variable or cloister.toml holds what Cloister cannot use.
     """
@@ -89,34 +109,91 @@ def start_run(
         group=group,
         job_type=job_type,
         main_file=main_file,
+        resume=resume,
+        fork_from=fork_from,
+        join=join,
+        rank=rank,
+        world_size=world_size,
     )
-    settings = load_settings(uri=uri, project=project, capture=capture)
+    settings = load_settings(uri=uri, project=project, capture=capture, ranks=ranks)
     return begin_run(plan, settings, hardware=hardware, on_bad_value=on_bad_value)
 
 
 def begin_run(plan: RunPlan, settings: Settings, *, hardware: bool = True, on_bad_value: OnBadValue = "warn") -> Run:
     """Open the journal and start recording; for `start_run`, `@experiment` and `cloister run`."""
-    header = _header(plan, settings)
+    fork = read_fork(plan.fork_from)
+    identity = _settle(plan, settings)
+    header = _header(plan, settings, identity)
+    if fork is not None and not identity.is_resumed and identity.place.rank == 0:
+        header["fork_from"] = fork
     run = Run(
         Recorder(header, settings),
         uid=header["uid"],
         project=header["project"],
         name=header["name"],
-        experiment=plan.experiment,
-        config=plan.config,
+        experiment=header["experiment"],
+        config=_config_of(plan, identity),
         settings=settings,
         on_bad_value=on_bad_value,
+        identity=identity,
+        next_step=_first_step(identity, fork),
     )
     run.tags = tuple(header["tags"])
     run.begin(capture=settings.capture, hardware=hardware, main_file=plan.main_file)
     return run
 
 
-def _header(plan: RunPlan, settings: Settings) -> dict[str, Any]:
+def _settle(plan: RunPlan, settings: Settings) -> Identity:
+    try:
+        return settle_identity(
+            settings,
+            config=to_bson(plan.config),
+            resume=plan.resume,
+            join=plan.join,
+            rank=plan.rank,
+            world_size=plan.world_size,
+            project=plan.project,
+        )
+    except RunIsAlive as error:
+        if plan.join is not None or plan.resume is not None or not inherits_identity(error, settings):
+            raise
+        # A program that the training starts has its CLOISTER_RUN, and is no part of its run.
+        return Identity(new_uid())
+
+
+def _config_of(plan: RunPlan, identity: Identity) -> dict[str, Any]:
+    """What the run was started with: of one that goes on and is given none, the config that it has."""
+    if plan.config or identity.known is None or not identity.known.config:
+        return plan.config
+    return dict(decode_field_names(identity.known.config))
+
+
+def _first_step(identity: Identity, fork: dict[str, Any] | None) -> int:
+    if identity.known is not None:
+        return identity.known.next_step
+    return 0 if fork is None else fork["step"] + 1
+
+
+def _header(plan: RunPlan, settings: Settings, identity: Identity) -> dict[str, Any]:
     """The first record of the run's journal; see `run_record.new_run_document`."""
+    header = _described(plan, settings, identity.uid)
+    if identity.known is not None:
+        header.update({name: value for name, value in identity.known.fields.items() if value is not None})
+        if identity.known.config is not None:
+            header["config"] = identity.known.config
+        header["tags"] = list(dict.fromkeys((*header["tags"], *map(str, plan.tags))))
+    place = identity.place
+    header.update(rank=place.rank, world_size=place.world_size, session=identity.session, resumed=identity.is_resumed)
+    if place.world_size > 1:
+        header["local_rank"] = place.local_rank
+    if identity.note is not None:
+        header["resumption"] = identity.note
+    return header
+
+
+def _described(plan: RunPlan, settings: Settings, uid: str) -> dict[str, Any]:
     from ..observer.snapshot import host_name, login_name  # spares `import cloister` what a run needs anyway
 
-    uid = new_uid()
     return {
         "uid": uid,
         "project": str(plan.project or settings.project or DEFAULT_PROJECT),
@@ -128,7 +205,7 @@ def _header(plan: RunPlan, settings: Settings) -> dict[str, Any]:
         "tags": [str(tag) for tag in plan.tags],
         "notes": str(plan.notes),
         "owner": login_name(),
-        "start_time": datetime.now(timezone.utc),
+        "start_time": session_time(),
         "config": to_bson(plan.config),
         "config_defaults": to_bson(plan.defaults),
         "argv": [to_bson(word) for word in sys.argv],
@@ -136,14 +213,6 @@ def _header(plan: RunPlan, settings: Settings) -> dict[str, Any]:
         "mainfile": plan.main_file.name if plan.main_file else None,
         "host": {"hostname": host_name()},
     }
-
-
-def new_uid() -> str:
-    """A UUIDv7 as text: sorts by time of creation. Source: RFC 9562, section 5.7."""
-    milliseconds = time.time_ns() // 1_000_000
-    number = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
-    number = number & ~(0xF << 76) | 0x7 << 76
-    return str(uuid.UUID(int=number & ~(0x3 << 62) | 0x2 << 62))
 
 
 def main_file_of_process() -> Path | None:

@@ -39,8 +39,10 @@ class BadStep(CloisterError, ValueError):
 class Scalars:
     """Reads what one run logs. Remembers how names are spelled in the journal, so a name is encoded once."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        """`prefix` stands in front of every name in the journal."""
         self._encoded: dict[str, str] = {}
+        self._prefix = prefix
 
     def read(self, metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[BadMetric]]:
         """The numbers in `metrics` by encoded name, and a refusal for each value that is none."""
@@ -66,7 +68,7 @@ class Scalars:
 
     def _encode(self, name: str) -> str:
         # A lone surrogate has no UTF-8, so no database can hold it: it is spelled out.
-        clean = name.encode("utf-8", "backslashreplace").decode("utf-8")
+        clean = f"{self._prefix}{name}".encode("utf-8", "backslashreplace").decode("utf-8")
         encoded = self._encoded[name] = encode_field_name(clean)
         return encoded
 

@@ -13,16 +13,28 @@ _NAME_SPACE = Path("/proc/self/ns/pid")
 
 
 def this_process() -> dict[str, Any]:
-    """This process, BSON-ready: enough to recognise it on its own machine, until that is started anew.
+    """This process, BSON-ready: enough to recognise it on its own machine, until that is started anew."""
+    return describe_process(os.getpid())
+
+
+def describe_process(pid: int) -> dict[str, Any]:
+    """A process of this machine; what it does not tell is None.
 
     A process id alone would not do: ids are used again, after a reboot at once, and each container has its own.
     """
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "started": _start_ticks(os.getpid()),
-        "machine": _machine(),
-    }
+    return {"host": socket.gethostname(), "pid": pid, "started": _start_ticks(pid), "machine": _machine()}
+
+
+def is_ancestor(process: Mapping[str, Any]) -> bool:
+    """Whether this process was started by that one, directly or through others."""
+    if is_alive(process) is not True:
+        return False
+    pid = os.getppid()
+    while pid > 1:
+        if pid == process["pid"]:
+            return True
+        pid = _parent(pid)
+    return False
 
 
 def is_alive(process: Mapping[str, Any]) -> bool | None:
@@ -46,11 +58,21 @@ def _machine() -> str | None:
         return None
 
 
+def _parent(pid: int) -> int:
+    words = _stat(pid)
+    return int(words[1]) if words else 0
+
+
 def _start_ticks(pid: int) -> int | None:
     """When a process was started, in clock ticks since the machine's start; None if there is none, or only a zombie."""
+    words = _stat(pid)
+    return None if not words or words[0] in "ZX" else int(words[19])
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent and so on of a process; empty if there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None
-    words = stat.rpartition(")")[2].split()  # the name before it may hold blanks and brackets
-    return None if words[0] in "ZX" else int(words[19])
+        return []
+    return stat.rpartition(")")[2].split()  # the name before it may hold blanks and brackets

@@ -28,7 +28,13 @@ _SHOWN_NUMBERS = 8
 
 
 class RunIsAlive(CloisterError, RuntimeError):
-    """A process that was told to write a run found another one at it."""
+    """A process that was told to write a run found another one at it.
+
+    Attributes:
+        process: that other one, as `this_process` describes it, where it is on this host.
+    """
+
+    process: Mapping[str, Any] | None = None
 
     def __init__(self, run: str, where: str, seconds: float | None, *, rank: int = 0) -> None:
         part = f"Rank {rank} of run {run}" if rank else f"Run {run}"
@@ -70,6 +76,7 @@ class KnownRun:
         id: its number, None where only its journal on this machine is known.
         config: as stored, keys encoded; None where nothing is known of it.
         next_step: one more than the largest step of its metrics, hardware excepted.
+        next_sample: the same of its hardware metrics.
         stopped: when it was last heard of.
         fields: further fields of a header: project, name, experiment, tags, ...; those that are known.
     """
@@ -79,6 +86,7 @@ class KnownRun:
     status: str = ""
     config: dict[str, Any] | None = None
     next_step: int = 0
+    next_sample: int = 0
     stopped: datetime | None = None
     journal: dict[str, Any] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
@@ -107,10 +115,6 @@ _FIELDS = {"captured_out": 0, "info": 0, "artifacts": 0, "experiment.sources": 0
 def read_known(document: Mapping[str, Any]) -> KnownRun:
     ours = document.get("cloister") or {}
     experiment = document.get("experiment") or {}
-    steps = [
-        max(summary.last_step, summary.max_step if summary.max_step is not None else summary.last_step)
-        for summary in read_summaries(ours.get("summary") or {}).values()
-    ]
     fields = {
         **{name: ours[name] for name in ("project", "name", "group", "job_type", "tags", "notes") if name in ours},
         "experiment": experiment.get("name") or "unnamed",
@@ -122,11 +126,17 @@ def read_known(document: Mapping[str, Any]) -> KnownRun:
         id=document["_id"],
         status=str(document.get("status") or "").lower(),
         config=document.get("config") or {},
-        next_step=max(steps, default=-1) + 1,
+        next_step=_largest_step(ours.get("summary")) + 1,
+        next_sample=_largest_step(ours.get("system")) + 1,
         stopped=document.get("stop_time") or document.get("heartbeat"),
         journal=ours.get("journal") or {},
         fields=fields,
     )
+
+
+def _largest_step(summaries: Any) -> int:
+    found = read_summaries(summaries or {}).values()
+    return max((max(summary.last_step, summary.max_step or -1) for summary in found), default=-1)
 
 
 def refuse_if_alive(document: Mapping[str, Any]) -> None:

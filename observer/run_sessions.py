@@ -116,14 +116,16 @@ def rank_of(header: Mapping[str, Any]) -> int:
     return int(header.get("rank") or 0)
 
 
-def resumption(header_process: Mapping[str, Any], when: datetime, *, stopped: Any, config: Any) -> dict[str, Any]:
+def resumption(
+    header_process: Mapping[str, Any], when: datetime, *, stopped: Any = None, config: Any = ()
+) -> dict[str, Any]:
     """A note of a resume: when, by whom, when the run had stopped, and how the new config differs from the kept one."""
     return {
         "time": when,
         "host": header_process.get("host", ""),
         "pid": header_process.get("pid"),
         "stopped": stopped,
-        "config": config,
+        "config": list(config),
     }
 
 
@@ -142,10 +144,13 @@ def _take_main(run: dict[str, Any], header: Mapping[str, Any]) -> dict[str, Any]
         changes.update({f"cloister.{name}": header[name] for name in _DESCRIBING_OURS if name in header})
         changes["start_time"] = min(header["start_time"], run.get("start_time") or header["start_time"], key=_aware)
         return {**changes, SESSION: _session(header)}
-    if not header.get("resumed") or any(_same(note, header) for note in ours.get("resumed") or []):
+    if any(_same(note, header) for note in ours.get("resumed") or []):
         return {}
+    if not header.get("resumed") and _time(header["session"]) <= _time(known):
+        return _take_original(run, header)
     changes = {}
-    note = dict(header.get("resumption") or {})
+    # Without a note, it did not mean to resume: while the database was away it could not know that the run existed.
+    note = dict(header.get("resumption") or resumption(header["session"], header["session"]["time"]))
     if not note.get("stopped"):
         note["stopped"] = run.get("stop_time") or run.get("heartbeat")
     changes[RESUMED] = sorted([*(ours.get("resumed") or []), note], key=lambda note: _aware(note["time"]))
@@ -155,6 +160,14 @@ def _take_main(run: dict[str, Any], header: Mapping[str, Any]) -> dict[str, Any]
         changes.update({SESSION: _session(header), "status": "RUNNING", "stop_time": None})
         changes.update({"heartbeat": header["session"]["time"], "fail_trace": [], "cloister.exit": {}})
     return changes
+
+
+def _take_original(run: Mapping[str, Any], header: Mapping[str, Any]) -> dict[str, Any]:
+    """The first session of a run that the database has met by a later one: the run is as it was started."""
+    if _aware(header["start_time"]) >= _aware(run.get("start_time") or header["start_time"]):
+        return {}
+    kept = {"config": header.get("config", {}), "cloister.config_defaults": header.get("config_defaults", {})}
+    return {**kept, "start_time": header["start_time"]}
 
 
 def _take_rank(run: dict[str, Any], header: Mapping[str, Any], rank: int) -> dict[str, Any]:

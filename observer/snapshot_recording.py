@@ -28,8 +28,14 @@ FINISH_SECONDS = 12.0
 class SnapshotRecording:
     """Records git, sources, packages and machine in a thread, so that the training's first line need not wait."""
 
-    def __init__(self, recorder: Recorder, main_file: Path | None) -> None:
+    def __init__(self, recorder: Recorder, main_file: Path | None, *, resumed: bool = False) -> None:
+        """
+        Args:
+            resumed: the run was started before, from code that may have been different: what was recorded of that
+                stays, and this is recorded beside it.
+        """
         self._recorder = recorder
+        self._git_field = "cloister.resumed_git" if resumed else "cloister.git"
         self._main_file = main_file
         self._sources: Sources | None = None
         self._thread = threading.Thread(target=self._record, name="cloister-snapshot", daemon=True)
@@ -60,9 +66,9 @@ class SnapshotRecording:
         self._sources = sources
         document = git.as_document()
         document.pop("diff", None)  # megabytes: stored as a file of its own
-        fields = {"cloister.git": to_bson(document)}
+        fields = {self._git_field: to_bson(document)}
         repository = git.as_sacred_repository()
-        if repository is not None:
+        if repository is not None and self._git_field == "cloister.git":
             fields["experiment.repositories"] = [repository]
         self._recorder.record_fields(fields)
         self._record_diff(git)
@@ -70,7 +76,7 @@ class SnapshotRecording:
     def _record_diff(self, git: GitState) -> None:
         if git.changes is not None and git.changes.diff_pieces:
             diff = "".join(git.changes.diff_pieces).encode("utf-8", "backslashreplace")
-            self._recorder.record_attached("cloister.git.diff_file", "uncommitted.patch", diff, "text/x-diff")
+            self._recorder.record_attached(f"{self._git_field}.diff_file", "uncommitted.patch", diff, "text/x-diff")
 
     def _record_sources(self, sources: Sources) -> None:
         for source in sources.read_new():

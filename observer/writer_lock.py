@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import logging
+import json
 import os
 import weakref
 from pathlib import Path
+from typing import Any
 
-logger = logging.getLogger("cloister")
+from .process_facts import this_process
 
 LOCKS_FOLDER = "locks"  # beside the runs' folders: theirs go as soon as they are shipped
 
@@ -55,8 +56,19 @@ def take_writer_lock(destination: Path, uid: str, rank: int) -> WriterLock | Non
             os.close(descriptor)
             raise
         if _is_still_there(descriptor, path):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, json.dumps(this_process()).encode())
             return WriterLock(descriptor, path)
         os.close(descriptor)  # its holder has removed it between our open and our lock
+
+
+def holder(destination: Path, uid: str, rank: int) -> dict[str, Any]:
+    """The process that holds the lock, as `this_process` describes it; empty if none does or it cannot be told."""
+    try:
+        found = json.loads((destination / LOCKS_FOLDER / f"{uid}.{rank}").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _is_still_there(descriptor: int, path: Path) -> bool:
