@@ -45,12 +45,12 @@ class NotShipped(Exception):
     """The courier did not ship a backlog in time."""
 
 
-def write_backlog(name: str, program: str, *arguments: str) -> None:
+def write_backlog(program: str, *arguments: str) -> None:
     """Have a program of this folder record with no courier at work.
 
     The lock that a courier holds is ours meanwhile, so that nobody starts one.
     """
-    folder = _destination()
+    folder = destination()
     folder.mkdir(parents=True, exist_ok=True)
     with held_lock(folder) as is_ours:
         assert is_ours, "the courier of the run before is still there"
@@ -69,7 +69,7 @@ def write_points(name: str, work: Work, folder: Path) -> None:
     own = folder / name
     own.mkdir()
     shape = (str(work.steps), str(work.metrics), "0")
-    write_backlog(name, "record_work.py", "cloister", str(own), str(own / "facts.json"), *shape)
+    write_backlog("record_work.py", "cloister", str(own), str(own / "facts.json"), *shape)
 
 
 def drain(name: str, work: Work, database: PrivateDatabase) -> Drained:
@@ -106,7 +106,7 @@ def drain(name: str, work: Work, database: PrivateDatabase) -> Drained:
 def waiting_bytes() -> int:
     """All journal segments that lie there."""
     total = 0
-    for path in _destination().glob("*/*.journal"):
+    for path in destination().glob("*/*.journal"):
         with contextlib.suppress(FileNotFoundError):  # shipped meanwhile
             total += path.stat().st_size
     return total
@@ -121,7 +121,7 @@ def wait_until_courier_is_gone() -> None:
     """Return once nobody ships: all that a courier does after a run's end is then done too."""
     deadline = time.monotonic() + GONE_SECONDS
     while time.monotonic() < deadline:
-        with held_lock(_destination()) as is_free:
+        with held_lock(destination()) as is_free:
             if is_free:
                 return
         time.sleep(LOOK_SECONDS)
@@ -158,11 +158,12 @@ class _Courier:
 
 def _couriers() -> Iterator[psutil.Process]:
     """Processes whose last argument is our destination's folder, as a courier's is."""
-    folder = str(_destination())
+    folder = str(destination())
     for process in psutil.process_iter(["cmdline"]):
         if (process.info["cmdline"] or [""])[-1] == folder:
             yield process
 
 
-def _destination() -> Path:
+def destination() -> Path:
+    """Where the journals of the measured runs lie."""
     return destination_folder(load_settings())

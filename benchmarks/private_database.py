@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 from cloister.observer.embedded import EmbeddedServer
+from cloister.observer.embedded.replica_set import system_client
 from cloister.observer.settings import load_settings
 
 
@@ -21,11 +22,18 @@ class PrivateDatabase:
     home: Path  # CLOISTER_HOME: journals and the database's own files
     uri: str
     pid: int
+    server: EmbeddedServer
+    port: int
 
     def cpu_seconds(self) -> float:
         """What mongod has spent since it started."""
         times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
+
+    def checkpoint(self) -> None:
+        """Have all that was written lie in the database's files, as it does within a minute by itself."""
+        with system_client(self.server.folder, self.port) as client:  # our own account may not
+            client.admin.command("fsync")
 
 
 @contextmanager
@@ -41,6 +49,6 @@ def private_database() -> Iterator[PrivateDatabase]:
         running = server.running()
         assert running is not None, "the embedded database has just answered"
         try:
-            yield PrivateDatabase(Path(folder), uri, running.pid)
+            yield PrivateDatabase(Path(folder), uri, running.pid, server, running.port)
         finally:
             server.stop()

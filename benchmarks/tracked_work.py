@@ -65,17 +65,19 @@ class Spent:
 
 
 class WorkFailed(PeerUnavailable):
-    """A tracker did not get through the work; the message is short enough for a table."""
+    """A peer did not get through the work; the message is short enough for a table."""
 
 
-def record_work(tracker: str, work: Work, folder: Path, database: PrivateDatabase, *, count: bool = True) -> Spent:
+def record_work(tracker: str, work: Work, folder: Path, database: PrivateDatabase, *, verify: bool = True) -> Spent:
     """Have `tracker` record `work` with its files below `folder`, which must not exist.
 
     Args:
-        count: whether the tracker's own reader counts what is there; else `points_found` is what was asked for.
+        verify: whether to look when all is readable and to count it. Looking is traffic: without it the process's end
+            counts as the moment, and `points_found` is what was asked for.
 
     Raises:
-        PeerUnavailable: the tracker cannot be installed here, or it failed.
+        PeerUnavailable: the peer cannot be installed here, or it failed.
+        RuntimeError: Cloister itself failed, and then there is nothing to compare.
     """
     folder.mkdir(parents=True)
     python, environment = program_of(tracker, folder, database)
@@ -91,9 +93,10 @@ def record_work(tracker: str, work: Work, folder: Path, database: PrivateDatabas
         stdout=subprocess.DEVNULL,
         stderr=(folder / "errors.txt").open("wb"),
     )
-    readable_at = _wait_until_stored(supervisor, folder, work) if tracker == OURS else None
+    readable_at = _wait_until_stored(supervisor, folder, work) if tracker == OURS and verify else None
     if supervisor.wait(WORK_SECONDS):
-        raise WorkFailed(f"failed: {_last_line(folder / 'errors.txt')}")
+        reason = f"failed: {_last_line(folder / 'errors.txt')}"
+        raise RuntimeError(f"Cloister {reason}") if tracker == OURS else WorkFailed(reason)
     whole = json.loads(supervised.read_text(encoding="utf-8"))
     database_cpu = database.cpu_seconds() - before if tracker in DATABASE_TRACKERS else 0.0
     return Spent(
@@ -105,7 +108,7 @@ def record_work(tracker: str, work: Work, folder: Path, database: PrivateDatabas
         cpu_seconds=whole["cpu_seconds"],
         helper_cpu_seconds=whole["helper_cpu_seconds"],
         database_cpu_seconds=database_cpu,
-        points_found=count_points(tracker, folder, database) if count else work.points,
+        points_found=count_points(tracker, folder, database) if verify else work.points,
     )
 
 
