@@ -1,4 +1,4 @@
-"""Packed chunks: up to 4,096 points of one metric as three little-endian columns, and back."""
+"""Packed chunks: up to 4,096 points of one metric as three columns of byte planes, and back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from .errors import CloisterError
 from .points import Float64s, Int64s, Points
@@ -14,13 +15,16 @@ from .points import Float64s, Int64s, Points
 if TYPE_CHECKING:
     from bson import Binary, ObjectId
 
-# 4,096 points are at most 96 KiB packed: one read fills a screen, one rewrite of the open chunk stays cheap.
+METRIC_CHUNKS = "metric_chunks"
+# 4,096 points are about 40 KiB packed: one read fills a screen, and a page of the database holds one.
 CHUNK_POINTS = 4096
-FORMAT = 1
-_HEAD = struct.Struct("<Bq")  # width of a difference in bytes (0: all differences are equal), first value
-_STRIDE = struct.Struct("<q")
-_WIDTHS = {1: "<i1", 2: "<i2", 4: "<i4", 8: "<i8"}
+FORMAT = 2
+_INTEGERS = struct.Struct("<BqQ")  # width of a difference in bytes (0: all are equal), first value, least difference
+_FLOAT64, _FLOAT32, _DECIMALS = 0, 1, 16  # how values are held; 16 + d: whole numbers of 10 ** -d
+_MOST_DECIMALS = 6
+_WHOLE_LIMIT = 2.0**52  # whole numbers up to here are exact as float64, and so is what is scaled to them
 _MICROSECONDS = 1_000_000
+_Bytes = npt.NDArray[np.uint8]
 
 
 class DamagedChunk(CloisterError, ValueError):
@@ -38,31 +42,46 @@ def metric_id(run_uid: str, name: str) -> ObjectId:
     return ObjectId(digest[:12])
 
 
-def chunk_key(metric: ObjectId, segment: int, index: int) -> Binary:
-    """The `_id` of a chunk. Keys of one metric sort by journal segment, then by position in it."""
+def chunk_key(metric: ObjectId, segment: int, offset: int) -> Binary:
+    """The `_id` of the chunk whose first point is the metric's `offset`-th in that journal segment.
+
+    Keys of one metric sort by segment, then by place in it.
+    """
     from bson import Binary
 
-    key: Binary = Binary(metric.binary + segment.to_bytes(8, "big") + index.to_bytes(4, "big"))
+    key: Binary = Binary(metric.binary + segment.to_bytes(8, "big") + offset.to_bytes(4, "big"))
     return key
 
 
-def chunk_keys_of(metric: ObjectId) -> dict[str, Binary]:
-    """A MongoDB condition on `_id` that matches all chunks of one metric and no others."""
+def chunk_place(key: bytes) -> tuple[int, int]:
+    """The segment and the offset of the first point in a chunk's `_id`."""
+    return int.from_bytes(key[12:20], "big"), int.from_bytes(key[20:24], "big")
+
+
+def chunk_keys_of(metric: ObjectId, segment: int | None = None) -> dict[str, Binary]:
+    """A MongoDB condition on `_id` that matches all chunks of one metric (of one segment of it) and no others."""
     from bson import Binary
 
-    return {"$gte": Binary(metric.binary + b"\x00" * 12), "$lte": Binary(metric.binary + b"\xff" * 12)}
+    low = metric.binary + (b"\x00" * 8 if segment is None else segment.to_bytes(8, "big"))
+    high = metric.binary + (b"\xff" * 8 if segment is None else segment.to_bytes(8, "big"))
+    return {"$gte": Binary(low + b"\x00" * 4), "$lte": Binary(high + b"\xff" * 4)}
+
+
+# ---- points as bytes
 
 
 def pack_points(points: Points) -> bytes:
-    """`points` as bytes: steps and microseconds as first value and differences, values as float64.
+    """`points` as bytes: a format, then the packed steps, wall times in microseconds, and values.
 
-    Differences take the fewest bytes that hold them, none at all where they are equal, so that regular steps cost
-    nothing and clock readings 2 to 4 bytes a point. Values come back bit for bit, wall times to the microsecond.
+    Values come back bit for bit, wall times to the microsecond. Bytes of the same weight stand together, so that the
+    database's compression finds what repeats: sign and exponent, the high bytes of intervals.
     """
-    times = np.round(points.wall_times * _MICROSECONDS).astype(np.int64)
-    return b"".join(
-        (bytes([FORMAT]), _pack_column(points.steps), _pack_column(times), points.values.astype("<f8").tobytes())
-    )
+    return b"".join((bytes([FORMAT]), *pack_clock(points.steps, points.wall_times), pack_values(points.values)))
+
+
+def pack_clock(steps: Int64s, wall_times: Float64s) -> tuple[bytes, bytes]:
+    """The columns that metrics logged together share, packed."""
+    return pack_integers(steps), pack_integers(_microseconds(wall_times))
 
 
 def unpack_points(packed: bytes, count: int) -> Points:
@@ -71,45 +90,140 @@ def unpack_points(packed: bytes, count: int) -> Points:
     Raises:
         DamagedChunk: the bytes are of another length or format.
     """
+    points = Points(np.empty(count, np.int64), np.empty(count, np.float64), np.empty(count, np.float64))
+    unpack_points_into(packed, points)
+    return points
+
+
+def unpack_points_into(packed: bytes, points: Points) -> None:
+    """As `unpack_points`, into columns that are there: a reader of many chunks needs no concatenation.
+
+    Args:
+        points: as many as were packed; its columns are written to, slices of larger ones do.
+
+    Raises:
+        DamagedChunk: the bytes are of another length or format; what was written is of no use then.
+    """
     if not packed or packed[0] != FORMAT:
         raise DamagedChunk(f"its format is {packed[0] if packed else 'missing'}, this version reads {FORMAT}")
     try:
-        steps, offset = _unpack_column(packed, 1, count)
-        times, offset = _unpack_column(packed, offset, count)
-    except (struct.error, ValueError, KeyError) as error:
+        offset = unpack_clock_into(packed, 1, points)
+        end = unpack_values_into(packed, offset, points.values)
+    except (struct.error, ValueError, IndexError) as error:
         raise DamagedChunk(str(error)) from error
-    if len(packed) - offset != 8 * count:
-        raise DamagedChunk(f"{len(packed) - offset} bytes of values for {count} points")
-    values: Float64s = np.frombuffer(packed, "<f8", count, offset).astype(np.float64)
-    return Points(steps, values, times / _MICROSECONDS)
+    if end != len(packed):
+        raise DamagedChunk(f"{len(packed)} bytes where {len(points)} points take {end}")
 
 
-def _pack_column(column: Int64s) -> bytes:
-    if len(column) == 0:
-        return _HEAD.pack(0, 0) + _STRIDE.pack(0)
-    with np.errstate(over="ignore"):  # int64 differences wrap around, and wrap back when they are summed
-        differences = np.diff(column)
-    first = int(column[0])
-    if len(differences) == 0 or np.all(differences == differences[0]):
-        stride = int(differences[0]) if len(differences) else 0
-        return _HEAD.pack(0, first) + _STRIDE.pack(stride)
-    low, high = int(differences.min()), int(differences.max())
-    width = next(width for width in _WIDTHS if -(1 << (8 * width - 1)) <= low and high < (1 << (8 * width - 1)))
-    return _HEAD.pack(width, first) + differences.astype(_WIDTHS[width]).tobytes()
+def unpack_clock_into(packed: bytes, offset: int, points: Points) -> int:
+    """Steps and wall times of what `pack_clock` made, from `offset` on; returns where they end."""
+    offset = unpack_integers_into(packed, offset, points.steps)
+    times = np.empty(len(points), np.int64)
+    offset = unpack_integers_into(packed, offset, times)
+    np.divide(times, _MICROSECONDS, out=points.wall_times)
+    return offset
 
 
-def _unpack_column(packed: bytes, offset: int, count: int) -> tuple[Int64s, int]:
-    width, first = _HEAD.unpack_from(packed, offset)
-    offset += _HEAD.size
-    column = np.empty(count, np.int64)
-    if width == 0:
-        (stride,) = _STRIDE.unpack_from(packed, offset)
-        with np.errstate(over="ignore"):
-            column[:] = np.int64(first) + np.arange(count, dtype=np.int64) * np.int64(stride)
-        return column, offset + _STRIDE.size
-    differences = np.frombuffer(packed, _WIDTHS[width], max(count - 1, 0), offset)
-    if count:
-        column[0] = first
-        column[1:] = differences
-        np.cumsum(column, out=column)
-    return column, offset + width * max(count - 1, 0)
+def _microseconds(wall_times: Float64s) -> Int64s:
+    return np.round(wall_times * _MICROSECONDS).astype(np.int64)
+
+
+# ---- values
+
+
+def pack_values(values: Float64s) -> bytes:
+    """A column of float64 in the smallest form that gives back every bit."""
+    bits = values.view(np.int64)
+    with np.errstate(all="ignore"):  # too large for float32, NaN: then the bits differ, which is what is asked
+        for decimals in range(_MOST_DECIMALS + 1):
+            if _is_decimal(values[:8], bits[:8], decimals) and _is_decimal(values, bits, decimals):
+                return bytes([_DECIMALS + decimals]) + pack_integers(_scaled(values, decimals))
+        narrow = values.astype(np.float32)
+        is_narrow = np.array_equal(narrow.astype(np.float64).view(np.int64), bits)
+    if is_narrow:
+        return bytes([_FLOAT32]) + _planes(narrow.astype("<f4"), 4)
+    return bytes([_FLOAT64]) + _planes(values.astype("<f8", copy=False), 8)
+
+
+def unpack_values_into(packed: bytes, offset: int, values: Float64s) -> int:
+    """What `pack_values` made, from `offset` on; returns where it ends."""
+    kind = packed[offset]
+    offset += 1
+    if _DECIMALS <= kind <= _DECIMALS + _MOST_DECIMALS:
+        whole = np.empty(len(values), np.int64)
+        offset = unpack_integers_into(packed, offset, whole)
+        np.divide(whole, 10.0 ** (kind - _DECIMALS), out=values)
+        return offset
+    if kind not in (_FLOAT64, _FLOAT32):
+        raise ValueError(f"values of an unknown kind {kind}")
+    width = 8 if kind == _FLOAT64 else 4
+    values[:] = _gathered(packed, offset, len(values), width, width).view(f"<f{width}")[:, 0]
+    return offset + width * len(values)
+
+
+def _is_decimal(values: Float64s, bits: Int64s, decimals: int) -> bool:
+    """Whether `values` are whole numbers of 10 ** -decimals, to the last bit."""
+    scaled = np.round(values * 10.0**decimals)
+    # NaN fails the comparison, and -0.0 has other bits than the 0.0 that would come back.
+    return bool(np.all(np.abs(scaled) < _WHOLE_LIMIT)) and np.array_equal(
+        (scaled.astype(np.int64) / 10.0**decimals).view(np.int64), bits
+    )
+
+
+def _scaled(values: Float64s, decimals: int) -> Int64s:
+    return np.round(values * 10.0**decimals).astype(np.int64)
+
+
+# ---- whole numbers
+
+
+def pack_integers(column: Int64s) -> bytes:
+    """A column of int64 as its first value and its differences, less the least of them, in the fewest bytes.
+
+    A regular column takes no more than its head; intervals of milliseconds that jitter by some take one or two bytes.
+    """
+    if len(column) < 2:
+        return _INTEGERS.pack(0, int(column[0]) if len(column) else 0, 0)
+    differences = np.diff(column)  # they wrap around, and wrap back when they are summed
+    least = differences.min()
+    above = (differences - least).view(np.uint64)
+    width = (int(above.max()).bit_length() + 7) // 8
+    head = _INTEGERS.pack(width, int(column[0]), int(least) % 2**64)
+    return head + _planes(above.astype("<u8", copy=False), width)
+
+
+def unpack_integers_into(packed: bytes, offset: int, column: Int64s) -> int:
+    """What `pack_integers` made, from `offset` on; returns where it ends."""
+    width, first, least = _INTEGERS.unpack_from(packed, offset)
+    offset += _INTEGERS.size
+    count = max(len(column) - 1, 0)
+    if width > 8:
+        raise ValueError(f"whole numbers of {width} bytes")
+    whole = column.view(np.uint64)
+    whole[:1] = first % 2**64
+    if width:
+        room = next(room for room in (1, 2, 4, 8) if room >= width)
+        whole[1:] = _gathered(packed, offset, count, width, room).view(f"<u{room}")[:, 0]
+        whole[1:] += np.uint64(least)
+    else:
+        whole[1:] = np.uint64(least)
+    np.cumsum(column, out=column)
+    return offset + int(width) * count
+
+
+# ---- bytes of equal weight side by side
+
+
+def _planes(column: npt.NDArray[np.generic], width: int) -> bytes:
+    """The lowest `width` bytes of each number: all lowest bytes first, then all second ones, and so on."""
+    octets: _Bytes = column.view(np.uint8).reshape(len(column), -1)
+    return octets[:, :width].T.tobytes()
+
+
+def _gathered(packed: bytes, offset: int, count: int, width: int, room: int) -> _Bytes:
+    """Planes as numbers of `room` bytes each, shape (count, room)."""
+    numbers = (np.empty if room == width else np.zeros)((count, room), np.uint8)
+    planes = np.frombuffer(packed, np.uint8, count * width, offset).reshape(width, count)
+    for place in range(width):  # three times as fast as one transposed copy
+        numbers[:, place] = planes[place]
+    return numbers

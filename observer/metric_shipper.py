@@ -174,7 +174,7 @@ class MetricShipper:
                 {"_id": {"$gte": lowest, "$lte": highest}}, sort=[("_id", -1)]
             )
             if chunk is not None:
-                index = int.from_bytes(bytes(chunk["_id"])[-4:], "big")
+                index = int.from_bytes(bytes(chunk["_id"])[-4:], "big") // CHUNK_POINTS
                 try:
                     points = unpack_points(chunk["c"], chunk["n"])
                 except DamagedChunk as damage:  # left as it is for whoever repairs it; the metric goes on behind it
@@ -189,7 +189,7 @@ class MetricShipper:
         points = tail.points
         finite = points.values[np.isfinite(points.values)]
         return {
-            "_id": chunk_key(metric.key, segment, tail.index),
+            "_id": chunk_key(metric.key, segment, tail.index * CHUNK_POINTS),
             "run_id": self._run_id,
             "n": len(points),
             "seq": tail.sequence,

@@ -37,9 +37,9 @@ def store_metric(
         {"$set": {"run_id": run_id, "name": name, "steps": [], "values": [], "timestamps": []}},
         upsert=True,
     )
-    for index, start in enumerate(range(0, count, CHUNK_POINTS)):
+    for start in range(0, count, CHUNK_POINTS):
         part = points[slice(start, start + CHUNK_POINTS)]
-        chunk = {"_id": chunk_key(key, 1, index), "run_id": run_id, "n": len(part), "c": pack_points(part)}
+        chunk = {"_id": chunk_key(key, 1, start), "run_id": run_id, "n": len(part), "c": pack_points(part)}
         database["metric_chunks"].replace_one({"_id": chunk["_id"]}, chunk, upsert=True)
     summary = empty_summary(name).extended(points).as_document() if count else empty_summary(name).as_document()
     database["runs"].update_one({"_id": run_id}, {"$set": {summary_path(name): summary}})
