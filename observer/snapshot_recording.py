@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sysconfig
 import threading
 from pathlib import Path
 
 from .bson_values import to_bson
+from .fork_guard import import_beside, no_fork
 from .recorder import Recorder
 from .snapshot import (
     GitState,
@@ -23,6 +25,9 @@ logger = logging.getLogger("cloister")
 
 # What a finished run waits for its own snapshot: git reads for 10 s at most, packages and machine take milliseconds.
 FINISH_SECONDS = 12.0
+# What the parts of the snapshot import when they are first used, 150 ms in all: too long for the training to wait, and
+# left in two pieces by a fork that comes meanwhile.
+IMPORTED_BESIDE = ("importlib.metadata", "psutil", "pynvml", "git", f"{__package__}.hardware.cgroup_limits")
 
 
 class SnapshotRecording:
@@ -50,6 +55,9 @@ class SnapshotRecording:
             self._record_sources(self._sources)
 
     def _record(self) -> None:
+        import_beside(*IMPORTED_BESIDE)
+        with no_fork():
+            sysconfig.get_config_vars()  # imports a module of its own
         # Each part for itself: what goes wrong in one must not cost the others.
         for part in (self._record_code, self._record_machine):
             try:
