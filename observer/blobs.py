@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .errors import CloisterError
 
 if TYPE_CHECKING:
-    from bson import ObjectId
     from pymongo.collection import Collection
     from pymongo.database import Database
 
 READ_BYTES = 1024 * 1024
 CHUNK_BYTES = 255 * 1024  # GridFS's own default, which every reader is tuned for
-BATCH_CHUNKS = 16
 CHUNKS_AT_ONCE = 2
 SHA256 = "cloister.sha256"
 
@@ -140,47 +136,9 @@ def store_blob(
 ) -> Any:
     """Store the file at `path` unless its bytes are stored already, and return the blob's id.
 
-    The bytes are written under a new id and become a file by one insert at the end, which a unique index on the digest
-    guards: of two writers of the same bytes one wins, the other takes the winner's id. A writer that dies half-way
-    leaves chunks without a file, never half a file.
+    Raises:
+        DigestMismatch: the file is not what `digests` says.
     """
-    from bson import ObjectId
-    from pymongo.errors import DuplicateKeyError
+    from .blob_upload import BlobSource, BlobUpload
 
-    known = find_blob(database, digests.sha256)
-    if known is not None:
-        return known
-    file_id = ObjectId()
-    try:
-        with path.open("rb") as source:
-            _write_chunks(database, file_id, source)
-        database["fs.files"].insert_one(
-            {
-                "_id": file_id,
-                "filename": filename,
-                "length": digests.size,
-                "chunkSize": CHUNK_BYTES,
-                "uploadDate": datetime.now(timezone.utc),
-                "md5": digests.md5,
-                "contentType": content_type,
-                "cloister": {"sha256": digests.sha256},
-            }
-        )
-    except DuplicateKeyError:
-        database["fs.chunks"].delete_many({"files_id": file_id})
-        return find_blob(database, digests.sha256)
-    except BaseException:
-        with contextlib.suppress(Exception):  # the connection may be what failed; a sweep finds the rest
-            database["fs.chunks"].delete_many({"files_id": file_id})
-        raise
-    return file_id
-
-
-def _write_chunks(database: Database[dict[str, Any]], file_id: ObjectId, source: BinaryIO) -> None:
-    """Write GridFS chunks in small batches: PyMongo's own writer gathers 100 MB before it sends."""
-    number = 0
-    while piece := source.read(CHUNK_BYTES * BATCH_CHUNKS):
-        parts = [piece[start : start + CHUNK_BYTES] for start in range(0, len(piece), CHUNK_BYTES)]
-        chunks = [{"files_id": file_id, "n": number + place, "data": part} for place, part in enumerate(parts)]
-        database["fs.chunks"].insert_many(chunks)
-        number += len(chunks)
+    return BlobUpload(database, BlobSource(path, digests, filename, content_type)).advance()

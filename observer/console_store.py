@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Stream = Literal["stdout", "stderr"]
 PAGE_LIMIT = 5000
+PIECE_LINES = 500  # in one stored piece: pages are cut between pieces, and show about 3,000 lines
+_PARTS = 1 << 16  # of one record at most, in the places of pieces
 
 
 class BadCursor(CloisterError, ValueError):
@@ -44,14 +46,28 @@ class ConsolePage:
     more: bool
 
 
-def piece_key(run_uid: str, segment: int, sequence: int) -> Binary:
-    """The `_id` of a piece: where in the journal it stood, so that a replay overwrites it with itself."""
+def piece_key(run_uid: str, segment: int, place: int) -> Binary:
+    """The `_id` of a piece: where in the journal it begins, so that a replay finds it."""
     from uuid import UUID
 
     from bson import Binary
 
-    key: Binary = Binary(UUID(run_uid).bytes + segment.to_bytes(8, "big") + sequence.to_bytes(8, "big"))
+    key: Binary = Binary(UUID(run_uid).bytes + segment.to_bytes(8, "big") + place.to_bytes(8, "big"))
     return key
+
+
+def piece_place(sequence: int, part: int) -> int:
+    """Where in its segment a part of a record stands: places sort as the text was written, from 1 on."""
+    return sequence * _PARTS + part
+
+
+def split_text(text: str) -> Iterable[str]:
+    """One record's text as parts of at most `PIECE_LINES` lines: a fast loop prints thousands of them in one."""
+    if text.count("\n") <= PIECE_LINES:
+        return (text,)
+    *lines, rest = text.split("\n")  # not splitlines: a carriage return ends no line
+    parts = ["\n".join([*lines[at : at + PIECE_LINES], ""]) for at in range(0, len(lines), PIECE_LINES)]
+    return [*parts, rest] if rest else parts
 
 
 def load_console(

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .database_faults import is_refused_document, is_refused_login
 from .indexes import ensure_indexes
-from .journal_segments import BLOBS_FOLDER, NUMBER_FILE, is_held, is_running, run_folders, segments_in
+from .journal_places import run_folders
+from .journal_segments import BLOBS_FOLDER, NUMBER_FILE, segments_in
 from .run_shipper import RunShipper
+from .shippable_segment import SegmentFile
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -19,92 +23,124 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloister")
 
 RETRY_SECONDS = (1.0, 60.0)  # between tries of one run's journal that the database refuses
-_NOT_LET_IN = (13, 18)  # Unauthorized, AuthenticationFailed: the same for every run
+FILE_SECONDS = 0.5  # of a round for large files, of all runs together: the others' points wait meanwhile
 
 
 @dataclass(frozen=True)
 class _Failure:
+    error: BaseException
     wait_seconds: float
     retry_at: float  # on the monotonic clock
 
 
 class Courier:
-    """Ships all runs whose journals lie in `folder`. One courier at a time works on a folder."""
+    """Ships all runs whose journals lie in `places`. One courier at a time works on them."""
 
-    def __init__(self, database: Database[dict[str, Any]], folder: Path) -> None:
+    def __init__(
+        self,
+        database: Database[dict[str, Any]],
+        places: Sequence[Path],
+        on_stored: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            places: the destination's folders, see `journal_places`.
+            on_stored: called after each batch that the database has for good.
+        """
         self._database = database
-        self._folder = folder
-        self._shippers: dict[Path, RunShipper] = {}
-        self._failures: dict[Path, _Failure] = {}
+        self._places = tuple(places)
+        self._on_stored = on_stored
+        self._shippers: dict[str, RunShipper] = {}
+        self._failures: dict[str, _Failure] = {}
+        self._unfinished: set[str] = set()  # runs with large files on their way
         self._has_indexes = False
 
-    def ship(self, *, due: bool = True) -> bool:
-        """Ship what is new; of runs that go on only where `due`, of ended ones at once.
+    @property
+    def is_busy(self) -> bool:
+        """Whether the next round has work that waits for nothing."""
+        return bool(self._unfinished)
+
+    def ship(self) -> bool:
+        """Ship what is new.
 
         Returns:
             Whether there is more to come: a training that runs, or a journal that has not failed to be shipped.
 
         Raises:
-            pymongo.errors.PyMongoError: the database does not answer. The next call starts from what is durable.
+            pymongo.errors.PyMongoError: the database does not answer, or refuses all that it is given. The next call
+                starts from what is durable.
         """
         if not self._has_indexes:
             ensure_indexes(self._database)
             self._has_indexes = True
-        folders = run_folders(self._folder)
-        for folder in folders:
-            self._ship_run(folder, due)
-        left = run_folders(self._folder)
-        self._shippers = {folder: shipper for folder, shipper in self._shippers.items() if folder in left}
-        self._failures = {folder: failure for folder, failure in self._failures.items() if folder in left}
-        return any(folder not in self._failures or is_running(folder) for folder in left)
+        runs = run_folders(self._places)
+        tried = [self._ship_run(uid, folders) for uid, folders in runs.items()]
+        left = run_folders(self._places)
+        self._shippers = {uid: shipper for uid, shipper in self._shippers.items() if uid in left}
+        self._failures = {uid: failure for uid, failure in self._failures.items() if uid in left}
+        self._unfinished &= left.keys()
+        if False in tried and True not in tried:
+            raise max(self._failures.values(), key=lambda failure: failure.retry_at).error
+        return any(uid not in self._failures or is_running(folders) for uid, folders in left.items())
 
-    def _ship_run(self, folder: Path, due: bool) -> None:
-        # Asked before reading: a segment that was free then has all its records on disk now.
-        free = [path for path in segments_in(folder) if not is_held(path)]
-        held = len(segments_in(folder)) > len(free)
-        failure = self._failures.get(folder)
-        if (held and not due) or (failure is not None and time.monotonic() < failure.retry_at):
-            return
-        shipper = self._shippers.get(folder)
+    def _ship_run(self, uid: str, folders: tuple[Path, ...]) -> bool | None:
+        """Ship one run; says whether the database took what it was given, None if it was given nothing."""
+        failure = self._failures.get(uid)
+        if failure is not None and time.monotonic() < failure.retry_at:
+            return None
+        segments = [SegmentFile(path) for path in segments_in(*folders)]
+        shipper = self._shippers.get(uid)
         if shipper is None:
-            shipper = self._shippers[folder] = RunShipper(self._database, folder)
+            shipper = self._shippers[uid] = RunShipper(self._database, folders, self._on_stored)
+        elif not shipper.has_news(segments) and all(segment.is_held() for segment in segments):
+            return None
         try:
-            complete = shipper.ship(free)
-        except BaseException as error:
+            complete = shipper.ship(segments, file_seconds=FILE_SECONDS / max(1, len(self._unfinished)))
+        except Exception as error:
             # What was applied of the batch is unknown: start again from the database's checkpoint.
-            del self._shippers[folder]
+            del self._shippers[uid]
             if not self._is_this_run_alone(error):
                 raise
-            self._note_failure(folder, error)
-            return
-        self._failures.pop(folder, None)
-        if complete and not held and not segments_in(folder):
-            self._remove(folder)
+            self._note_failure(uid, folders, error)
+            return False
+        self._failures.pop(uid, None)
+        (self._unfinished.discard if complete else self._unfinished.add)(uid)
+        if complete and not segments_in(*folders):
+            self._remove(uid, folders)
+        return True
 
-    def _note_failure(self, folder: Path, error: BaseException) -> None:
+    def _note_failure(self, uid: str, folders: tuple[Path, ...], error: BaseException) -> None:
         """Keep the journal and try again, less and less often: it may wait for rights, or a newer version."""
-        known = self._failures.get(folder)
+        known = self._failures.get(uid)
         wait = RETRY_SECONDS[0] if known is None else min(2 * known.wait_seconds, RETRY_SECONDS[1])
-        self._failures[folder] = _Failure(wait, time.monotonic() + wait)
+        self._failures[uid] = _Failure(error, wait, time.monotonic() + wait)
         trace = error if known is None else None  # once is enough to find the cause
-        logger.error("The journal in %s cannot be shipped and is kept: %r", folder, error, exc_info=trace)
+        logger.error("The journal in %s cannot be shipped and is kept: %r", folders[0], error, exc_info=trace)
 
     @staticmethod
     def _is_this_run_alone(error: BaseException) -> bool:
-        """Whether other runs can be shipped although this one failed: the database refused it."""
+        """Whether other runs can perhaps be shipped although this one failed."""
         from pymongo.errors import OperationFailure, PyMongoError
 
+        if is_refused_document(error):
+            return True
         if isinstance(error, OperationFailure):
-            return error.code not in _NOT_LET_IN and not error.has_error_label("RetryableWriteError")
-        return isinstance(error, Exception) and not isinstance(error, PyMongoError)
+            return not is_refused_login(error) and not error.has_error_label("RetryableWriteError")
+        return not isinstance(error, PyMongoError)
 
-    def _remove(self, folder: Path) -> None:
-        """Remove a shipped run's folder. A segment that a forked child opens meanwhile keeps it."""
-        del self._shippers[folder]
-        shutil.rmtree(folder / BLOBS_FOLDER, ignore_errors=True)
-        for leftover in (folder / NUMBER_FILE, folder / f"{NUMBER_FILE}.new"):
-            leftover.unlink(missing_ok=True)
-        try:
-            folder.rmdir()
-        except OSError as error:
-            logger.debug("Journal folder %s stays: %s", folder, error)
+    def _remove(self, uid: str, folders: tuple[Path, ...]) -> None:
+        """Remove a shipped run's folders. A segment that a forked child opens meanwhile keeps its own."""
+        del self._shippers[uid]
+        for folder in folders:
+            shutil.rmtree(folder / BLOBS_FOLDER, ignore_errors=True)
+            for leftover in (folder / NUMBER_FILE, folder / f"{NUMBER_FILE}.new"):
+                leftover.unlink(missing_ok=True)
+            try:
+                folder.rmdir()
+            except OSError as error:
+                logger.debug("Journal folder %s stays: %s", folder, error)
+
+
+def is_running(folders: Sequence[Path]) -> bool:
+    """Whether a process still writes this run's journal."""
+    return any(SegmentFile(path).is_held() for path in segments_in(*folders))

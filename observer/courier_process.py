@@ -18,6 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from .courier_launch import SHIPPING_FILE, STATE_FILE, CourierState, held_lock
+from .journal_places import journal_places, run_folders
 from .settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class CourierLoop:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self._folder = folder
         self._settings = settings
+        self._places = tuple(dict.fromkeys((folder, *journal_places(settings))))
         self._stopped = threading.Event()
         self._state: CourierState | None = None
 
@@ -79,20 +81,16 @@ class CourierLoop:
             check(client)
             with self._shipping_lock():
                 self._say(reachable=True, error=None)
-                self._ship_with(Courier(client[database_name(uri, self._settings)], self._folder), idle_seconds)
+                self._ship_with(Courier(client[database_name(uri, self._settings)], self._places), idle_seconds)
 
     def _ship_with(self, courier: Courier, idle_seconds: float) -> None:
-        busy_at = shipped_at = time.monotonic()
+        busy_at = time.monotonic()
         while not self._stopped.is_set():
-            now = time.monotonic()
-            due = now - shipped_at >= SHIP_SECONDS
-            if due:
-                shipped_at = now
-            if courier.ship(due=due):
+            if courier.ship():
                 busy_at = time.monotonic()
             elif time.monotonic() - busy_at >= idle_seconds:
                 return
-            self._stopped.wait(LOOK_SECONDS)
+            self._stopped.wait(0.0 if courier.is_busy else SHIP_SECONDS)
 
     @contextlib.contextmanager
     def _shipping_lock(self) -> Iterator[None]:
@@ -104,9 +102,9 @@ class CourierLoop:
             self._stopped.wait(LOOK_SECONDS)
 
     def _has_running_trainings(self) -> bool:
-        from .journal_segments import is_running, run_folders
+        from .courier import is_running
 
-        return any(is_running(folder) for folder in run_folders(self._folder))
+        return any(is_running(folders) for folders in run_folders(self._places).values())
 
     def _in_words(self, error: Exception) -> Exception:
         """The driver's words hold its options and topology; people are told which database was tried for how long."""

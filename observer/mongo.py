@@ -13,8 +13,10 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
+    from pymongo.database import Database
 
 DEFAULT_PORT = 27017
+CONFIRM_MS = 5000  # for a majority of the replica set to have what is written; less than a socket's time-out
 SHOWN_URI_CHARACTERS = 500  # a message stays readable when somebody pastes a file into CLOISTER_URI
 HIDDEN = "***"
 SCHEME = "mongodb://"
@@ -58,6 +60,17 @@ class LoginRefused(CloisterError, PermissionError):
             f"MongoDB at {redact_uri(uri)} refused the login{f' ({cause})' if cause else ''}. Check the user, the "
             "password and authSource in CLOISTER_URI: a URI that ends in /cloister looks for the user in that database "
             "unless it says ?authSource=admin."
+        )
+
+
+class WritesRefused(CloisterError, ConnectionError):
+    """MongoDB answered, let us in, and does not store."""
+
+    def __init__(self, uri: str, reason: object = "") -> None:
+        cause = first_sentence(reason)
+        super().__init__(
+            f"MongoDB at {redact_uri(uri)} does not store what is sent{f' ({cause})' if cause else ''}. It is tried "
+            "again until it does."
         )
 
 
@@ -116,6 +129,14 @@ def check(client: MongoClient[dict[str, Any]]) -> None:
         raise DatabaseUnreachable(address_of(client), time.monotonic() - started, error) from error
     except OperationFailure as error:
         raise LoginRefused(address_of(client), (error.details or {}).get("errmsg", "")) from error
+
+
+def stored_for_good(database: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
+    """The same database, whose writes return once they outlive a power cut and an election, whatever the URI says."""
+    from pymongo import WriteConcern
+
+    # Members that do not answer must not hold us for ever; what they did not confirm in time is sent again.
+    return database.with_options(write_concern=WriteConcern(w="majority", j=True, wtimeout=CONFIRM_MS))
 
 
 def address_of(client: MongoClient[dict[str, Any]]) -> str:

@@ -6,12 +6,25 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from .run_record import UID, new_run_document
+from .run_record import (
+    CONSOLE_COUNTS,
+    JOURNAL,
+    LOSSES,
+    SUMMARY,
+    SYSTEM_SUMMARY,
+    UID,
+    UPLOADS,
+    VERSION,
+    new_run_document,
+)
+from .run_sessions import KEPT_FIELDS
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-_KEPT = {"cloister.uid": 1, "cloister.journal": 1, "cloister.summary": 1, "cloister.system": 1, "cloister.console": 1}
+_KEPT = dict.fromkeys(
+    (UID, VERSION, JOURNAL, LOSSES, UPLOADS, SUMMARY, SYSTEM_SUMMARY, CONSOLE_COUNTS, *KEPT_FIELDS), 1
+)
 
 
 def register_run(database: Database[dict[str, Any]], header: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import time
-from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .blobs import Digests, store_blob
-from .console_store import piece_key, read_piece
-from .console_text import tail_text
-from .field_names import decode_field_name
+from .console_shipper import ConsoleShipper
+from .database_faults import is_refused_document
+from .file_shipper import SLICE_SECONDS, FileShipper
 from .journal_batches import JournalBatch, decode_batch
-from .journal_records import RECORD_LIMIT_BYTES, JournalRecord
-from .journal_segments import BLOBS_FOLDER, NUMBER_FILE, read_header, segment_number, segments_in
+from .journal_records import RECORD_LIMIT_BYTES, JournalRecord, decode_records
+from .journal_segments import NUMBER_FILE
 from .metric_shipper import MetricShipper
-from .run_record import CONSOLE_COUNTS, JOURNAL, LOST, UPDATED_AT
+from .mongo import stored_for_good
+from .run_losses import RunLosses
+from .run_record import VERSION
 from .run_registry import register_run
+from .run_sessions import beat_changes, end_changes, is_newest, rank_of, take_session
+from .run_update import Overtaken, RunUpdate, as_date
+from .shippable_segment import ShippableSegment
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -27,268 +32,313 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloister")
 
 BATCH_BYTES = 2 * 1024 * 1024
-CAPTURED_OUT_BYTES = 1024 * 1024  # what Sacred's readers get of the console
-CAPTURED_OUT_SECONDS = 10.0  # as often as Sacred rewrites it; rewriting 1 MiB more often would be most of our writes
+HEADER_BYTES = 64 * 1024  # of most first records; a long config makes them longer
+OVERTAKEN_SECONDS = 0.05  # the longest pause before a batch is applied again, doubled by each further time
+OVERTAKEN_LIMIT_SECONDS = 2.0
 
 
 class RunShipper:
     """Knows how far one run has been applied, and applies what comes after.
 
-    Every write is either under a deterministic `_id`, or part of the one update of the run's document that also moves
-    the checkpoint. So a batch that was cut anywhere can be applied again from the checkpoint.
+    Every write is either under an `_id` that follows from the journal, or part of the one update of the run's document
+    that also moves the checkpoint; so a batch that was cut anywhere can be applied again from the checkpoint. Several
+    shippers may be at work on one run (couriers of several hosts, a training that ships by itself, `cloister sync` from
+    a stick): that update only succeeds for the one who knows the newest version of the document; the others read it
+    again and start over from there.
     """
 
-    def __init__(self, database: Database[dict[str, Any]], folder: Path) -> None:
-        self._database = database
-        self._folder = folder
+    def __init__(
+        self,
+        database: Database[dict[str, Any]],
+        folders: Sequence[Path],
+        on_stored: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            folders: where the run's files lie; the first one that can be written learns its number.
+            on_stored: called after each batch that the database has for good.
+        """
+        self._database = stored_for_good(database)
+        self._folders = folders
+        self._on_stored = on_stored
         self._run: dict[str, Any] | None = None
-        self._metrics: MetricShipper | None = None
-        self._lines_and_bytes = {"lines": 0, "bytes": 0}
-        self._next_piece = 0
-        self._console_changed = False
-        self._console_rewritten = time.monotonic()
-        self._changes: dict[str, Any] = {}
-        self._appended: dict[str, list[Any]] = {}
+        self._headers: dict[int, Mapping[str, Any]] = {}  # by segment: what its first record says of the run
+        self._headless: dict[int, int] = {}  # segments without one, and how long they were when that was seen
+        self._is_certain = False  # whether all that `_run` says of the journal is known to be stored for good
+        self._update = RunUpdate()
         self._kinds: dict[str, Callable[[int, JournalRecord], None]] = {
+            "header": self._take_header,
             "console": self._take_console,
             "set": self._take_set,
             "beat": self._take_beat,
-            "artifact": self._take_artifact,
-            "source": self._take_source,
-            "attach": self._take_attached,
+            "artifact": self._take_file,
+            "source": self._take_file,
+            "attach": self._take_file,
             "end": self._take_end,
         }
-        self._pieces: list[dict[str, Any]] = []
 
-    def ship(self, free: list[Path]) -> bool:
-        """Apply what is new in all segments, and delete those in `free` once they are applied whole.
+    @property
+    def run_id(self) -> Any:
+        """The run's number, None as long as no segment has told which run it is."""
+        return None if self._run is None else self._run["_id"]
+
+    def ship(self, segments: Sequence[ShippableSegment], *, file_seconds: float = SLICE_SECONDS) -> bool:
+        """Apply what is new in `segments`, oldest first, and let go of those that are applied and held by nobody.
 
         Args:
-            free: segments whose writer is known to be gone.
+            file_seconds: how long to go on with large files.
 
         Returns:
-            Whether every segment was read to its end.
+            Whether all there was is applied; False only while large files are on their way.
+
+        Raises:
+            pymongo.errors.PyMongoError: the database fails. This shipper is of no use then; a new one goes on.
         """
         complete = True
-        for path in segments_in(self._folder):
-            if self._run is None and not self._load(path):
-                continue  # a segment without a whole header yet, or a foreign file
-            done = self._ship_segment(path)
-            if done and path in free:
-                self._before_deleting(path)
-                path.unlink(missing_ok=True)
-            complete = complete and done
-        if self._metrics is not None:
+        for segment in segments:
+            # Asked before reading: a segment that is free now has all its records.
+            held = segment.is_held()
+            try:
+                if self._run is None and not self._load(segment):
+                    continue  # a segment without a whole header yet, or a foreign file
+                self._ship_segment(segment)
+            except FileNotFoundError:  # `cloister sync`, or `journal rm`, was faster
+                continue
+            if self._files.is_waiting(segment.number):
+                complete = False
+            elif not held:
+                self._let_go(segment)
+        if self._run is not None:
+            self._ship_files([segment.number for segment in segments], file_seconds)
             self._metrics.refresh_sacred_documents(force=False)
-            self._rewrite_captured_out(force=False)
+            self._console.refresh_captured_out(force=False)
         return complete
+
+    def left_bytes(self, segments: Sequence[ShippableSegment]) -> int:
+        """How much of the run is not in the database yet, as far as it lies here."""
+        if self._run is None:
+            return sum(segment.size() for segment in segments)
+        records = sum(max(0, segment.size() - self._checkpoint(segment.number)["offset"]) for segment in segments)
+        return records + self._files.left_bytes([segment.number for segment in segments])
+
+    def has_news(self, segments: Sequence[ShippableSegment]) -> bool:
+        """Whether `ship` would have anything to do; asks no database."""
+        return self._run is None or self.left_bytes(segments) > 0
 
     # ---- the run's state, from the database
 
-    def _load(self, path: Path) -> bool:
-        header = read_header(path)
-        if header is None or "uid" not in header:
-            if not _is_recent(path):
-                logger.warning("%s is no journal of ours or has lost its header; it is kept as it is.", path)
+    def _load(self, segment: ShippableSegment) -> bool:
+        header = self._header_of(segment)
+        if header is None:
             return False
-        run, is_new = register_run(self._database, header)
-        self._run = run
-        ours = run["cloister"]
-        self._lines_and_bytes = dict(ours.get("console") or {"lines": 0, "bytes": 0})
-        newest = self._database["console"].find_one({"run_id": run["_id"]}, {"n": 1}, sort=[("n", -1)])
-        self._next_piece = (newest["n"] + 1) if newest else 0
-        self._metrics = MetricShipper(self._database, run, is_new=is_new)
-        _tell_the_trainer(self._folder, run["_id"])
+        self._load_state(header)
+        self._tell_the_trainer()
         return True
 
-    def _ship_segment(self, path: Path) -> bool:
-        """Apply a segment from its checkpoint on, in batches.
+    def _load_state(self, header: Mapping[str, Any]) -> None:
+        run, is_new = register_run(self._database, header)
+        self._run = run
+        self._is_certain = is_new
+        self._metrics = MetricShipper(self._database, run, is_new=is_new)
+        self._console = ConsoleShipper(self._database, run, is_new=is_new)
+        self._files = FileShipper(self._database, run, self._folders)
+        self._losses = RunLosses(run)
 
-        Returns:
-            Whether its present end was reached.
-        """
+    def _header_of(self, segment: ShippableSegment) -> Mapping[str, Any] | None:
+        """What the first record of a segment says of the run and its process; None if there is no whole one (yet)."""
+        number = segment.number
+        if number in self._headers:
+            return self._headers[number]
+        size = segment.size()
+        if self._headless.get(number) == size:
+            return None
+        for length in (HEADER_BYTES, RECORD_LIMIT_BYTES):
+            record = next(decode_records(segment.read(0, length)), None)
+            run = record.fields.get("run") if record is not None and record.kind == "header" else None
+            if record is not None and isinstance(run, dict) and "uid" in run:
+                self._headers[number] = {**run, "pid": record.fields.get("pid")}
+                return self._headers[number]
+        self._headless[number] = size
+        if not segment.is_held():
+            logger.warning("%r is no journal of ours or has lost its header; it is kept as it is.", segment)
+        return None
+
+    def _header(self, segment: int) -> Mapping[str, Any]:
+        # One that has lost its own lies in the run's folder, so it is the run's.
+        return self._headers.get(segment) or next(iter(self._headers.values()))
+
+    def _checkpoint(self, segment: int) -> dict[str, int]:
         assert self._run is not None
-        segment = segment_number(path)
-        checkpoint = self._run["cloister"]["journal"].get(f"{segment:016x}") or {"offset": 0, "sequence": 0}
+        return self._run["cloister"]["journal"].get(f"{segment:016x}") or {"offset": 0, "sequence": 0}
+
+    def _tell_the_trainer(self) -> None:
+        """Leave the run's number where `run.id` looks for it."""
+        assert self._run is not None
+        for folder in self._folders:
+            fresh = folder / f"{NUMBER_FILE}.new"
+            try:
+                fresh.write_text(json.dumps({"id": self._run["_id"]}), encoding="utf-8")
+                fresh.replace(folder / NUMBER_FILE)
+            except OSError as error:  # a full disk; shipping is what makes room on it
+                logger.debug("Cannot write %s: %s", fresh, error)
+            else:
+                return
+
+    # ---- applying
+
+    def _ship_segment(self, segment: ShippableSegment) -> None:
+        """Apply a segment from its checkpoint to its present end, in batches."""
+        pause = OVERTAKEN_SECONDS
         while True:
-            batch = _read_batch(path, checkpoint["offset"])
+            batch = _read_batch(segment, self._checkpoint(segment.number)["offset"])
             if not batch:
-                return True
-            checkpoint = {"offset": batch.end, "sequence": batch.last_sequence}
-            self._apply(segment, batch, checkpoint)
+                return
+            try:
+                self._apply(segment, batch)
+            except Overtaken:
+                logger.debug("Run %s was shipped by somebody else meanwhile; applied again.", self.run_id)
+                time.sleep(random.uniform(0, pause))  # noqa: S311 so that two do not run into each other for ever
+                pause = min(2 * pause, OVERTAKEN_LIMIT_SECONDS)
+                self._reload()
+            else:
+                pause = OVERTAKEN_SECONDS
 
-    # ---- applying a batch
+    def _reload(self) -> None:
+        self._load_state(next(iter(self._headers.values())))
 
-    def _apply(self, segment: int, batch: JournalBatch, checkpoint: dict[str, int]) -> None:
-        assert self._run is not None
-        assert self._metrics is not None
-        self._changes, self._appended, self._pieces = {}, {}, []
-        self._metrics.take(segment, batch.points)
+    def _apply(self, segment: ShippableSegment, batch: JournalBatch) -> None:
+        self._update = RunUpdate()
+        self._header_of(segment)
+        self._metrics.take(segment.number, batch.points)
+        self._losses.note_skipped(segment.number, batch.skipped_bytes)
         for record in batch.records:
             take = self._kinds.get(record.kind)
             if take is not None:
-                take(segment, record)
+                take(segment.number, record)
         self._metrics.store()
-        self._store_pieces()
-        self._changes.update(self._metrics.summary_changes())
-        self._changes[f"{JOURNAL}.{segment:016x}"] = checkpoint
-        self._changes[UPDATED_AT] = datetime.now(timezone.utc)
-        update: dict[str, Any] = {"$set": self._changes}
-        self._appended.setdefault("info.metrics", []).extend(self._metrics.newly_named())
-        appended = {field: {"$each": values} for field, values in self._appended.items() if values}
-        if appended:
-            update["$addToSet"] = appended
-        self._database["runs"].update_one({"_id": self._run["_id"]}, update)
-        self._run["cloister"]["journal"][f"{segment:016x}"] = checkpoint
-        self._remove_copies(batch.records)
+        self._console.store()
+        self._files.store(self._update)
+        self._update.fields.update(self._metrics.summary_changes())
+        self._update.append("info.metrics", *self._metrics.newly_named())
+        self._update.count_console(self._console.count_changes())
+        self._update.move_checkpoint(segment.number, {"offset": batch.end, "sequence": batch.last_sequence})
+        self._commit(self._update)
 
-    def _remove_copies(self, records: list[JournalRecord]) -> None:
-        """Remove the journal's copies of files that are stored. One logged again meanwhile is found by its digest."""
-        for record in records:
-            if "sha256" in record.fields:
-                (self._folder / BLOBS_FOLDER / record.fields["sha256"]).unlink(missing_ok=True)
+    def _commit(self, update: RunUpdate) -> None:
+        """Apply `update`, which moves the run's document on by one version.
+
+        Raises:
+            Overtaken: it is not the document any more that this shipper knows.
+        """
+        self._losses.enter(update)
+        try:
+            self._write(update)
+        except Exception as error:
+            if not is_refused_document(error):
+                raise
+            self._apply_one_by_one(update)
+            update = update.without_wishes()
+            self._losses.enter(update)
+            self._write(update)
+        self._is_certain = True
+        self._files.remove_copies(update.stored_digests)
+        self._on_stored()
+
+    def _write(self, update: RunUpdate) -> None:
+        assert self._run is not None
+        ours = self._run["cloister"]
+        version = ours.get("version")
+        moved = (version or 0) + 1
+        update.fields[VERSION] = moved
+        known = {"_id": self._run["_id"], VERSION: version}
+        if not self._database["runs"].update_one(known, update.document()).matched_count:
+            raise Overtaken(self._run["_id"])
+        ours["version"] = moved
+        ours["journal"].update(update.checkpoints())
+
+    def _apply_one_by_one(self, update: RunUpdate) -> None:
+        """The database refuses something in `update`: find out what, and do without it."""
+        assert self._run is not None
+        for operator, field, value in update.parts():
+            try:
+                self._database["runs"].update_one({"_id": self._run["_id"]}, {operator: {field: value}})
+            except Exception as error:
+                if not is_refused_document(error):
+                    raise
+                size = self._losses.note_refused(value)
+                logger.error(
+                    "The database refuses %r of run %s (%d bytes), which is lost; all else is stored: %s",
+                    field, self.run_id, size, error,
+                )  # fmt: skip
+
+    def _ship_files(self, segments: Sequence[int], seconds: float) -> None:
+        """Go on with large files for a moment."""
+        try:
+            update = self._files.advance(segments, seconds)
+            if update is not None:
+                self._commit(update)
+        except Overtaken:
+            self._reload()  # the bytes are stored: the next round finds them
+
+    def _let_go(self, segment: ShippableSegment) -> None:
+        """Delete a segment that is applied and held by nobody, once that is stored for good."""
+        self._metrics.refresh_sacred_documents(force=True)
+        self._console.refresh_captured_out(force=True)
+        torn = segment.size() - self._checkpoint(segment.number)["offset"]
+        if torn > 0:  # a write that its process did not survive, or damage up to the end
+            self._losses.note_skipped(segment.number, torn)
+        if torn > 0 or not self._is_certain:
+            # What was read from the database may have been written by somebody who died before its replica set had it.
+            # What is confirmed now comes after it, in the same history.
+            try:
+                self._commit(RunUpdate())
+            except Overtaken:
+                self._reload()
+                return  # the next round finds it as it is then
+        self._metrics.forget_segment(segment.number)
+        segment.remove()
+
+    # ---- records
+
+    def _take_header(self, segment: int, _record: JournalRecord) -> None:
+        assert self._run is not None
+        self._update.set_all(take_session(self._run, self._header(segment)))
 
     def _take_console(self, segment: int, record: JournalRecord) -> None:
-        assert self._run is not None
-        text = str(record.fields.get("text", ""))
-        self._pieces.append(
-            {
-                "_id": piece_key(self._run["cloister"]["uid"], segment, record.sequence),
-                "run_id": self._run["_id"],
-                "n": self._next_piece,
-                "stream": record.fields.get("stream", "stdout"),
-                "time": _date(record.time),
-                "text": text,
-            }
-        )
-        self._next_piece += 1
-        self._lines_and_bytes["lines"] += text.count("\n")
-        self._lines_and_bytes["bytes"] += len(text.encode("utf-8", "replace"))
-        self._changes[CONSOLE_COUNTS] = dict(self._lines_and_bytes)
-        self._console_changed = True
-
-    def _store_pieces(self) -> None:
-        """Insert pieces; one that a cut batch stored before keeps the number that readers may have seen."""
-        from pymongo import UpdateOne
-
-        if self._pieces:
-            self._database["console"].bulk_write(
-                [UpdateOne({"_id": piece["_id"]}, {"$setOnInsert": piece}, upsert=True) for piece in self._pieces],
-                ordered=True,  # a page that follows the console asks for what comes after the last piece that it saw
-            )
+        self._console.take(segment, record)
 
     def _take_set(self, _segment: int, record: JournalRecord) -> None:
-        for field, value in record.fields["fields"].items():
-            self._change(decode_field_name(field), value)
+        self._update.take_set(record)
 
-    def _change(self, field: str, value: Any) -> None:
-        """Note `$set: {field: value}`. MongoDB refuses to set a document and a field in it at once: they become one."""
-        for earlier in [path for path in self._changes if path.startswith(f"{field}.")]:
-            del self._changes[earlier]
-        for parent, document in self._changes.items():
-            if field.startswith(f"{parent}.") and isinstance(document, dict):
-                document[field[len(parent) + 1 :]] = value
-                return
-        self._changes[field] = value
+    def _take_file(self, segment: int, record: JournalRecord) -> None:
+        self._files.take(segment, record, self._update)
 
-    def _take_beat(self, _segment: int, record: JournalRecord) -> None:
-        self._changes["heartbeat"] = _date(record.time)
-        self._changes[LOST] = record.fields.get("lost", {})
+    def _take_beat(self, segment: int, record: JournalRecord) -> None:
+        header = self._header(segment)
+        self._losses.note_said(header, record.fields.get("lost"))
+        if rank_of(header):
+            self._update.set_all(beat_changes(header, record.fields, as_date(record.time)))
+        elif is_newest(self._run or {}, header):
+            self._update.take_beat(record)
 
-    def _take_artifact(self, segment: int, record: JournalRecord) -> None:
-        entry = {
-            "name": record.fields["name"],
-            "file_id": self._store_file(record.fields, record.fields["name"]),
-            "sha256": record.fields["sha256"],
-            "size": record.fields["size"],
-            "content_type": record.fields.get("content_type"),
-            "logged_at": _date(record.time),
-            # The same name and bytes may be logged twice; each has its own place in the journal, a replay the same.
-            "from": f"{segment:016x}:{record.sequence}",
-        }
-        if record.fields.get("metadata"):
-            entry["metadata"] = record.fields["metadata"]
-        self._appended.setdefault("artifacts", []).append(entry)
-
-    def _take_source(self, _segment: int, record: JournalRecord) -> None:
-        path = record.fields["path"]
-        file_id = self._store_file(record.fields, path)
-        entry = {"path": path, "sha256": record.fields["sha256"], "size": record.fields["size"], "file_id": file_id}
-        self._appended.setdefault("cloister.sources", []).append(entry)
-        self._appended.setdefault("experiment.sources", []).append([path, file_id])
-
-    def _take_attached(self, _segment: int, record: JournalRecord) -> None:
-        self._change(record.fields["field"], self._store_file(record.fields, record.fields["name"]))
-
-    def _take_end(self, _segment: int, record: JournalRecord) -> None:
-        for name in ("status", "stop_time", "result", "fail_trace"):
-            if name in record.fields:
-                self._changes[name] = record.fields[name]
-        self._changes["cloister.exit"] = record.fields.get("exit", {})
-        self._changes[LOST] = record.fields.get("lost", {})
-        self._changes["heartbeat"] = _date(record.time)
-
-    def _store_file(self, fields: Mapping[str, Any], filename: str) -> Any:
-        path = self._folder / BLOBS_FOLDER / fields["sha256"]
-        digests = Digests(fields["sha256"], fields["md5"], fields["size"])
-        try:
-            return store_blob(self._database, path, digests, filename, fields.get("content_type"))
-        except FileNotFoundError:  # somebody cleared the journal folder; the entry still names the bytes by digest
-            logger.warning("The journal's copy of %r (%s) is gone; its bytes are not stored.", filename, path)
-            return None
-
-    # ---- what Sacred's readers see, at a bounded price
-
-    def _before_deleting(self, path: Path) -> None:
-        """Bring the thinned copies up to date while the segment that holds the news still exists."""
-        if self._metrics is not None:
-            self._metrics.refresh_sacred_documents(force=True)
-            self._rewrite_captured_out(force=True)
-            self._metrics.forget_segment(segment_number(path))
-
-    def _rewrite_captured_out(self, *, force: bool) -> None:
-        if self._run is None or not self._console_changed:
-            return
-        if not force and time.monotonic() - self._console_rewritten < CAPTURED_OUT_SECONDS:
-            return
-        pieces, size = [], 0
-        newest_first = self._database["console"].find({"run_id": self._run["_id"]}).sort("n", -1)
-        for document in newest_first:
-            pieces.append(read_piece(document))
-            size += len(pieces[-1].text)
-            if size > CAPTURED_OUT_BYTES:
-                break
-        text = tail_text(reversed(pieces), CAPTURED_OUT_BYTES)
-        self._database["runs"].update_one({"_id": self._run["_id"]}, {"$set": {"captured_out": text}})
-        self._console_changed = False
-        self._console_rewritten = time.monotonic()
+    def _take_end(self, segment: int, record: JournalRecord) -> None:
+        header = self._header(segment)
+        self._losses.note_said(header, record.fields.get("lost"))
+        if rank_of(header):
+            self._update.set_all(end_changes(header, record.fields, as_date(record.time)))
+        elif is_newest(self._run or {}, header):
+            self._update.take_end(record)
 
 
-def _read_batch(path: Path, offset: int) -> JournalBatch:
-    """What follows `offset`; about `BATCH_BYTES`, more only for one large record."""
-    for size in (BATCH_BYTES, RECORD_LIMIT_BYTES + BATCH_BYTES):
-        with path.open("rb") as file:
-            file.seek(offset)
-            data = file.read(size)
-        batch = decode_batch(data, offset)
-        if batch or len(data) < size:
-            break
-    return batch
-
-
-def _tell_the_trainer(folder: Path, run_id: Any) -> None:
-    """Leave the run's number where `run.id` looks for it."""
-    fresh = folder / f"{NUMBER_FILE}.new"
-    fresh.write_text(json.dumps({"id": run_id}), encoding="utf-8")
-    fresh.replace(folder / NUMBER_FILE)
-
-
-def _is_recent(path: Path) -> bool:
-    try:
-        return time.time() - path.stat().st_mtime < 60
-    except FileNotFoundError:
-        return True
-
-
-def _date(wall_time: float) -> datetime:
-    return datetime.fromtimestamp(wall_time, timezone.utc)
+def _read_batch(segment: ShippableSegment, offset: int) -> JournalBatch:
+    """What follows `offset`; about `BATCH_BYTES`, more only for one large record, or behind damage."""
+    start = offset
+    while True:
+        for size in (BATCH_BYTES, RECORD_LIMIT_BYTES + BATCH_BYTES):
+            data = segment.read(start, size)
+            batch = decode_batch(data, start)
+            if batch:
+                return replace(batch, skipped_bytes=batch.skipped_bytes + start - offset)
+            if len(data) < size:
+                return batch
+        start += BATCH_BYTES  # a record that began in there would have been whole

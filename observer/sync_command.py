@@ -78,7 +78,10 @@ def _ship(database: Database[dict[str, Any]], folder: Path) -> bool:
 
     with held_lock(folder, SHIPPING_FILE) as is_ours:
         if is_ours:
-            Courier(database, folder).ship()
+            courier = Courier(database, (folder,))
+            courier.ship()
+            while courier.is_busy:  # large files go in slices
+                courier.ship()
         return is_ours
 
 

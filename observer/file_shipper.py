@@ -1,0 +1,153 @@
+"""Shipping the files of one run: small ones at once, large ones beside everything else, a little at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .blob_upload import BlobSource, BlobUpload, DigestMismatch, store_small_blobs
+from .blobs import Digests
+from .journal_records import JournalRecord
+from .journal_segments import BLOBS_FOLDER
+from .run_record import UPLOADS
+from .run_update import RunUpdate, as_date
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+logger = logging.getLogger("cloister")
+
+AT_ONCE_BYTES = 4 * 1024 * 1024  # a larger file would hold up the points and signs of life of every run here
+SLICE_SECONDS = 0.25
+
+
+class FileShipper:
+    """Stores the files that a run's journal names, from the copies beside the journal.
+
+    A large file is first noted in the run, under `cloister.uploads`, so that its record counts as applied; its bytes
+    follow in slices, and then the note becomes an artifact. Its segment and its copy stay until then.
+    """
+
+    def __init__(self, database: Database[dict[str, Any]], run: dict[str, Any], folders: Sequence[Path]) -> None:
+        self._database = database
+        self._folders = folders
+        self._waiting: dict[str, dict[str, Any]] = {
+            note["from"]: dict(note) for note in run["cloister"].get("uploads") or []
+        }
+        self._small: list[dict[str, Any]] = []
+        self._current: tuple[str, BlobUpload] | None = None
+
+    def take(self, segment: int, record: JournalRecord, update: RunUpdate) -> None:
+        """Add a file to those that `store` stores; of a large one, only have `update` note it."""
+        fields = record.fields
+        note: dict[str, Any] = {
+            # The same name and bytes may be logged twice; each has its own place in the journal, a replay the same.
+            "from": f"{segment:016x}:{record.sequence}",
+            "kind": record.kind,
+            "fields": {name: value for name, value in fields.items() if value is not None},
+            "logged_at": as_date(record.time),
+        }
+        if fields["size"] > AT_ONCE_BYTES:
+            self._waiting[note["from"]] = note
+            update.append(UPLOADS, note)
+        else:
+            self._small.append(note)
+
+    def store(self, update: RunUpdate) -> None:
+        """Store the small files that were taken, and have `update` name them."""
+        notes, self._small = self._small, []
+        if notes:
+            stored = store_small_blobs(self._database, [self._source(note) for note in notes])
+            for note in notes:
+                _enter(update, note, stored.get(note["fields"]["sha256"]))
+
+    def is_waiting(self, segment: int) -> bool:
+        """Whether files of this segment are still to be stored."""
+        return any(key.startswith(f"{segment:016x}:") for key in self._waiting)
+
+    def left_bytes(self, segments: Sequence[int]) -> int:
+        """How much of the files of these segments is not stored yet."""
+        ours = tuple(f"{segment:016x}:" for segment in segments)
+        left: int = sum(note["fields"]["size"] for key, note in self._waiting.items() if key.startswith(ours))
+        return left - (self._current[1].stored_bytes if self._current is not None else 0)
+
+    def advance(self, segments: Sequence[int], seconds: float) -> RunUpdate | None:
+        """Go on with the oldest waiting file of `segments` for a moment.
+
+        Args:
+            segments: those that are at hand; the files of others lie on another machine.
+            seconds: how long about.
+
+        Returns:
+            What the run has once a file is stored; None while there is nothing to say.
+        """
+        ours = tuple(f"{segment:016x}:" for segment in segments)
+        keys = sorted(key for key in self._waiting if key.startswith(ours))
+        if not keys:
+            return None
+        key = keys[0]
+        note = self._waiting[key]
+        if self._current is None or self._current[0] != key:
+            self._current = (key, BlobUpload(self._database, self._source(note)))
+        upload = self._current[1]
+        file_id = self._go_on(upload, seconds)
+        if not upload.is_over:
+            return None
+        self._current = None
+        del self._waiting[key]
+        update = RunUpdate()
+        _enter(update, note, file_id)
+        update.remove(UPLOADS, {"from": key})
+        return update
+
+    def remove_copies(self, stored_digests: Iterable[str]) -> None:
+        """Remove the copies of stored files, those excepted that wait under another name."""
+        waiting = {note["fields"]["sha256"] for note in self._waiting.values()}
+        for digest in set(stored_digests) - waiting:
+            for folder in self._folders:
+                (folder / BLOBS_FOLDER / digest).unlink(missing_ok=True)
+
+    def _source(self, note: Mapping[str, Any]) -> BlobSource:
+        fields = note["fields"]
+        digests = Digests(fields["sha256"], fields["md5"], fields["size"])
+        filename = fields.get("name") or fields.get("path") or ""
+        return BlobSource(self._copy(digests.sha256), digests, filename, fields.get("content_type"))
+
+    def _go_on(self, upload: BlobUpload, seconds: float) -> Any:
+        try:
+            return upload.advance(seconds)
+        except FileNotFoundError:  # somebody cleared the journal folder; the entry still names the bytes by digest
+            logger.warning("The journal's copy of %r is gone; its bytes are not stored.", upload.filename)
+        except DigestMismatch as error:
+            logger.warning("%s", error)
+        upload.is_over = True
+        return None
+
+    def _copy(self, sha256: str) -> Path:
+        paths = [folder / BLOBS_FOLDER / sha256 for folder in self._folders]
+        return next((path for path in paths if path.exists()), Path(BLOBS_FOLDER) / sha256)
+
+
+def _enter(update: RunUpdate, note: Mapping[str, Any], file_id: Any) -> None:
+    """What the run's document says of a file, by the kind of its record."""
+    fields = note["fields"]
+    update.stored_digests.append(fields["sha256"])
+    known = {"sha256": fields["sha256"], "size": fields["size"], "file_id": file_id}
+    if note["kind"] == "attach":
+        update.set(fields["field"], file_id)
+    elif note["kind"] == "source":
+        update.append("cloister.sources", {"path": fields["path"], **known})
+        update.append("experiment.sources", [fields["path"], file_id])
+    else:
+        entry = {
+            "name": fields["name"],
+            **known,
+            "content_type": fields.get("content_type"),
+            "logged_at": note["logged_at"],
+            "from": note["from"],
+        }
+        if fields.get("metadata"):
+            entry["metadata"] = fields["metadata"]
+        update.append("artifacts", entry)

@@ -1,0 +1,110 @@
+"""The one update of a run's document that a batch of its journal ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from .errors import CloisterError
+from .field_names import decode_field_name
+from .journal_records import JournalRecord
+from .run_record import CONSOLE_COUNTS, JOURNAL, UPDATED_AT
+
+
+class Overtaken(CloisterError, RuntimeError):
+    """Somebody else has shipped for the same run meanwhile. What was about to be applied starts from his checkpoint."""
+
+    def __init__(self, run_id: object) -> None:
+        super().__init__(f"Run {run_id} was shipped by another courier meanwhile; it is read and applied again.")
+
+
+class RunUpdate:
+    """Gathers what a batch changes in the run's document."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, Any] = {}
+        self._appended: dict[str, list[Any]] = {}
+        self._removed: dict[str, Any] = {}
+        self._counted: dict[str, int] = {}
+        self.stored_digests: list[str] = []  # of files whose bytes the database has, so that this may name them
+
+    def set(self, field: str, value: Any) -> None:
+        """Note `$set: {field: value}`. MongoDB refuses to set a document and a field in it at once: they become one."""
+        for earlier in [path for path in self.fields if path.startswith(f"{field}.")]:
+            del self.fields[earlier]
+        for parent, document in self.fields.items():
+            if field.startswith(f"{parent}.") and isinstance(document, dict):
+                document[field[len(parent) + 1 :]] = value
+                return
+        self.fields[field] = value
+
+    def set_all(self, fields: Mapping[str, Any]) -> None:
+        for field, value in fields.items():
+            self.set(field, value)
+
+    def append(self, field: str, *values: Any) -> None:
+        """Add to a list what is not in it yet: a replay adds nothing."""
+        if values:
+            self._appended.setdefault(field, []).extend(values)
+
+    def remove(self, field: str, condition: Mapping[str, Any]) -> None:
+        """Take from a list of documents those that match."""
+        self._removed[field] = dict(condition)
+
+    def count_console(self, counted: Mapping[str, int]) -> None:
+        for name, count in counted.items():
+            self._counted[f"{CONSOLE_COUNTS}.{name}"] = count
+
+    def take_set(self, record: JournalRecord) -> None:
+        self.set_all({decode_field_name(field): value for field, value in record.fields["fields"].items()})
+
+    def take_beat(self, record: JournalRecord) -> None:
+        self.fields["heartbeat"] = as_date(record.time)
+
+    def take_end(self, record: JournalRecord) -> None:
+        for name in ("status", "stop_time", "result", "fail_trace"):
+            if name in record.fields:
+                self.fields[name] = record.fields[name]
+        self.fields["cloister.exit"] = record.fields.get("exit", {})
+        self.fields["heartbeat"] = as_date(record.time)
+
+    def move_checkpoint(self, segment: int, checkpoint: Mapping[str, Any]) -> None:
+        self.fields[f"{JOURNAL}.{segment:016x}"] = dict(checkpoint)
+        self.fields[UPDATED_AT] = datetime.now(timezone.utc)
+
+    def checkpoints(self) -> dict[str, Any]:
+        """How far the journal is applied with this update, by segment."""
+        start = len(JOURNAL) + 1
+        return {field[start:]: value for field, value in self.fields.items() if field.startswith(f"{JOURNAL}.")}
+
+    def document(self) -> dict[str, Any]:
+        """All of it, as MongoDB takes it."""
+        update: dict[str, Any] = {"$set": self.fields}
+        if self._appended:
+            update["$addToSet"] = {field: {"$each": values} for field, values in self._appended.items()}
+        if self._removed:
+            update["$pull"] = self._removed
+        if self._counted:
+            update["$inc"] = self._counted
+        return update
+
+    def parts(self) -> Iterator[tuple[str, str, Any]]:
+        """What the journal's records wanted, one by one, as (operator, field, value): to find the one refused."""
+        for field, value in self.fields.items():
+            yield "$set", field, value
+        for field, values in self._appended.items():
+            for value in values:
+                yield "$addToSet", field, value
+
+    def without_wishes(self) -> RunUpdate:
+        """Only the account of how far the journal is applied."""
+        kept = RunUpdate()
+        account = (f"{JOURNAL}.", UPDATED_AT)
+        kept.fields = {field: value for field, value in self.fields.items() if field.startswith(account)}
+        kept._removed, kept._counted, kept.stored_digests = self._removed, self._counted, self.stored_digests
+        return kept
+
+
+def as_date(wall_time: float) -> datetime:
+    return datetime.fromtimestamp(wall_time, timezone.utc)
