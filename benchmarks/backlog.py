@@ -83,7 +83,7 @@ def drain(name: str, work: Work, database: PrivateDatabase) -> Drained:
         sent_before, cpu_before = received_bytes(store), database.cpu_seconds()
         started = time.monotonic()
         subprocess.run([sys.executable, "-c", LAUNCH], check=True, stderr=subprocess.DEVNULL)
-        courier = _Courier()
+        courier = Courier()
         while not is_stored(store, name, work):
             if time.monotonic() - started > SHIP_SECONDS:
                 raise NotShipped(f"{name} is not stored after {SHIP_SECONDS:.0f} s")
@@ -128,7 +128,7 @@ def wait_until_courier_is_gone() -> None:
     raise NotShipped(f"the courier still works {GONE_SECONDS:.0f} s after the run's end")
 
 
-class _Courier:
+class Courier:
     """What a courier uses, as seen from outside; its last look before it goes stays."""
 
     def __init__(self) -> None:

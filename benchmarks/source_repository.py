@@ -9,7 +9,7 @@ FOLDERS = 40
 
 
 def make_repository(folder: Path, files: int) -> None:
-    """A repository at `folder` with `files` Python files of some lines each, committed, and two of them changed since."""
+    """A repository at `folder` with `files` Python files of some lines, committed, two of them changed since."""
     for number in range(files):
         path = folder / f"package_{number % FOLDERS:02d}" / f"module_{number:04d}.py"
         path.parent.mkdir(parents=True, exist_ok=True)

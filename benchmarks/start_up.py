@@ -1,8 +1,8 @@
 """What recording adds before a training's first line and after its last: python benchmarks/start_up.py
 
 Each row is the median of new processes on an embedded database of its own: a script in a plain folder, and one in a git
-repository of 2,000 files of which two have changed. W&B offline does the same in the repository, with what it records of
-git and sources.
+repository of 2,000 files of which two have changed. W&B offline does the same in the repository, with what it records
+of git and sources.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ ended = time.time()
 print(begun, imported, first_line, last_line, ended, file=sys.stderr)
 """
 TARGETS = {"start_run to the first line": "150 ms", "last line to the process's end": "300 ms, if all is shipped"}
-# Long enough for the snapshot in the background and its shipping: what is measured afterwards is an end, not a beginning.
+# Long enough for the snapshot in the background and its shipping: what is measured then is an end, not a beginning.
 PAUSE_SECONDS = 1.5
 
 Times = dict[str, list[float]]
