@@ -38,6 +38,11 @@ def current_run() -> Run:
     raise NoRun()
 
 
+def find_active(uid: str) -> Run | None:
+    """The run with this uid, if it is active in this process."""
+    return next((run for run in _active if run.uid == uid), None)
+
+
 def log(metrics: Mapping[str, Any], step: int | None = None) -> None:
     """Record metrics in the current run; see `Run.log`.
 

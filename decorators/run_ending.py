@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..observer.settings import load_settings
+from .ending_signals import EndingSignals
 
 if TYPE_CHECKING:
     from .run import Run
 
 PROGRESS_AFTER_SECONDS = 1.0
-# What a batch system, a shutdown or a closed terminal sends. Their default, to end the process, stays what happens.
-ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 _open: list[Run] = []
 _ended: list[Run] = []
@@ -50,9 +49,7 @@ def _install_once() -> None:
     atexit.register(_at_exit)
     _note_uncaught(sys.excepthook)
     if threading.current_thread() is threading.main_thread():
-        for number in ENDING_SIGNALS:
-            if signal.getsignal(number) is signal.SIG_DFL:  # a handler of the user's is the user's business
-                signal.signal(number, _on_signal)
+        _signals.install()
 
 
 def _note_uncaught(previous: Callable[[type[BaseException], BaseException, TracebackType | None], Any]) -> None:
@@ -64,12 +61,9 @@ def _note_uncaught(previous: Callable[[type[BaseException], BaseException, Trace
     sys.excepthook = hook
 
 
-def _on_signal(number: int, _frame: FrameType | None) -> None:
-    for run in reversed(_open):
+def _end_by_signal(number: int) -> None:
+    for run in (*reversed(_open), *_ended):  # of the ended ones, one may be in the middle of ending
         run.end_by_signal(number)
-    # The process ends as it would have without us: by the signal itself. The courier ships what is left.
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
 
 
 def _at_exit() -> None:
@@ -79,22 +73,46 @@ def _at_exit() -> None:
         run.end_as(_uncaught)
     limit = load_settings().exit_wait
     started = time.monotonic()
+    progress = _Progress(started)
     for run in _ended:
         left = max(0.0, limit - (time.monotonic() - started))
-        if not run.settle(left, _show_progress(started)):
+        try:
+            stored = run.settle(left, progress.show)
+        except KeyboardInterrupt:  # nobody wants to wait: the script has done its work, and its record is on disk
+            progress.clear()
+            run.say_where_it_is()
+            return
+        if not stored:
             break  # the same database: waiting for the next run would be waiting for the same thing
+    progress.clear()
 
 
-def _show_progress(started: float) -> Callable[[float], None]:
-    told = False
+class _Progress:
+    """What somebody at a terminal sees of a wait that takes longer than a second."""
 
-    def tell(_waited: float) -> None:
-        nonlocal told
-        if not told and time.monotonic() - started > PROGRESS_AFTER_SECONDS and sys.stderr is not None:
-            told = True
-            if sys.stderr.isatty():
-                sys.stderr.write(
-                    "Cloister: storing the rest of the run. Ctrl-C leaves it to the next run on this machine.\n"
-                )
+    def __init__(self, started: float) -> None:
+        self._started = started
+        self._shown = ""
 
-    return tell
+    def show(self, _waited: float, left: str = "") -> None:
+        stream = sys.stderr
+        if time.monotonic() - self._started < PROGRESS_AFTER_SECONDS or stream is None:
+            return
+        words = f"Cloister: storing {left or 'the rest of the run'}. Ctrl-C leaves it to the next run on this machine."
+        with contextlib.suppress(OSError, ValueError):  # a terminal that has gone
+            if words != self._shown and stream.isatty():
+                stream.write(f"\r{words.ljust(len(self._shown))}")
+                stream.flush()
+                self._shown = words
+
+    def clear(self) -> None:
+        stream = sys.stderr
+        if self._shown and stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.write(f"\r{' ' * len(self._shown)}\r")
+                stream.flush()
+            self._shown = ""
+
+
+_signals = EndingSignals(_end_by_signal)
+os.register_at_fork(after_in_child=_signals.give_back_in_child)
