@@ -20,6 +20,7 @@ from .active_runs import enter, leave
 from .ranks import mark_lines, measured_here
 from .run_ending import end_with_process, settle_at_exit
 from .run_identity import Identity
+from .run_travel import hand_over
 from .scalars import BadStep, Scalars, as_step
 
 if TYPE_CHECKING:
@@ -61,25 +62,24 @@ class Run:
         self,
         recorder: Recorder,
         *,
-        uid: str,
-        project: str,
-        name: str,
-        experiment: str,
+        header: dict[str, Any],
         config: dict[str, Any],
         settings: Settings,
         on_bad_value: OnBadValue,
         identity: Identity,
         next_step: int = 0,
     ) -> None:
-        self.uid = uid
-        self.project = project
-        self.name = name
-        self.experiment = experiment
+        self.uid: str = header["uid"]
+        self.project: str = header["project"]
+        self.name: str = header["name"]
+        self.experiment: str = header["experiment"]
+        self.tags: tuple[str, ...] = tuple(header["tags"])
         self.config = config
         self.rank = identity.place.rank
         self.world_size = identity.place.world_size
         self.resumed = identity.is_resumed
         self.result: Any = None
+        self._header = header
         self._identity = identity
         self._recorder = recorder
         self._settings = settings
@@ -89,6 +89,7 @@ class Run:
         self._next_step = next_step
         self._reported: set[object] = set()
         self._ended = False
+        self._end_fields: dict[str, Any] | None = None
         self._pid = os.getpid()
         self._token: Token[Run | None] | None = None
         self._capture: ConsoleCapture | None = None
@@ -215,12 +216,15 @@ class Run:
     ) -> None:
         self.end_as(error)
 
+    def __reduce__(self) -> Any:
+        return hand_over(self._header, self._settings, self._identity, self._on_bad_value)
+
     def __repr__(self) -> str:
         return f"<Run {self.name!r} of project {self.project!r}>"
 
     # ---- how it starts and ends
 
-    tags: tuple[str, ...] = ()
+    belongs_to_parent = False  # opened by a process that was started with it
 
     def begin(self, *, capture: CaptureMode, hardware: bool, main_file: Path | None) -> None:
         """Start everything that works beside the script: console, hardware, snapshot, signs of life."""
@@ -254,6 +258,7 @@ class Run:
         """End the run because a signal ends the process. Called from the signal's handler, so it waits for nothing."""
         self._snapshot = self._sampler = None
         self._end("INTERRUPTED", exit_as={"signal": number})
+        self._record_end()  # which may be what the signal has interrupted
 
     def settle(self, timeout_seconds: float, on_wait: Callable[[float], None] | None = None) -> bool:
         """At exit: wait for the courier; if it cannot finish, say once where the record is."""
@@ -262,6 +267,10 @@ class Run:
             self._recorder.warn_unless_stored()
         return stored
 
+    def say_where_it_is(self) -> None:
+        """Say once where the record is, if the database does not have all of it."""
+        self._recorder.warn_unless_stored()
+
     @property
     def ended(self) -> bool:
         return self._ended
@@ -269,25 +278,31 @@ class Run:
     def _end(
         self, status: StoredStatus, *, result: Any = None, fail_trace: Sequence[str] = (), exit_as: Mapping[str, Any]
     ) -> None:
-        if self._ended or os.getpid() != self._pid:  # a forked child may not end its parent's run
+        if self._ended or self.belongs_to_parent or os.getpid() != self._pid:  # a child may not end its parent's run
             return
         self._ended = True
         self.result = result
-        if self._snapshot is not None:
-            self._guard(self._snapshot.finish)
-        if self._sampler is not None:
-            self._guard(self._sampler.stop)
-        if self._capture is not None:
-            self._guard(self._capture.stop)
-        plain = to_bson(result)
-        self._guard(
-            lambda: self._recorder.record_end(status, result=plain, fail_trace=list(fail_trace), exit_as=exit_as)
-        )
-        if self._identity.lock is not None:
-            self._guard(self._identity.lock.release)
-        if self._token is not None:
-            leave(self, self._token)
-        settle_at_exit(self)
+        self._end_fields = {"status": status, "fail_trace": list(fail_trace), "exit_as": exit_as}
+        try:
+            self._end_fields["result"] = to_bson(result)
+            if self._snapshot is not None:
+                self._guard(self._snapshot.finish)
+            if self._sampler is not None:
+                self._guard(self._sampler.stop)
+            if self._capture is not None:
+                self._guard(self._capture.stop)
+        finally:  # a second Ctrl-C comes through here: the end is recorded all the same
+            self._record_end()
+            if self._identity.lock is not None:
+                self._guard(self._identity.lock.release)
+            if self._token is not None:
+                leave(self, self._token)
+            settle_at_exit(self)
+
+    def _record_end(self) -> None:
+        fields, self._end_fields = self._end_fields, None
+        if fields is not None:
+            self._guard(lambda: self._recorder.record_end(**fields))
 
     def _start_capture(self, mode: CaptureMode) -> None:
         from ..observer.console_capture import ConsoleCapture
@@ -304,7 +319,7 @@ class Run:
         def record(values: dict[str, float], wall_time: float) -> None:
             nonlocal sampled
             encoded, _ = names.read(measured_here(values, self._identity.place))
-            self._recorder.record_points(encoded, sampled, wall_time)
+            self._recorder.record_hardware(encoded, sampled, wall_time)
             sampled += 1
 
         names = Scalars(f"system/rank/{self.rank}/" if self.rank else "system/")

@@ -128,17 +128,13 @@ def begin_run(plan: RunPlan, settings: Settings, *, hardware: bool = True, on_ba
         header["fork_from"] = fork
     run = Run(
         Recorder(header, settings),
-        uid=header["uid"],
-        project=header["project"],
-        name=header["name"],
-        experiment=header["experiment"],
+        header=header,
         config=_config_of(plan, identity),
         settings=settings,
         on_bad_value=on_bad_value,
         identity=identity,
         next_step=_first_step(identity, fork),
     )
-    run.tags = tuple(header["tags"])
     run.begin(capture=settings.capture, hardware=hardware, main_file=plan.main_file)
     return run
 
