@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..observer.bson_values import to_bson
 from ..observer.errors import CloisterError
+from ..observer.private_copies import CopyNotKept
 from ..observer.recorder import Recorder
 from ..observer.run_record import StoredStatus
 from ..observer.settings import CaptureMode, Settings
@@ -148,13 +149,13 @@ class Run:
             OSError: only with `on_bad_value="raise"`: the file cannot be read.
         """
         source = Path(path)
-        if not self._recorder.has_journal:
-            return  # has been said at the start
         if self._ended:
             self._refuse(RunEnded(self.name), "ended")
             return
         try:
             self._recorder.record_artifact(source, name or source.name, content_type, to_bson(dict(metadata or {})))
+        except CopyNotKept as error:
+            self._refuse(error, ("artifact", str(source)))
         except OSError as error:
             reason = error.strerror or str(error)
             message = f"Artifact {str(source)!r} is not recorded: {reason}. Pass the path of a file that can be read."
@@ -230,8 +231,6 @@ class Run:
         """Start everything that works beside the script: console, hardware, snapshot, signs of life."""
         self._token = enter(self)
         end_with_process(self)
-        if not self._recorder.has_journal:
-            return
         self._guard(self._recorder.start)
         if capture != "none":
             self._guard(self._start_capture, capture)

@@ -11,13 +11,20 @@ from typing import Any
 from .journal_records import RECORD_LIMIT_BYTES, decode_records
 
 SUFFIX = ".journal"
+RESERVE_SUFFIX = ".reserve"  # disk space set aside for the end of the run; see journal_reserve.py
 BLOBS_FOLDER = "blobs"
 NUMBER_FILE = "run.json"  # left by the courier: the number that the database gave the run
+_RANDOM_BITS = 20  # a thousand ranks that start in one second are given the same number once in 2,000 such starts
 
 
-def new_segment_number() -> int:
-    """A segment's name as a number: milliseconds since 1970 and 16 random bits, so that segments sort by creation."""
-    return (time.time_ns() // 1_000_000) << 16 | int.from_bytes(os.urandom(2), "big")
+def new_segment_number(after: int = 0) -> int:
+    """A segment's name as a number: milliseconds since 1970 and 20 random bits, so that segments sort by creation.
+
+    Args:
+        after: the number of the same writer's last segment; the new one is larger, also after the clock was set back.
+    """
+    milliseconds = max(time.time_ns() // 1_000_000, (after >> _RANDOM_BITS) + 1)
+    return milliseconds << _RANDOM_BITS | int.from_bytes(os.urandom(4), "big") % (1 << _RANDOM_BITS)
 
 
 def segments_in(*folders: Path) -> list[Path]:
@@ -68,6 +75,13 @@ def run_folders(destination: Path) -> list[Path]:
         return sorted(path for path in destination.iterdir() if path.is_dir() and segments_in(path))
     except FileNotFoundError:
         return []
+
+
+def clear_reserves(folder: Path) -> None:
+    """Remove the disk space that dead processes had set aside in a run's folder."""
+    for path in folder.glob(f"*{RESERVE_SUFFIX}"):
+        if not is_held(path):
+            path.unlink(missing_ok=True)
 
 
 def is_running(folder: Path) -> bool:

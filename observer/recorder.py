@@ -6,29 +6,30 @@ import io
 import json
 import logging
 import mimetypes
-import os
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from .blobs import Digests, digest_stream
-from .courier_launch import destination_folder, ensure_courier, read_state
+from .blobs import Digests
+from .courier_launch import ensure_courier, read_state
 from .field_names import encode_field_name
-from .journal import Journal, NowhereJournal
-from .journal_records import RecordTooLarge
-from .journal_segments import BLOBS_FOLDER, NUMBER_FILE, segments_in
+from .journal import TEND_SECONDS, Journal
+from .journal_allowance import JournalAllowance
+from .journal_places import writing_places
+from .journal_segments import NUMBER_FILE, has_segments
+from .private_copies import CopyNotKept, PrivateCopies
 from .run_record import HEARTBEAT_SECONDS, StoredStatus
 from .settings import Settings
 
 logger = logging.getLogger("cloister")
 
+NO_ROOM = "<not recorded: it does not fit into a document of the database, or into what was left of the disk>"
+SHORT_LINE_CHARACTERS = 2000
 PATIENCE_SECONDS = 3.0  # an election of a new primary takes less, and nobody needs to hear of it
-SYNC_SECONDS = 1.0  # what a power cut may cost
 
 
 class Recorder:
@@ -46,23 +47,29 @@ class Recorder:
             settings: where the run goes and where its journal lies.
         """
         self._settings = settings
-        self._destination, self._journal = _open_journal(header, settings)
-        self._folder = self._journal.folder
+        destinations = writing_places(settings)
+        places = [place.within(header["uid"]) for place in destinations]
+        allowance = JournalAllowance([place.folder for place in destinations], settings.journal_limit)
+        self._journal = Journal(places, header, durability=settings.durability, allowance=allowance)
+        self._copies = PrivateCopies(places, allowance, forces_each=settings.durability == "fsync")
+        self._folders = [place.folder for place in places]
+        self._destination = self._journal.folder.parent  # where the courier is reached: the first that can be written
+        self._journal.say()
         self._stopped = threading.Event()
         self._pulse: threading.Thread | None = None
         self._warned_unreachable = False
+        self._warned_of_copies = False
         self._number: Any = None
-
-    @property
-    def has_journal(self) -> bool:
-        """False where no folder can be written: then nothing is recorded, only counted as lost."""
-        return isinstance(self._journal, Journal)
 
     # ---- recording
 
     def record_points(self, values: Mapping[str, float], step: int, wall_time: float | None = None) -> None:
         """Record one point of each metric in `values`, whose names are encoded field names."""
         self._journal.record("points", {"s": step, "v": values}, wall_time)
+
+    def record_hardware(self, values: Mapping[str, float], sample: int, wall_time: float) -> None:
+        """Record a sample of the hardware: the first thing to be done without where there is no room for all."""
+        self._journal.record_hardware({"s": sample, "v": values}, wall_time)
 
     def record_console(self, stream: str, text: str, wall_time: float) -> None:
         """Record what the run wrote."""
@@ -80,10 +87,15 @@ class Recorder:
         """Keep a private copy of the file at `source` as it is now, and record it as an artifact.
 
         Raises:
-            OSError: the file cannot be read, or the copy cannot be written.
+            CopyNotKept: no folder takes the copy. It is counted as lost.
+            OSError: the file cannot be read.
         """
         with source.open("rb") as stream:
-            digests = self._keep(stream)
+            try:
+                digests = self._copies.keep(stream, source)
+            except CopyNotKept as refusal:
+                self._journal.count_lost_file(refusal.size_bytes)
+                raise
         guessed = content_type or mimetypes.guess_type(name)[0]
         self._journal.record(
             "artifact", {**_as_fields(digests), "name": name, "content_type": guessed, "metadata": dict(metadata or {})}
@@ -91,15 +103,17 @@ class Recorder:
 
     def record_source(self, path: str, content: bytes) -> None:
         """Record a file of the run's code by its relative path."""
-        digests = self._keep(io.BytesIO(content))
-        self._journal.record("source", {**_as_fields(digests), "path": path})
+        digests = self._keep(content, path)
+        if digests is not None:
+            self._journal.record("source", {**_as_fields(digests), "path": path})
 
     def record_attached(self, field: str, name: str, content: bytes, content_type: str) -> None:
         """Store `content` as a file and set `field` of the run's document to its id."""
-        digests = self._keep(io.BytesIO(content))
-        self._journal.record(
-            "attach", {**_as_fields(digests), "field": field, "name": name, "content_type": content_type}
-        )
+        digests = self._keep(content, name)
+        if digests is not None:
+            self._journal.record(
+                "attach", {**_as_fields(digests), "field": field, "name": name, "content_type": content_type}
+            )
 
     def record_end(
         self,
@@ -112,25 +126,19 @@ class Recorder:
         """Record how the run ended, and release the journal. Only the process that made the recorder may."""
         self._stopped.set()
         fields: dict[str, Any] = {"status": status, "stop_time": datetime.now(timezone.utc), "exit": dict(exit_as)}
-        fields["lost"] = dict(self._journal.lost)
         if fail_trace:
             fields["fail_trace"] = fail_trace
         if result is not None:
             fields["result"] = result
-        try:
-            self._journal.record("end", fields)
-        except RecordTooLarge as error:  # the end itself must not be lost over what it carries
-            self._journal.record(
-                "end", {**fields, "result": f"<not recorded: {error}>", "fail_trace": (fail_trace or [])[-1:]}
-            )
-            raise
-        finally:
-            self._journal.sync()
-            self._journal.close()
+        short = {**fields, "fail_trace": [_cut(line) for line in fail_trace or []][-1:]}
+        if result is not None:
+            short["result"] = NO_ROOM
+        self._copies.force()
+        self._journal.record_end(fields, short)
 
     @property
     def lost(self) -> dict[str, int]:
-        """What could not be recorded, by count; all zero unless the disk failed."""
+        """What this process could not record, by count; all zero unless the disk failed."""
         return dict(self._journal.lost)
 
     # ---- arriving
@@ -152,7 +160,7 @@ class Recorder:
 
     def is_stored(self) -> bool:
         """Whether all that was recorded is in the database (only asked once the run has ended)."""
-        return not segments_in(self._folder)
+        return not self._journal.memory and not any(has_segments(folder) for folder in self._folders)
 
     def is_unreachable(self, for_seconds: float = 0.0) -> bool:
         """Whether the courier has said that the database does not answer, and has not for so long."""
@@ -191,37 +199,42 @@ class Recorder:
         self._warned_unreachable = True
         state = read_state(self._destination)
         reason = state.error if state is not None and not state.reachable else "The database is slower than the run."
+        kept = " and ".join(str(folder) for folder in self._folders if has_segments(folder))
         logger.warning(
             "%s The run is kept in %s; the next run on this machine ships it, or 'cloister sync' does.",
             reason.rstrip() if reason.rstrip().endswith(".") else reason.rstrip() + ".",
-            self._folder,
+            kept or "memory",
         )
 
     def _beat(self) -> None:
         self._revive_courier()
         beaten = time.monotonic()
-        while not self._stopped.wait(SYNC_SECONDS):
+        while not self._stopped.wait(TEND_SECONDS):
             try:
-                self._journal.sync()
+                self._tend()
                 self._learn_number()
                 if time.monotonic() - beaten >= HEARTBEAT_SECONDS:
                     beaten = time.monotonic()
-                    self._journal.record("beat", {"lost": dict(self._journal.lost)})
+                    self._journal.beat()
                 self._revive_courier()
                 if self.is_unreachable(for_seconds=PATIENCE_SECONDS):
                     self.warn_unless_stored()
             except Exception as error:
                 # Wide on purpose: a sign of life that fails must not end the thread that gives the next one.
-                logger.debug("The pulse of %s: %s", self._folder, error)
+                logger.debug("The pulse of %s: %s", self._journal.folder, error)
+
+    def _tend(self) -> None:
+        self._copies.force()  # before the records that name them
+        self._journal.tend()
 
     def _learn_number(self) -> bool:
         """Look whether the courier has left the run's number beside the journal."""
-        if self._number is None:
+        for folder in self._folders if self._number is None else ():
             try:
-                self._number = json.loads((self._folder / NUMBER_FILE).read_text(encoding="utf-8"))["id"]
+                self._number = json.loads((folder / NUMBER_FILE).read_text(encoding="utf-8"))["id"]
             except (OSError, ValueError, KeyError):
-                return False
-        return True
+                continue
+        return self._number is not None
 
     def _revive_courier(self) -> None:
         try:
@@ -235,48 +248,20 @@ class Recorder:
             # No process can be started here (limits, a hardened site): the next run's courier or a sync ships it.
             logger.debug("No courier can be started: %s", error)
 
-    def _keep(self, stream: BinaryIO) -> Digests:
-        """Copy `stream` beside the journal, under its digest."""
-        folder = self._folder / BLOBS_FOLDER
-        folder.mkdir(mode=0o700, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=folder)  # 0600
+    def _keep(self, content: bytes, name: str) -> Digests | None:
         try:
-            with os.fdopen(descriptor, "wb") as copy:
-                digests = digest_stream(stream, copy)
-            Path(temporary).replace(folder / digests.sha256)
-        except BaseException:  # Ctrl-C too: no half copy may stay
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        return digests
+            return self._copies.keep(io.BytesIO(content), name)
+        except CopyNotKept as refusal:
+            self._journal.count_lost_file(refusal.size_bytes)
+            if not self._warned_of_copies:
+                self._warned_of_copies = True
+                logger.warning("%s", refusal)
+            return None
 
 
 def _as_fields(digests: Digests) -> dict[str, Any]:
     return {"sha256": digests.sha256, "md5": digests.md5, "size": digests.size}
 
 
-def _open_journal(header: Mapping[str, Any], settings: Settings) -> tuple[Path, Journal | NowhereJournal]:
-    """A journal in the data folder, else in the temporary folder, else one that only counts what is lost."""
-    tried: dict[Path, object] = {}
-    wanted = destination_folder(settings)
-    fallback = Path(tempfile.gettempdir()) / f"cloister-{os.getuid()}" / "journal" / wanted.name
-    for destination in (wanted, fallback):
-        try:
-            destination.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if destination.stat().st_uid != os.getuid():
-                raise PermissionError(13, "The folder belongs to another user")
-            journal = Journal(destination / header["uid"], header)
-        except OSError as error:
-            tried[destination] = error.strerror or error
-            continue
-        if tried:
-            logger.warning(
-                "%s cannot be written; the run is kept in %s until the database has it.", wanted, destination
-            )
-        return destination, journal
-    places = "; ".join(f"{folder} ({reason})" for folder, reason in tried.items())
-    logger.warning(
-        "No folder can be written for the journal: %s. The training goes on and nothing of this run is recorded. Set "
-        "CLOISTER_HOME to a folder that can be written.",
-        places,
-    )
-    return wanted, NowhereJournal(wanted / header["uid"])
+def _cut(line: str) -> str:
+    return line if len(line) <= SHORT_LINE_CHARACTERS else line[:SHORT_LINE_CHARACTERS] + "..."

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
+from cloister.observer import journal_segments
 from cloister.observer.journal import SEGMENT_LIMIT_BYTES, Journal
 from cloister.observer.journal_records import JournalRecord, RecordTooLarge, decode_records, encode_record
 from cloister.observer.journal_segments import is_held, read_header, segments_in
@@ -144,15 +146,41 @@ def test_a_forked_child_writes_a_segment_of_its_own(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_a_journal_that_cannot_be_written_counts_what_it_loses(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_descriptor_that_the_script_closed_costs_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "run", HEADER)
-    os.close(journal._descriptor)  # as after an I/O error of the disk
-    journal.record("points", {"s": 0, "v": {"a": 1.0, "b": 2.0}})
-    journal.record("console", {"stream": "stdout", "text": "one\ntwo\n"})
+    journal.record("points", {"s": 0, "v": {"loss": 1.0}})
+    os.closerange(journal._descriptor, journal._descriptor + 1)  # as who makes a daemon of itself does
+    journal.record("points", {"s": 1, "v": {"loss": 2.0}})
+    journal.close()
 
-    assert journal.lost == {"points": 2, "lines": 2, "bytes": 8}
-    assert len(caplog.messages) == 1
-    assert "counted as lost until there is space again" in caplog.messages[0]
-    journal._descriptor = -1
+    assert [record.fields["s"] for record in read_all(tmp_path / "run") if record.kind == "points"] == [0, 1]
+    assert journal.lost == {"points": 0, "lines": 0, "bytes": 0}
+
+
+def test_a_strangers_file_under_our_number_is_left_alone(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run", HEADER)
+    strangers = tmp_path / "strangers.txt"
+    strangers.touch()
+    stranger = os.open(strangers, os.O_WRONLY)
+    os.dup2(stranger, journal._descriptor)
+    journal.tend()  # once a second
+    journal.record("points", {"s": 1, "v": {"loss": 2.0}})
+    journal.close()
+
+    assert strangers.read_bytes() == b""
+    os.write(stranger, b"still open")
+    assert [record.fields["s"] for record in read_all(tmp_path / "run") if record.kind == "points"] == [1]
+
+
+def test_segments_of_a_process_sort_by_creation_although_the_clock_is_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time_ns()
+    journal = Journal(tmp_path / "run", HEADER)
+    for hours in (1, 25, 26):
+        monkeypatch.setattr(journal_segments.time, "time_ns", lambda back=hours: now - back * 3600 * 10**9)
+        os.close(journal._descriptor)
+        journal.record("points", {"s": hours, "v": {"loss": 0.0}})
+
+    steps = [record.fields["s"] for record in read_all(tmp_path / "run") if record.kind == "points"]
+    assert steps == [1, 25, 26]
