@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from ..observer.settings import CaptureMode, load_settings
+from ..observer.settings import CaptureMode, RanksMode, load_settings
 from .config import ConfigSpec, Resolved
 from .config.script import explained_exit, program_name
 from .run import OnBadValue, Run
@@ -44,6 +45,9 @@ class Experiment(Generic[Parameters, Result]):
         capture: CaptureMode | None,
         hardware: bool,
         on_bad_value: OnBadValue,
+        resume: int | str | None,
+        fork_from: Any,
+        ranks: RanksMode | None,
     ) -> None:
         self.function = function
         self.name = name or function.__name__
@@ -58,6 +62,9 @@ class Experiment(Generic[Parameters, Result]):
         self._capture = capture
         self._hardware = hardware
         self._on_bad_value: OnBadValue = on_bad_value
+        self._resume = resume
+        self._fork_from = fork_from
+        self._ranks = ranks
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Result:
@@ -68,10 +75,14 @@ class Experiment(Generic[Parameters, Result]):
         Raises:
             ConfigError: the arguments do not fit; where the command line was read, the process ends with one sentence
                 and exit code 2 instead. No run is recorded then.
+            RunIsAlive, RunHasEnded, NoRunToResume, ResumeNeedsDatabase: this call may not, or cannot, record the run
+                that it was told to.
         """
         resolved = self._spec.resolve_call(args, kwargs, command_line=self._command_line)
-        self._seed(resolved, is_command_line=self._spec.reads_command_line(args, kwargs, self._command_line))
-        run = self._begin(resolved)
+        is_command_line = self._spec.reads_command_line(args, kwargs, self._command_line)
+        self._seed(resolved, is_command_line=is_command_line)
+        with explained_exit(program_name()) if is_command_line else contextlib.nullcontext():
+            run = self._begin(resolved)
         self.last_run = run
         bound = resolved.bind(run)
         try:
@@ -102,8 +113,10 @@ class Experiment(Generic[Parameters, Result]):
             tags=self._tags,
             notes=self._notes,
             main_file=main_file_of_process() or _file_of(self.function),
+            resume=resolved.run_options.get("resume", self._resume),
+            fork_from=resolved.run_options.get("fork_from", self._fork_from),
         )
-        settings = load_settings(uri=self._uri, capture=self._capture)
+        settings = load_settings(uri=self._uri, capture=self._capture, ranks=self._ranks)
         return begin_run(plan, settings, hardware=self._hardware, on_bad_value=self._on_bad_value)
 
 
@@ -125,6 +138,9 @@ def experiment(
     capture: CaptureMode | None = None,
     hardware: bool = True,
     on_bad_value: OnBadValue = "warn",
+    resume: int | str | None = None,
+    fork_from: Any = None,
+    ranks: RanksMode | None = None,
 ) -> Callable[[Callable[Parameters, Result]], Experiment[Parameters, Result]]: ...
 
 
@@ -148,6 +164,7 @@ def experiment(function: Callable[..., Any] | None = None, /, **options: Any) ->
         capture: how stdout and stderr are recorded: "sys", "fd" or "none".
         hardware: whether CPU, memory, disk, network and GPUs are sampled.
         on_bad_value: what `run.log` does with a value that is no number: "warn" or "raise".
+        resume, fork_from, ranks: as `start_run` takes them; `--resume` and `--fork-from` on the command line win.
     """
     if function is not None:
         return experiment(**options)(function)
@@ -163,6 +180,9 @@ def experiment(function: Callable[..., Any] | None = None, /, **options: Any) ->
         "capture": None,
         "hardware": True,
         "on_bad_value": "warn",
+        "resume": None,
+        "fork_from": None,
+        "ranks": None,
     }
     return lambda decorated: Experiment(decorated, **{**defaults, **options})
 

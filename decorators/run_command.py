@@ -32,9 +32,19 @@ class NoScript(CloisterError, FileNotFoundError):
 @click.option("--project", help="Where the run belongs; else the setting 'project'.")
 @click.option("--name", help="How lists show the run; else the script's name and a part of the run's id.")
 @click.option("--tag", "tags", multiple=True, help="A tag, to find the run again. May be given more than once.")
+@click.option("--resume", help="Go on with a run: its number, its uid, its name, or 'auto'.")
+@click.option("--fork-from", help="Start with the history of another run: RUN@STEP.")
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def run(project: str | None, name: str | None, tags: tuple[str, ...], script: Path, arguments: tuple[str, ...]) -> None:
+def run(
+    project: str | None,
+    name: str | None,
+    tags: tuple[str, ...],
+    resume: str | None,
+    fork_from: str | None,
+    script: Path,
+    arguments: tuple[str, ...],
+) -> None:
     """Record SCRIPT, which needs no change: its arguments, console, code, packages, machine and hardware use.
 
     What follows SCRIPT is the script's: 'cloister run --project digits train.py --lr 0.1'.
@@ -54,6 +64,8 @@ def run(project: str | None, name: str | None, tags: tuple[str, ...], script: Pa
         name=name,
         tags=tags,
         main_file=script.resolve(),
+        resume=resume,
+        fork_from=fork_from,
     )
     recorded = begin_run(plan, load_settings())
     _run_as_main(script, recorded)

@@ -21,7 +21,7 @@ RESUMED = "cloister.resumed"  # [{time, host, pid, stopped, config}]
 PAUSED_SECONDS = "cloister.paused_seconds"  # between sessions: no part of the run's duration
 RANKS = "cloister.ranks"  # {"1": {host, pid, status, exit, fail_trace, heartbeat, ...}}
 WORLD_SIZE = "cloister.world_size"
-FORKED_FROM = "cloister.forked_from"  # {run_id, uid, step, note}
+FORKED_FROM = "cloister.forked_from"  # {run_id, uid, step, state "waiting" | "copied", note}
 # What the courier has to know of a run to apply a session's records.
 KEPT_FIELDS = (SESSION, RESUMED, PAUSED_SECONDS, RANKS, WORLD_SIZE, FORKED_FROM, "start_time", "stop_time", "heartbeat")
 
@@ -66,7 +66,9 @@ def session_fields(header: Mapping[str, Any]) -> dict[str, Any]:
         "world_size": int(header.get("world_size") or 1),
     }
     if "fork_from" in header:
-        fields["forked_from"] = {"run_id": None, "uid": None, **header["fork_from"], "note": ""}
+        origin = header["fork_from"]
+        known = {"run_id": origin.get("id"), "uid": origin.get("uid"), "step": origin["step"]}
+        fields["forked_from"] = {**known, "state": "waiting", "note": ""}
     return fields
 
 
@@ -140,10 +142,11 @@ def _take_main(run: dict[str, Any], header: Mapping[str, Any]) -> dict[str, Any]
     ours = run["cloister"]
     known = ours.get("session")
     if known is None:  # another rank was faster, and registered the run for us
+        origin = session_fields(header).get("forked_from")
         changes: dict[str, Any] = {name: header[name] for name in _DESCRIBING if name in header}
         changes.update({f"cloister.{name}": header[name] for name in _DESCRIBING_OURS if name in header})
         changes["start_time"] = min(header["start_time"], run.get("start_time") or header["start_time"], key=_aware)
-        return {**changes, SESSION: _session(header)}
+        return {**changes, SESSION: _session(header), **({FORKED_FROM: origin} if origin else {})}
     if any(_same(note, header) for note in ours.get("resumed") or []):
         return {}
     if not header.get("resumed") and _time(header["session"]) <= _time(known):

@@ -15,6 +15,8 @@ from .literals import FALSE_WORDS, NONE_WORDS, TRUE_WORDS, Scalar
 
 SOURCE = "the command line"
 HELP_WORDS = ("--help", "-h")
+# Options of the run itself. A config key of the same name wins: it was there first.
+RUN_OPTIONS = {"--resume": "resume", "--fork-from": "fork_from"}
 _NEGATIVE_NUMBER = re.compile(r"-\.?[0-9]|-\.?inf", re.IGNORECASE)
 
 
@@ -24,6 +26,7 @@ class CommandLine:
 
     files: list[Path] = field(default_factory=list)
     overrides: list[tuple[str, Any]] = field(default_factory=list)
+    run_options: dict[str, str] = field(default_factory=dict)
     wants_help: bool = False
 
 
@@ -36,7 +39,9 @@ def parse_command_line(words: Sequence[str], root: Draft) -> CommandLine:
         return line
     while own:
         word = own.pop(0)
-        if word.startswith("--"):
+        if _is_run_option(word, root):
+            line.run_options.update([_read_run_option(word, own)])
+        elif word.startswith("--"):
             line.overrides.append(_read_option(word, own, root))
         elif word.startswith("@"):
             if word == "@":
@@ -54,6 +59,20 @@ def parse_command_line(words: Sequence[str], root: Draft) -> CommandLine:
 def find_place(name: str, root: Draft) -> Draft | None:
     """The place that a word names; an option may have dashes where the parameter has underscores."""
     return root.find(name) or (root.find(name.replace("-", "_")) if "-" in name else None)
+
+
+def _is_run_option(word: str, root: Draft) -> bool:
+    name = word.partition("=")[0]
+    return name in RUN_OPTIONS and find_place(name[2:], root) is None
+
+
+def _read_run_option(word: str, rest: list[str]) -> tuple[str, str]:
+    option, equals, value = word.partition("=")
+    if not equals:
+        if not rest or _begins_another(rest[0]):
+            raise BadOverride(word, f"needs a run. Write {option} 12, with the number or the uid of a run")
+        value = rest.pop(0)
+    return RUN_OPTIONS[option], value
 
 
 def _read_assignment(word: str, root: Draft) -> tuple[str, Any]:

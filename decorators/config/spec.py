@@ -6,7 +6,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ class Resolved:
     """The config of one call.
 
     `arguments` is what the function is called with, by parameter, without `run`; `config` what is recorded, nested and
-    plain; `defaults` the same before the call's and the command line's overrides; `overrides` those, by dotted key.
+    plain; `defaults` the same before the call's and the command line's overrides; `overrides` those, by dotted key;
+    `run_options` what the command line says of the run itself: `resume`, `fork_from`.
     """
 
     arguments: dict[str, Any]
@@ -38,6 +39,7 @@ class Resolved:
     defaults: dict[str, Any]
     overrides: dict[str, Any]
     _signature: ExperimentSignature
+    run_options: dict[str, str] = field(default_factory=dict)
 
     def bind(self, run: Any = None) -> inspect.BoundArguments:
         """The call: `bound = resolved.bind(run); function(*bound.args, **bound.kwargs)`."""
@@ -125,7 +127,8 @@ class ConfigSpec:
         # Found again by its key: a later override of an outer place has replaced the drafts inside it.
         latest = {key: root.find(key) for key in changed}
         overrides = {key: plain_value(draft.build()) for key, draft in latest.items() if draft is not None}
-        return Resolved(arguments, config, defaults, overrides, self.signature)
+        run_options = {} if line is None else line.run_options
+        return Resolved(arguments, config, defaults, overrides, self.signature, run_options)
 
     def usage(self) -> str:
         """What `--help` prints."""
