@@ -60,8 +60,8 @@ class Bins:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Bins]) -> Bins:
-        if len(parts) == 1:
-            return parts[0]
+        if len(parts) < 2:
+            return parts[0] if parts else cls.empty()
         by_column = zip(*(part._columns() for part in parts), strict=True)
         columns: list[Any] = [np.concatenate(pieces, axis=-1) for pieces in by_column]
         return cls(*columns)
@@ -174,6 +174,19 @@ def pack_bins(bins: Bins, size: int) -> bytes:
     return _HEAD.pack(FORMAT, flags, len(bins), total, base_step, base_time) + body
 
 
+def count_packed(packed: Any, points: Any, size: int) -> int:
+    """How many bins a packed piece has.
+
+    Raises:
+        DamagedBins: it is of another length or format, or not of so many points.
+    """
+    _, count = _shape_of(packed, size)
+    found = _HEAD.unpack_from(packed)[3]
+    if found != points:
+        raise DamagedBins(f"it has {found} points and should have {points!r}")
+    return count
+
+
 def unpack_bins(packed: Sequence[bytes], size: int) -> Bins:
     """The bins of several packed pieces, one after the other. Pieces of one shape are unpacked at once.
 
@@ -235,7 +248,7 @@ def _no_bad(count: int) -> tuple[Int64s, Float64s, Int64s, Int64s]:
     return zeros, np.full(count, np.nan), zeros, zeros
 
 
-def _shape_of(packed: bytes, size: int) -> tuple[int, int]:
+def _shape_of(packed: Any, size: int) -> tuple[int, int]:
     """Flags and number of bins of a packed piece that is as long as it says."""
     if not isinstance(packed, bytes) or len(packed) < _HEAD.size:
         raise DamagedBins("it is cut off")

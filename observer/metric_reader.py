@@ -1,23 +1,31 @@
-"""Reading metrics: exact points from their chunks, and curves thinned to the pixels of a chart."""
+"""Reading metrics: every point exactly, and curves thinned to the pixels of a chart."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .metric_chunks import DamagedChunk, chunk_keys_of, unpack_points
+from .metric_chunks import metric_id
+from .metric_sketch import Sketch, Window, sketch_metric
+from .metric_stretches import MetricKey, ShorterChunk, load_all
+from .metric_summary import read_summary
 from .points import Float64s, Int64s, Points
+from .run_record import UID, RunId, summary_path
 from .thinning import thin
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-Axis = Literal["step", "relative", "wall"]
 logger = logging.getLogger("cloister")
+
+Axis = Literal["step", "relative", "wall"]
+
+PYRAMID_POINTS = 65_536  # below that, all points are read as fast as bins would be
 
 
 @dataclass(frozen=True)
@@ -26,9 +34,11 @@ class Curve:
 
     Attributes:
         x: float64, shape (n,), ascending, on the axis asked for: step, seconds since the start, or since 1970.
-        steps, values, wall_times: the same points' columns, shape (n,). NaN and infinities are as logged.
+        steps, values, wall_times: the same points' columns, shape (n,). All are points that were logged; NaN and
+            infinities are as logged.
         total: how many points lie in the range asked for.
-        thinned: True when fewer than `total` were kept; the lowest and the highest of each pixel always are.
+        thinned: True when fewer than `total` were kept; the lowest and the highest of each pixel always are. In a long
+            metric a pixel's column may begin and end up to a quarter of a pixel beside its place, where bins do.
     """
 
     x: Float64s
@@ -39,52 +49,113 @@ class Curve:
     thinned: bool
 
 
-def load_metric(database: Database[dict[str, Any]], metric: dict[str, Any]) -> Points:
-    """All points of the metric whose document in `metrics` this is, in the order in which they were logged."""
-    parts = []
-    for chunk in database["metric_chunks"].find({"_id": chunk_keys_of(metric["_id"])}).sort("_id", 1):
-        try:
-            parts.append(unpack_points(chunk.get("c", b""), chunk.get("n", 0)))
-        except DamagedChunk as damage:
-            logger.warning("Run %s, metric %r: %s", metric.get("run_id"), metric.get("name"), damage)
-    return Points.concatenate(parts) if parts else _sacred_points(metric)
+@dataclass(frozen=True)
+class StoredMetric:
+    """A metric and what its run's document says of it.
 
-
-def cut_curve(
-    points: Points, *, pixels: int, axis: Axis, start: datetime | None, low: float | None, high: float | None
-) -> Curve:
-    """The part of `points` between `low` and `high` on `axis`, thinned to `pixels`.
-
-    One point on each side of the range is kept, so that the line leaves the chart instead of ending inside it.
+    Attributes:
+        start: when the run began.
+        count: how many points it has, or had when the run's document was last written.
+        ended: whether the run has ended, so that `count` is final.
     """
-    x, points = _place_on_axis(points, axis, start)
-    first = 0 if low is None else max(int(np.searchsorted(x, low, "left")) - 1, 0)
-    last = len(x) if high is None else min(int(np.searchsorted(x, high, "right")) + 1, len(x))
-    x, points = x[first:last], points[first:last]
-    chosen = thin(x, points.values, pixels)
+
+    key: MetricKey
+    start: datetime | None
+    count: int
+    ended: bool
+
+
+def find_metric(database: Database[dict[str, Any]], run_id: RunId, name: str) -> StoredMetric:
+    """Where the points of this metric are, if the run has it."""
+    stored_name = name.encode("utf-8", "backslashreplace").decode()  # how `run.log` spells what UTF-8 cannot
+    path = summary_path(stored_name)
+    run = database["runs"].find_one({"_id": run_id}, {UID: 1, "start_time": 1, "status": 1, path: 1}) or {}
+    uid, summary = _at(run, UID), _at(run, path)
+    key = MetricKey(metric_id(uid or "", stored_name), uid if isinstance(uid, str) else None, run_id, stored_name)
+    count = read_summary(name, summary).count if isinstance(summary, Mapping) else 0
+    return StoredMetric(key, _aware(run.get("start_time")), count, run.get("status") != "RUNNING")
+
+
+def load_points(database: Database[dict[str, Any]], metric: StoredMetric) -> Points | None:
+    """All points in the order in which they were logged; None if the run has no such metric."""
+    points = load_all(database, metric.key) if metric.key.run_uid is not None else Points.empty()
+    if len(points):
+        return points
+    document = database["metrics"].find_one({"run_id": metric.key.run_id, "name": metric.key.name})
+    return None if document is None else _sacred_points(document)
+
+
+def load_curve(
+    database: Database[dict[str, Any]],
+    metric: StoredMetric,
+    *,
+    pixels: int,
+    axis: Axis,
+    low: float | None,
+    high: float | None,
+) -> Curve | None:
+    """The part of a metric between `low` and `high` on `axis`, thinned to `pixels`; None if the run has no such metric.
+
+    One point on each side of the range is kept, so that the line leaves the chart instead of ending inside it. A long
+    metric is drawn of its pyramid wherever a pixel has many points.
+    """
+    window = Window(
+        None if axis == "step" else 0.0 if axis == "wall" or metric.start is None else metric.start.timestamp(),
+        -np.inf if low is None else low,
+        np.inf if high is None else high,
+        pixels,
+    )
+    if metric.count >= PYRAMID_POINTS and not (axis == "relative" and metric.start is None):
+        try:
+            curve = _draw(window, sketch_metric(database, metric.key, window))
+        except ShorterChunk as disagreement:
+            logger.warning("Run %s, metric %r: %s", metric.key.run_id, metric.key.name, disagreement)
+        else:
+            is_whole = low is None and high is None
+            if not (is_whole and metric.ended and curve.total < metric.count):
+                return curve
+    points = load_points(database, metric)
+    if points is None:
+        return None
+    if axis == "relative" and metric.start is None and len(points):  # Sacred's runs may lack it: the first point's time
+        window = Window(float(points.wall_times.min()), window.low, window.high, pixels)
+    return _draw(window, Sketch(points, Points.empty(), 0))
+
+
+def _draw(window: Window, sketch: Sketch) -> Curve:
+    points = Points.concatenate([sketch.extremes, sketch.points]) if len(sketch.extremes) else sketch.points
+    x = window.x_of(points)
+    if not np.all(x[1:] >= x[:-1]):
+        order = np.argsort(x, kind="stable")
+        x, points = x[order], points[order]
+    first, last = int(np.searchsorted(x, window.low, "left")), int(np.searchsorted(x, window.high, "right"))
+    last = max(first, last)
+    chosen = thin(x[first:last], points.values[first:last], window.pixels) + first
+    total = sketch.binned + last - first - _count_inside(window, sketch.extremes)
+    is_thinned = len(chosen) < total
+    neighbours = [place for place in (first - 1, last) if 0 <= place < len(x)]
+    chosen = np.union1d(chosen, np.array(neighbours, np.int64)).astype(np.int64)
     kept = points[chosen]
-    return Curve(x[chosen], kept.steps, kept.values, kept.wall_times, len(points), len(chosen) < len(points))
+    return Curve(x[chosen], kept.steps, kept.values, kept.wall_times, total, is_thinned)
 
 
-def _place_on_axis(points: Points, axis: Axis, start: datetime | None) -> tuple[Float64s, Points]:
-    if axis == "step":
-        points = points.sorted_by_step()
-        return points.steps.astype(np.float64), points
-    order = np.argsort(points.wall_times, kind="stable")
-    points = points[order]
-    if axis == "wall":
-        return points.wall_times, points
-    origin = start.timestamp() if start is not None else float(points.wall_times[0]) if len(points) else 0.0
-    return points.wall_times - origin, points
+def _count_inside(window: Window, points: Points) -> int:
+    x = window.x_of(points)
+    return int(np.count_nonzero((x >= window.low) & (x <= window.high)))
 
 
-def _sacred_points(metric: dict[str, Any]) -> Points:
+def load_metric(database: Database[dict[str, Any]], metric: Mapping[str, Any]) -> Points:
+    """All points of the metric whose document in `metrics` this is, in the order in which they were logged."""
+    points = load_points(database, find_metric(database, metric["run_id"], metric["name"]))
+    return Points.empty() if points is None else points
+
+
+def _sacred_points(metric: Mapping[str, Any]) -> Points:
     """The points of a document that Sacred wrote: three arrays, of which any may be missing or shorter."""
-    values, steps, times = (metric.get(name) or [] for name in ("values", "steps", "timestamps"))
-    count = min(len(values), len(steps))
+    values, steps, times = (_list(metric.get(name)) for name in ("values", "steps", "timestamps"))
     rows = [
         (int(step), float(value), _seconds(times, place))
-        for place, (step, value) in enumerate(zip(steps[:count], values[:count], strict=True))
+        for place, (step, value) in enumerate(zip(steps, values, strict=False))
         if isinstance(step, (int, float)) and isinstance(value, (int, float)) and abs(step) < 2**63
     ]
     if not rows:
@@ -94,4 +165,22 @@ def _sacred_points(metric: dict[str, Any]) -> Points:
 
 
 def _seconds(times: list[Any], place: int) -> float:
-    return times[place].timestamp() if place < len(times) and isinstance(times[place], datetime) else 0.0
+    when = _aware(times[place]) if place < len(times) else None
+    return 0.0 if when is None else when.timestamp()
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _at(document: Mapping[str, Any], path: str) -> Any:
+    value: Any = document
+    for field in path.split("."):
+        value = value.get(field) if isinstance(value, Mapping) else None
+    return value
+
+
+def _aware(value: Any) -> datetime | None:
+    if not isinstance(value, datetime):
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)

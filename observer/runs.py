@@ -11,7 +11,7 @@ from .blobs import Blob, open_blob
 from .console_store import ConsolePage, load_console
 from .errors import CloisterError
 from .field_names import decode_field_name
-from .metric_reader import Axis, Curve, cut_curve, load_metric
+from .metric_reader import Axis, Curve, find_metric, load_curve, load_points
 from .metric_summary import MetricSummary, read_summary
 from .points import Points
 from .run_query import BadRunQuery, RunQuery, match_project
@@ -251,11 +251,10 @@ class RunStore:
         Raises:
             MetricNotFound: the run has no such metric.
         """
-        document = self.database["metrics"].find_one({"run_id": run_id, "name": name})
-        if document is None:
-            known = [str(name) for name in self.database["metrics"].distinct("name", {"run_id": run_id})]
-            raise MetricNotFound(run_id, name, known)
-        return load_metric(self.database, document)
+        points = load_points(self.database, find_metric(self.database, run_id, name))
+        if points is None:
+            raise self._metric_not_found(run_id, name)
+        return points
 
     def load_curve(
         self,
@@ -277,11 +276,15 @@ class RunStore:
             raise BadRunQuery(
                 f"A curve on axis {axis!r} with {pixels} pixels is not possible. Axes are step, relative, wall."
             )
-        start = None
-        if axis == "relative":
-            document = self.database["runs"].find_one({"_id": run_id}, {"start_time": 1}) or {}
-            start = _aware(document.get("start_time"))
-        return cut_curve(self.load_points(run_id, name), pixels=pixels, axis=axis, start=start, low=low, high=high)
+        metric = find_metric(self.database, run_id, name)
+        curve = load_curve(self.database, metric, pixels=pixels, axis=axis, low=low, high=high)
+        if curve is None:
+            raise self._metric_not_found(run_id, name)
+        return curve
+
+    def _metric_not_found(self, run_id: RunId, name: str) -> MetricNotFound:
+        known = self.database["metrics"].distinct("name", {"run_id": run_id})
+        return MetricNotFound(run_id, name, [str(name) for name in known])
 
     # ---- console and files
 

@@ -1,0 +1,166 @@
+"""What a chart needs of a metric: bins where it has no room for every point, the points themselves everywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .metric_bins import Bins, seconds
+from .metric_stretches import (
+    BEGINNING,
+    END,
+    Extent,
+    MetricKey,
+    gaps_between,
+    join_points,
+    load_chunks,
+    load_extents,
+    load_tails,
+    points_outside,
+    without,
+)
+from .points import Float64s, Int64s, Points
+from .pyramid_levels import COARSE, FINE, Mask, PlacedBins, extents_of_spans, load_level
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+BINS_PER_PIXEL = 4  # so a bin that crosses the edge of a pixel's column may be drawn a quarter of a pixel beside it
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of an axis that a chart shows.
+
+    Attributes:
+        origin: the wall time at which x is 0, None where x is the step.
+        low, high: its ends; infinite where it shows all there is.
+        pixels: its width.
+    """
+
+    origin: float | None
+    low: float
+    high: float
+    pixels: int
+
+    def x_of(self, points: Points) -> Float64s:
+        return points.steps.astype(np.float64) if self.origin is None else points.wall_times - self.origin
+
+    def place(self, steps: Int64s, times: Int64s) -> Float64s:
+        return steps.astype(np.float64) if self.origin is None else seconds(times) - self.origin
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """Points to draw, all of them as logged.
+
+    Attributes:
+        points: those that are read one by one.
+        extremes: the lowest and the highest of each bin, and where values begin not to be finite.
+        binned: how many points the bins stand for; all of them lie in the window.
+    """
+
+    points: Points
+    extremes: Points
+    binned: int
+
+
+def sketch_metric(database: Database[dict[str, Any]], metric: MetricKey, window: Window) -> Sketch:
+    """What `window` shows of a metric, from as little as is enough.
+
+    A bin stands for its points where it is narrower than a quarter of a pixel and lies in the window as a whole;
+    else the bins or points below it are read. That asks for no order of the steps: where a resumed run goes over the
+    same steps again, bins lie above each other.
+
+    Raises:
+        ShorterChunk: the pyramid speaks of points that are not there.
+    """
+    tails = load_tails(database, metric)  # before all that they may be compacted into meanwhile
+    coarse = load_level(database, metric.id, COARSE, [Extent(BEGINNING, END)])
+    fine = load_level(database, metric.id, FINE, gaps_between(coarse.extents()))
+    covered = sorted([*coarse.extents(), *fine.extents()], key=lambda extent: extent.start)
+    stretches = points_outside([*load_chunks(database, metric, gaps_between(covered)), *tails], covered)
+    points = join_points(stretches)
+
+    widest = _widest_bin(window, [coarse.bins, fine.bins], points)
+    drawn, opened = _choose(window, widest, coarse)
+    wanted = opened.extents()
+    below = load_level(database, metric.id, FINE, extents_of_spans(wanted, FINE))
+    below = below[below.within(wanted)]
+    drawn_fine, opened_fine = _choose(window, widest, fine)
+    drawn_below, opened_below = _choose(window, widest, below)
+    # What has no bins below it after all (a damaged document) is read point by point.
+    singly = [*opened_fine.extents(), *opened_below.extents(), *without(wanted, below.extents())]
+    read = load_extents(database, metric, sorted(singly, key=lambda extent: extent.start))
+
+    bins = Bins.concatenate([drawn, drawn_fine, drawn_below])
+    return Sketch(join_points([*stretches, *read]), _extremes(window, bins), int(bins.counts.sum()))
+
+
+def _choose(window: Window, widest: float, placed: PlacedBins) -> tuple[Bins, PlacedBins]:
+    """The bins that are drawn as they are, and those that what is below them is drawn of."""
+    if not len(placed):
+        return placed.bins, placed
+    steps, times = placed.bins.steps, placed.bins.times
+    low, high = window.place(steps[0], times[0]), window.place(steps[1], times[1])
+    before, after = high < window.low, low > window.high
+    inside = ~(before | after)
+    opened = inside & ((low < window.low) | (high > window.high) | (high - low > widest))
+    # Where the line begins and ends, and the nearest point on each side of the window, to which it goes on.
+    for members, column, nearest in ((inside, low, "argmin"), (inside, high, "argmax")):
+        _mark(opened, members, column, nearest)
+    for members, column, nearest in ((before, high, "argmax"), (after, low, "argmin")):
+        _mark(opened, members, column, nearest)
+    return placed.bins[inside & ~opened], placed[opened]
+
+
+def _mark(opened: Mask, members: Mask, column: Float64s, nearest: str) -> None:
+    """Open the one of `members` that is lowest or highest in `column`."""
+    places = np.flatnonzero(members)
+    if len(places):
+        opened[places[getattr(column[places], nearest)()]] = True
+
+
+def _widest_bin(window: Window, levels: Sequence[Bins], points: Points) -> float:
+    """How wide a bin may be that stands for its points."""
+    lows, highs = [], []
+    for bins in levels:
+        if len(bins):
+            lows.append(window.place(bins.steps[0], bins.times[0]).min())
+            highs.append(window.place(bins.steps[1], bins.times[1]).max())
+    if len(points):
+        x = window.x_of(points)
+        lows.append(x.min())
+        highs.append(x.max())
+    if not lows:
+        return 0.0
+    shown = min(max(highs), window.high) - max(min(lows), window.low)
+    return float(max(shown, 0.0)) / (window.pixels * BINS_PER_PIXEL)
+
+
+def _extremes(window: Window, bins: Bins) -> Points:
+    """What is drawn of bins: lowest and highest in the order in which they come, then what is not finite."""
+    of_low, of_high = (2, 3)
+    clock = bins.steps if window.origin is None else bins.times
+    is_later = clock[of_low] > clock[of_high]
+    there = ~np.isnan(bins.values[0])
+    is_one = (bins.steps[2] == bins.steps[3]) & (bins.times[2] == bins.times[3]) & (bins.values[0] == bins.values[1])
+    kept = np.stack([there, there & ~is_one], axis=1).ravel()
+
+    def in_turn(low: Any, high: Any) -> Any:
+        return np.stack([np.where(is_later, high, low), np.where(is_later, low, high)], axis=1).ravel()[kept]
+
+    bad = bins.bad > 0
+    return Points.concatenate(
+        [
+            Points(
+                in_turn(bins.steps[of_low], bins.steps[of_high]),
+                in_turn(bins.values[0], bins.values[1]),
+                seconds(in_turn(bins.times[of_low], bins.times[of_high])),
+            ),
+            Points(bins.bad_steps[bad], bins.bad_values[bad], seconds(bins.bad_times[bad])),
+        ]
+    )

@@ -1,0 +1,251 @@
+"""Reading what is stored of a metric: tails and chunks, all of them or those at certain places of the journal."""
+
+from __future__ import annotations
+
+import bisect
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import CloisterError
+from .metric_chunks import (
+    CHUNK_POINTS,
+    METRIC_CHUNKS,
+    DamagedChunk,
+    chunk_key,
+    chunk_keys_of,
+    chunk_place,
+    unpack_points_into,
+)
+from .metric_tails import METRIC_TAILS, Stretch, stretches_in, tail_fields_of, tail_keys_of
+from .points import Points
+
+if TYPE_CHECKING:
+    from bson import ObjectId
+    from pymongo.database import Database
+
+    from .run_record import RunId
+
+logger = logging.getLogger("cloister")
+
+ALL_AT_ONCE = 100_000  # documents in an answer: as many as MongoDB's 16 MB hold, so there are few round trips
+RANGES_AT_ONCE = 500
+
+Place = tuple[int, int]  # journal segment, offset in it: the order of places is the order of logging
+BEGINNING: Place = (0, 0)
+END: Place = (2**64 - 1, 2**32 - 1)
+
+
+class ShorterChunk(CloisterError, ValueError):
+    """The pyramid speaks of points that a chunk does not hold."""
+
+    def __init__(self, segment: int, offset: int) -> None:
+        super().__init__(f"No chunk holds point {offset} of segment {segment:016x}. The summaries are not used.")
+
+
+@dataclass(frozen=True)
+class MetricKey:
+    """Which metric, and how messages call it."""
+
+    id: ObjectId
+    run_uid: str | None  # None: the run is not ours, and its points are where Sacred puts them
+    run_id: RunId
+    name: str
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Places from `start` up to, but not including, `end`, which may be in different segments."""
+
+    start: Place
+    end: Place
+
+
+def load_tails(database: Database[dict[str, Any]], metric: MetricKey) -> list[Stretch]:
+    """The newest points, which may not be in chunks yet; damaged tails are left out with a warning."""
+    try:
+        keys = tail_keys_of(metric.run_uid or "")
+    except ValueError:  # recorded by another tool: it has no tails
+        return []
+    stretches: list[Stretch] = []
+    found = database[METRIC_TAILS].find({"_id": keys}, tail_fields_of(metric.id), batch_size=ALL_AT_ONCE)
+    for tail in found.sort("_id", 1):
+        try:
+            stretches += stretches_in(tail, metric.id)
+        except (DamagedChunk, AttributeError, TypeError) as damage:
+            _warn(metric, damage)
+    return stretches
+
+
+def load_all(database: Database[dict[str, Any]], metric: MetricKey) -> Points:
+    """Every point of a metric in the order of logging."""
+    tails = load_tails(database, metric)  # before the chunks that they may be compacted into meanwhile
+    chunks, columns = _find_chunks(database, metric, {"_id": chunk_keys_of(metric.id)})
+    held = merge_extents(map(_extent_of, chunks))
+    newer = points_outside(tails, held)
+    if not newer and len(columns) == sum(extent.end[1] - extent.start[1] for extent in held):
+        return columns
+    return join_points([*chunks, *newer])
+
+
+def load_chunks(database: Database[dict[str, Any]], metric: MetricKey, extents: Sequence[Extent]) -> list[Stretch]:
+    """The chunks that begin in `extents`, in the order of logging; damaged ones are left out with a warning."""
+    found = []
+    for start in range(0, len(extents), RANGES_AT_ONCE):
+        ranges = [_keys_in(metric.id, extent) for extent in extents[start : start + RANGES_AT_ONCE]]
+        chunks, _ = _find_chunks(database, metric, ranges[0] if len(ranges) == 1 else {"$or": ranges})
+        found += chunks
+    return found
+
+
+def load_extents(database: Database[dict[str, Any]], metric: MetricKey, extents: Sequence[Extent]) -> list[Stretch]:
+    """The points in `extents` (sorted, each in one segment) that chunks hold.
+
+    Raises:
+        ShorterChunk: a chunk holds fewer points than `extents` ask of it.
+    """
+    aligned = [Extent(_slot_of(extent.start), extent.end) for extent in extents]
+    chunks = load_chunks(database, metric, merge_extents(aligned))
+    slots = {_slot_of((chunk.segment, chunk.offset)) for chunk in chunks}
+    for segment, offset, end in _rows(without(extents, merge_extents(map(_extent_of, chunks)))):
+        # A chunk that is not there or damaged costs its own points; one that ends early is not what was summarised.
+        if _slot_of((segment, offset)) in slots or _slot_of((segment, end - 1)) in slots:
+            raise ShorterChunk(segment, offset)
+    return [
+        _part(chunk, first, last)
+        for chunk in chunks
+        for first, last in _overlaps(chunk.segment, chunk.offset, chunk.end, extents)
+    ]
+
+
+def join_points(stretches: Iterable[Stretch]) -> Points:
+    """All points in the order of logging, each once in however many stretches it is."""
+    segment, end = -1, 0
+    parts = []
+    for stretch in sorted(stretches, key=lambda stretch: (stretch.segment, stretch.offset)):
+        if stretch.segment != segment:
+            segment, end = stretch.segment, 0
+        if stretch.end > end:
+            parts.append(_part(stretch, max(end, stretch.offset), stretch.end).points)
+            end = stretch.end
+    return Points.concatenate(parts)
+
+
+def points_outside(stretches: Iterable[Stretch], extents: Sequence[Extent]) -> list[Stretch]:
+    """What of `stretches` does not lie in `extents` (sorted, each in one segment)."""
+    return [
+        _part(stretch, first, last)
+        for stretch in stretches
+        for _, first, last in _rows(without([_extent_of(stretch)], extents))
+    ]
+
+
+def without(extents: Iterable[Extent], others: Sequence[Extent]) -> list[Extent]:
+    """What of `extents` does not lie in `others`; all are sorted, and each in one segment."""
+    left = []
+    for segment, start, end in _rows(extents):
+        position = start
+        for first, last in _overlaps(segment, start, end, others):
+            if first > position:
+                left.append(Extent((segment, position), (segment, first)))
+            position = last
+        if position < end:
+            left.append(Extent((segment, position), (segment, end)))
+    return left
+
+
+def merge_extents(extents: Iterable[Extent]) -> list[Extent]:
+    """The same places in as few extents as possible, in order."""
+    merged: list[Extent] = []
+    for extent in sorted(extents, key=lambda extent: extent.start):
+        if merged and extent.start <= merged[-1].end:
+            merged[-1] = Extent(merged[-1].start, max(merged[-1].end, extent.end))
+        else:
+            merged.append(extent)
+    return merged
+
+
+def gaps_between(extents: Iterable[Extent]) -> list[Extent]:
+    """All places that are in none of `extents`."""
+    position, gaps = BEGINNING, []
+    for extent in merge_extents(extents):
+        if extent.start > position:
+            gaps.append(Extent(position, extent.start))
+        position = extent.end
+    return [*gaps, Extent(position, END)]
+
+
+def _find_chunks(
+    database: Database[dict[str, Any]], metric: MetricKey, condition: dict[str, Any]
+) -> tuple[list[Stretch], Points]:
+    """Chunks in the order of logging, and the columns that they are slices of."""
+    # From the last to the first: small chunks are merged into the one before them and deleted then, so whoever misses
+    # a small one finds the larger one afterwards.
+    found = database[METRIC_CHUNKS].find(condition, {"n": 1, "c": 1}, batch_size=ALL_AT_ONCE).sort("_id", -1)
+    chunks = [chunk for chunk in found if _has_form(metric, chunk)][::-1]
+    # One allocation for all: chunks are unpacked into slices of it, and a whole metric needs no copy.
+    columns = _room_for(sum(chunk["n"] for chunk in chunks))
+    stretches, start = [], 0
+    for chunk in chunks:
+        points = columns[start : start + chunk["n"]]
+        try:
+            unpack_points_into(chunk["c"], points)
+        except DamagedChunk as damage:
+            _warn(metric, damage)
+            continue
+        stretches.append(Stretch(*chunk_place(bytes(chunk["_id"])), points))
+        start += chunk["n"]
+    return stretches, columns[:start]
+
+
+def _has_form(metric: MetricKey, chunk: dict[str, Any]) -> bool:
+    count, packed = chunk.get("n"), chunk.get("c")
+    if isinstance(count, int) and 0 <= count <= CHUNK_POINTS and isinstance(packed, bytes):
+        return True
+    _warn(metric, DamagedChunk(f"it says that it holds {count!r} points"))
+    return False
+
+
+def _room_for(count: int) -> Points:
+    return Points(np.empty(count, np.int64), np.empty(count, np.float64), np.empty(count, np.float64))
+
+
+def _warn(metric: MetricKey, damage: Exception) -> None:
+    logger.warning("Run %s, metric %r: %s", metric.run_id, metric.name, damage)
+
+
+def _keys_in(metric: ObjectId, extent: Extent) -> dict[str, Any]:
+    return {"_id": {"$gte": chunk_key(metric, *extent.start), "$lt": chunk_key(metric, *extent.end)}}
+
+
+def _slot_of(place: Place) -> Place:
+    """Where the full chunk that holds the point at `place` begins."""
+    segment, offset = place
+    return segment, offset // CHUNK_POINTS * CHUNK_POINTS
+
+
+def _extent_of(stretch: Stretch) -> Extent:
+    return Extent((stretch.segment, stretch.offset), (stretch.segment, stretch.end))
+
+
+def _rows(extents: Iterable[Extent]) -> Iterator[tuple[int, int, int]]:
+    """Segment, first offset and end of extents that lie in one segment each."""
+    for extent in extents:
+        yield extent.start[0], extent.start[1], extent.end[1]
+
+
+def _part(stretch: Stretch, first: int, last: int) -> Stretch:
+    if first == stretch.offset and last == stretch.end:
+        return stretch
+    return Stretch(stretch.segment, first, stretch.points[first - stretch.offset : last - stretch.offset])
+
+
+def _overlaps(segment: int, offset: int, end: int, extents: Sequence[Extent]) -> Iterator[tuple[int, int]]:
+    """Where `extents` (sorted, each in one segment) overlap the points from `offset` to `end` of a segment."""
+    place = bisect.bisect_right(extents, (segment, offset), key=lambda extent: extent.end)
+    while place < len(extents) and extents[place].start < (segment, end):
+        yield max(extents[place].start[1], offset), min(extents[place].end[1], end)
+        place += 1

@@ -1,0 +1,153 @@
+"""The two levels of a metric's pyramid as stored: bins of 256 and of 16,384 points, and where those points are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .metric_bins import Bins, DamagedBins, count_packed, unpack_bins
+from .metric_stretches import ALL_AT_ONCE, RANGES_AT_ONCE, Extent, Place
+from .points import Int64s
+
+if TYPE_CHECKING:
+    from bson import Binary, ObjectId
+    from pymongo.database import Database
+
+logger = logging.getLogger("cloister")
+
+PYRAMID = "metric_pyramid"
+_OFFSET_BITS = 32
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level: how many points make a bin, and how many the bins of one document."""
+
+    number: int
+    bin_points: int
+    span_points: int
+
+
+FINE = Level(1, 256, 65_536)
+COARSE = Level(2, 16_384, 4_194_304)
+
+
+@dataclass(frozen=True)
+class PlacedBins:
+    """Bins in the order of logging, and where their points are in the journal.
+
+    Attributes:
+        segments: uint64, shape (n,).
+        offsets: int64, shape (n,): of each bin's first point.
+    """
+
+    segments: npt.NDArray[np.uint64]
+    offsets: Int64s
+    bins: Bins
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __getitem__(self, choice: Mask) -> PlacedBins:
+        return PlacedBins(self.segments[choice], self.offsets[choice], self.bins[choice])
+
+    def extents(self) -> list[Extent]:
+        """The places that they cover, in as few extents as possible, each in one segment."""
+        if not len(self):
+            return []
+        ends = self.offsets + self.bins.counts
+        is_first = np.ones(len(self), np.bool_)
+        is_first[1:] = (self.segments[1:] != self.segments[:-1]) | (self.offsets[1:] != ends[:-1])
+        firsts = np.flatnonzero(is_first)
+        lasts = np.append(firsts[1:], len(self)) - 1
+        rows = zip(self.segments[firsts].tolist(), self.offsets[firsts].tolist(), ends[lasts].tolist(), strict=True)
+        return [Extent((segment, start), (segment, end)) for segment, start, end in rows]
+
+    def within(self, extents: Sequence[Extent]) -> Mask:
+        """Which bins begin in `extents` (sorted, each in one segment)."""
+        if not len(self):
+            return np.zeros(0, np.bool_)
+        # Places as one number each: the rank of the segment among ours, then the offset.
+        is_first = np.concatenate(([True], self.segments[1:] != self.segments[:-1]))
+        ours = self.segments[is_first].tolist()
+        ranks = {segment: rank for rank, segment in enumerate(ours)}
+        places = (np.cumsum(is_first) - 1 << _OFFSET_BITS) + self.offsets
+        edges = [
+            (ranks[segment] << _OFFSET_BITS) + offset
+            for extent in extents
+            if extent.start[0] in ranks
+            for segment, offset in (extent.start, extent.end)
+        ]
+        inside: Mask = np.searchsorted(np.array(edges, np.int64), places, "right") % 2 == 1
+        return inside
+
+
+def span_key(metric: ObjectId, level: Level, place: Place) -> Binary:
+    """The `_id` of the document whose first point is at `place`: keys of a level sort in the order of logging."""
+    from bson import Binary
+
+    segment, offset = place
+    packed = bytes([level.number]) + segment.to_bytes(8, "big") + offset.to_bytes(4, "big")
+    key: Binary = Binary(metric.binary + packed)
+    return key
+
+
+def pyramid_keys_of(metric: ObjectId) -> dict[str, Binary]:
+    """A MongoDB condition on `_id` that matches all documents of one metric's pyramid and no others."""
+    from bson import Binary
+
+    return {"$gte": Binary(metric.binary + b"\x00" * 13), "$lte": Binary(metric.binary + b"\xff" * 13)}
+
+
+def load_level(
+    database: Database[dict[str, Any]], metric: ObjectId, level: Level, extents: Sequence[Extent]
+) -> PlacedBins:
+    """The bins of the documents that begin in `extents`; damaged documents are left out with a warning."""
+    places: list[Place] = []
+    bins: list[int] = []  # in each document
+    packed: list[bytes] = []
+    for document in _find_documents(database, metric, level, extents):
+        try:
+            bins.append(count_packed(document.get("c"), document.get("n"), level.bin_points))
+        except DamagedBins as damage:
+            logger.warning("Metric %s: %s", metric, damage)
+            continue
+        key = bytes(document["_id"])
+        places.append((int.from_bytes(key[13:21], "big"), int.from_bytes(key[21:25], "big")))
+        packed.append(document["c"])
+    if not packed:
+        return PlacedBins(np.empty(0, np.uint64), np.empty(0, np.int64), Bins.empty())
+    segments = np.array([segment for segment, _ in places], np.uint64)
+    starts = np.array([offset for _, offset in places], np.int64)
+    # How many bins of its document stand before each bin.
+    before = np.arange(sum(bins)) - np.repeat(np.cumsum(bins) - bins, bins)
+    offsets = np.repeat(starts, bins) + before * level.bin_points
+    return PlacedBins(np.repeat(segments, bins), offsets, unpack_bins(packed, level.bin_points))
+
+
+def _find_documents(
+    database: Database[dict[str, Any]], metric: ObjectId, level: Level, extents: Sequence[Extent]
+) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(extents), RANGES_AT_ONCE):
+        ranges = [
+            {"_id": {"$gte": span_key(metric, level, extent.start), "$lt": span_key(metric, level, extent.end)}}
+            for extent in extents[start : start + RANGES_AT_ONCE]
+        ]
+        condition = ranges[0] if len(ranges) == 1 else {"$or": ranges}
+        yield from database[PYRAMID].find(condition, batch_size=ALL_AT_ONCE).sort("_id", 1)
+
+
+def extents_of_spans(extents: Sequence[Extent], level: Level) -> list[Extent]:
+    """`extents`, each begun where the document that holds its first point begins."""
+    return [
+        Extent((segment, offset // level.span_points * level.span_points), extent.end)
+        for extent in extents
+        for segment, offset in [extent.start]
+    ]
