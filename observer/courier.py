@@ -54,6 +54,7 @@ class Courier:
         self._failures: dict[str, _Failure] = {}
         self._unfinished: set[str] = set()  # runs with large files on their way
         self._has_indexes = False
+        self.had_news = False  # whether the last round found anything
 
     @property
     def is_busy(self) -> bool:
@@ -74,14 +75,17 @@ class Courier:
             ensure_indexes(self._database)
             self._has_indexes = True
         runs = run_folders(self._places)
+        for known in (self._shippers, self._failures):
+            for uid in known.keys() - runs.keys():  # removed by somebody else
+                del known[uid]
+        self._unfinished &= runs.keys()
+        self.had_news = False
         tried = [self._ship_run(uid, folders) for uid, folders in runs.items()]
-        left = run_folders(self._places)
-        self._shippers = {uid: shipper for uid, shipper in self._shippers.items() if uid in left}
-        self._failures = {uid: failure for uid, failure in self._failures.items() if uid in left}
-        self._unfinished &= left.keys()
         if False in tried and True not in tried:
             raise max(self._failures.values(), key=lambda failure: failure.retry_at).error
-        return any(uid not in self._failures or is_running(folders) for uid, folders in left.items())
+        # What is of no run that we know is kept for people to look at; nobody waits for it.
+        known = {uid for uid, shipper in self._shippers.items() if shipper.run_id is not None}
+        return any(uid in known or is_running(runs[uid]) for uid in runs)
 
     def _ship_run(self, uid: str, folders: tuple[Path, ...]) -> bool | None:
         """Ship one run; says whether the database took what it was given, None if it was given nothing."""
@@ -92,8 +96,10 @@ class Courier:
         shipper = self._shippers.get(uid)
         if shipper is None:
             shipper = self._shippers[uid] = RunShipper(self._database, folders, self._on_stored)
-        elif not shipper.has_news(segments) and all(segment.is_held() for segment in segments):
+        has_news = shipper.has_news(segments)
+        if not has_news and all(segment.is_held() for segment in segments):
             return None
+        self.had_news = self.had_news or has_news
         try:
             complete = shipper.ship(segments, file_seconds=FILE_SECONDS / max(1, len(self._unfinished)))
         except Exception as error:
@@ -106,7 +112,8 @@ class Courier:
         self._failures.pop(uid, None)
         (self._unfinished.discard if complete else self._unfinished.add)(uid)
         if complete and not segments_in(*folders):
-            self._remove(uid, folders)
+            del self._shippers[uid]
+            remove_folders(folders)
         return True
 
     def _note_failure(self, uid: str, folders: tuple[Path, ...], error: BaseException) -> None:
@@ -128,17 +135,17 @@ class Courier:
             return not is_refused_login(error) and not error.has_error_label("RetryableWriteError")
         return not isinstance(error, PyMongoError)
 
-    def _remove(self, uid: str, folders: tuple[Path, ...]) -> None:
-        """Remove a shipped run's folders. A segment that a forked child opens meanwhile keeps its own."""
-        del self._shippers[uid]
-        for folder in folders:
-            shutil.rmtree(folder / BLOBS_FOLDER, ignore_errors=True)
-            for leftover in (folder / NUMBER_FILE, folder / f"{NUMBER_FILE}.new"):
-                leftover.unlink(missing_ok=True)
-            try:
-                folder.rmdir()
-            except OSError as error:
-                logger.debug("Journal folder %s stays: %s", folder, error)
+
+def remove_folders(folders: Sequence[Path]) -> None:
+    """Remove a shipped run's folders. A segment that a forked child opens meanwhile keeps its own."""
+    for folder in folders:
+        shutil.rmtree(folder / BLOBS_FOLDER, ignore_errors=True)
+        for leftover in (folder / NUMBER_FILE, folder / f"{NUMBER_FILE}.new"):
+            leftover.unlink(missing_ok=True)
+        try:
+            folder.rmdir()
+        except OSError as error:
+            logger.debug("Journal folder %s stays: %s", folder, error)
 
 
 def is_running(folders: Sequence[Path]) -> bool:

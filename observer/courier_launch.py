@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from .courier_bell import ring
 from .settings import Settings
 
 LOCK_FILE = "courier.lock"  # held by the courier while it lives
@@ -82,20 +83,13 @@ def ensure_courier(folder: Path, settings: Settings) -> None:
     """
     with held_lock(folder) as is_free:
         if not is_free:
+            wake_courier(folder, settings)
             return
-    environment = {
-        **os.environ,
-        "CLOISTER_HOME": str(settings.data_folder),
-        "CLOISTER_DATABASE": settings.database,
-        "CLOISTER_COURIER_IDLE": str(settings.courier_idle),
-    }
-    if settings.uri is not None:
-        environment["CLOISTER_URI"] = settings.uri  # readable by this user alone, and written nowhere
     search_path = "\n".join(str(Path(entry).absolute()) for entry in sys.path)
     with _open_log(folder) as log:
         subprocess.run(  # noqa: S603 our own interpreter and program, no shell
             [sys.executable, "-c", _PROGRAM, search_path, str(folder)],
-            env=environment,
+            env=_environment(settings),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -104,6 +98,31 @@ def ensure_courier(folder: Path, settings: Settings) -> None:
             check=False,
             timeout=START_SECONDS,
         )
+
+
+def wake_courier(folder: Path, settings: Settings, *, now: bool = False) -> None:
+    """Tell the courier that there is something to ship; lend it our URI if its own does not get it anywhere.
+
+    Args:
+        now: somebody waits for it.
+    """
+    state = read_state(folder)
+    ring(folder, now=now, uri=settings.uri if state is not None and not state.reachable else None)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    environment = {
+        **os.environ,
+        "CLOISTER_HOME": str(settings.data_folder),
+        "CLOISTER_DATABASE": settings.database,
+        "CLOISTER_COURIER_IDLE": str(settings.courier_idle),
+    }
+    environment.pop("CLOISTER_URI_FILE", None)
+    if settings.uri is not None:
+        environment["CLOISTER_URI"] = settings.uri  # readable by this user alone, and written nowhere
+        if settings.uri_file is not None:  # read again when the password in it has changed
+            environment["CLOISTER_URI_FILE"] = str(settings.uri_file.absolute())
+    return environment
 
 
 def _open_log(folder: Path) -> IO[bytes]:

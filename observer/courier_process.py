@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import random
 import signal
+import stat
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .courier_launch import SHIPPING_FILE, STATE_FILE, CourierState, held_lock
+from .courier_bell import Bell
+from .courier_launch import LOCK_FILE, LOG_LIMIT_BYTES, SHIPPING_FILE, held_lock
+from .courier_report import AnswerWatch, CourierReport
+from .database_faults import in_words, is_refused_login
 from .journal_places import journal_places, run_folders
 from .settings import Settings, load_settings
+from .working_uris import WorkingUris
 
 if TYPE_CHECKING:
+    from pymongo.database import Database
+
     from .courier import Courier
 
 logger = logging.getLogger("cloister")
 
-LOOK_SECONDS = 0.05  # how soon the end of a run is noticed; a look is a handful of file-system calls
 SHIP_SECONDS = 0.3  # how soon a point of a running run is in the database
+QUIET_SECONDS = 1.0  # and how soon after a while without any
+REST_SECONDS = 5.0  # between looks while nothing waits; trainings ring the bell
+LOOK_SECONDS = 0.05  # between looks for whether somebody else still ships
 BACKOFF_SECONDS = (0.5, 15.0)
+SWEEP_SECONDS = 3600.0
+SILENCE_SECONDS = 5.0  # that one answer of the database may take before trainings are told not to wait for it
+NICENESS = 5  # a training that uses all cores goes first; the courier still gets a quarter of one
 
 _threads: dict[Path, threading.Thread] = {}
 
@@ -41,56 +52,103 @@ class CourierLoop:
         self._settings = settings
         self._places = tuple(dict.fromkeys((folder, *journal_places(settings))))
         self._stopped = threading.Event()
-        self._state: CourierState | None = None
+        self._bell = Bell(folder)
+        self._report = CourierReport(folder, settings.uri)
+        self._uris = WorkingUris(settings)
+        self._lock = _identity(folder / LOCK_FILE)
+        self._swept_at = -SWEEP_SECONDS
 
     def stop(self) -> None:
         self._stopped.set()
+        self._bell.stop()
 
     def run(self, *, idle_seconds: float) -> None:
         """Ship; returns when stopped, or when there was nothing left for `idle_seconds`."""
-        failures = 0
-        hopeful_at = time.monotonic()
-        while not self._stopped.is_set():
-            try:
-                self._ship_while_it_works(idle_seconds)
-            except Exception as error:
-                # Wide on purpose: whatever the database or the network does, the record waits on disk and is tried
-                # again; a courier that dies of an error would leave it there.
-                if self._state is None or self._state.reachable:
-                    failures, hopeful_at = 0, time.monotonic()  # a new outage
-                failures += 1
-                self._say(reachable=False, error=self._in_words(error))
-                logger.warning("Shipping failed (attempt %d): %s", failures, error)
-            else:
-                return
-            if self._has_running_trainings():
-                hopeful_at = time.monotonic()
-            elif time.monotonic() - hopeful_at > idle_seconds:
-                return  # nobody waits for it any more: the next run's courier or a sync ships what is left
-            low, high = BACKOFF_SECONDS
-            self._stopped.wait(min(high, low * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
+        self._report.forget()
+        with self._bell:
+            failures = 0
+            hopeful_at = time.monotonic()
+            while not self._stopped.is_set():
+                try:
+                    self._ship_while_it_works(idle_seconds)
+                except Exception as error:
+                    # Wide on purpose: whatever the database or the network does, the record waits on disk and is tried
+                    # again; a courier that dies of an error would leave it there.
+                    if not self._report.is_failing:
+                        failures, hopeful_at = 0, time.monotonic()  # a new outage
+                    failures += 1
+                    self._note_failure(error, failures)
+                else:
+                    return
+                if self._has_running_trainings():
+                    hopeful_at = time.monotonic()
+                elif time.monotonic() - hopeful_at > idle_seconds:
+                    return  # nobody waits for it any more: the next run's courier or a sync ships what is left
+                if self._is_replaced():
+                    return
+                self._rest_after(failures)
+
+    def _note_failure(self, error: Exception, failures: int) -> None:
+        if is_refused_login(error):
+            self._uris.refused()
+        words = in_words(error, self._settings.uri)
+        if self._report.say(reachable=False, error=words) or failures & (failures - 1) == 0:
+            logger.warning("Shipping failed (attempt %d): %s", failures, words)
+            _shorten_log()
+
+    def _rest_after(self, failures: int) -> None:
+        low, high = BACKOFF_SECONDS
+        wait = min(high, low * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+        known = len(self._bell.uris)
+        # A training that rings starts no storm: it is heard after the first pause.
+        self._bell.wait(wait, wait if failures < 3 else min(wait, low))
+        self._uris.lend(self._bell.uris[known:])
 
     def _ship_while_it_works(self, idle_seconds: float) -> None:
         # With numpy and the driver: a courier that finds another at work has gone before it needs them.
         from .courier import Courier
         from .mongo import check, connect, database_name, resolve_uri
 
-        uri = resolve_uri(self._settings)
+        settings = replace(self._settings, uri=self._uris.best())
+        uri = resolve_uri(settings)
+        watch = AnswerWatch(SILENCE_SECONDS, self._report.say_silent)
         # Locked only while the database answers: somebody whose URI works better than ours may ship meanwhile.
-        with connect(replace(self._settings, uri=uri)) as client:
+        with watch, connect(replace(settings, uri=uri), listener=watch.listener) as client:
             check(client)
             with self._shipping_lock():
-                self._say(reachable=True, error=None)
-                self._ship_with(Courier(client[database_name(uri, self._settings)], self._places), idle_seconds)
+                database = client[database_name(uri, settings)]
+                self._ship_with(Courier(database, self._places, self._report.say_stored), database, idle_seconds)
 
-    def _ship_with(self, courier: Courier, idle_seconds: float) -> None:
+    def _ship_with(self, courier: Courier, database: Database[dict[str, Any]], idle_seconds: float) -> None:
         busy_at = time.monotonic()
+        pause = SHIP_SECONDS
         while not self._stopped.is_set():
-            if courier.ship():
-                busy_at = time.monotonic()
-            elif time.monotonic() - busy_at >= idle_seconds:
+            has_more = courier.ship()
+            self._report.say_stored()
+            now = time.monotonic()
+            if has_more:
+                busy_at = now
+            elif now - busy_at >= idle_seconds or self._is_replaced():
                 return
-            self._stopped.wait(0.0 if courier.is_busy else SHIP_SECONDS)
+            else:
+                self._sweep_sometimes(database)
+            if courier.is_busy:
+                continue
+            if not has_more:
+                pause = min(REST_SECONDS, idle_seconds - (now - busy_at))
+            elif courier.had_news:
+                pause = SHIP_SECONDS
+            else:
+                pause = min(QUIET_SECONDS, pause * 1.2)
+            self._bell.wait(pause, SHIP_SECONDS)
+
+    def _sweep_sometimes(self, database: Database[dict[str, Any]]) -> None:
+        """Delete the chunks of uploads that nobody goes on with; only while there is nothing to ship."""
+        if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
+            from .blob_upload import sweep_uploads
+
+            self._swept_at = time.monotonic()
+            sweep_uploads(database)
 
     @contextlib.contextmanager
     def _shipping_lock(self) -> Iterator[None]:
@@ -106,31 +164,25 @@ class CourierLoop:
 
         return any(is_running(folders) for folders in run_folders(self._places).values())
 
-    def _in_words(self, error: Exception) -> Exception:
-        """The driver's words hold its options and topology; people are told which database was tried for how long."""
-        from pymongo.errors import ConnectionFailure
+    def _is_replaced(self) -> bool:
+        """Whether our lock is not the folder's any more: somebody removed the folder, and another courier has it."""
+        return _identity(self._folder / LOCK_FILE) != self._lock
 
-        from .mongo import DatabaseUnreachable
 
-        if isinstance(error, ConnectionFailure):
-            return DatabaseUnreachable(self._settings.uri or "the embedded database", 2.0, error)
-        return error
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
 
-    def _say(self, *, reachable: bool, error: Exception | None) -> None:
-        from .mongo import redact_uri
 
-        uri = redact_uri(self._settings.uri) if self._settings.uri else "the embedded database"
-        known = self._state
-        if known is not None and (known.reachable, known.error) == (reachable, str(error or "")):
-            return
-        since = known.since if known is not None and known.reachable == reachable else time.time()
-        self._state = CourierState(reachable, uri, str(error or ""), os.getpid(), since)
-        fresh = self._folder / f"{STATE_FILE}.new"
-        try:
-            fresh.write_text(json.dumps(asdict(self._state)), encoding="utf-8")
-            fresh.replace(self._folder / STATE_FILE)
-        except OSError as problem:  # a full disk: the trainers then hear nothing, the shipping goes on
-            logger.warning("Cannot write %s: %s", fresh, problem)
+def _shorten_log() -> None:
+    """Begin the log anew when it has grown too long: an outage of months must not fill the disk."""
+    with contextlib.suppress(OSError):
+        facts = os.fstat(2)
+        if stat.S_ISREG(facts.st_mode) and facts.st_size > LOG_LIMIT_BYTES:
+            os.ftruncate(2, 0)
 
 
 def ensure_courier_thread(folder: Path, settings: Settings) -> None:
@@ -150,7 +202,10 @@ def _work_in_thread(folder: Path, settings: Settings) -> None:
 
 def main() -> None:
     """The courier's process: `python -c ... FOLDER`, started by `ensure_courier`."""
+    logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no reason to write more
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
     folder = Path(sys.argv[1])
     settings = load_settings(folder)
     loop = CourierLoop(folder, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -107,7 +108,8 @@ class FileShipper:
         waiting = {note["fields"]["sha256"] for note in self._waiting.values()}
         for digest in set(stored_digests) - waiting:
             for folder in self._folders:
-                (folder / BLOBS_FOLDER / digest).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # gone already, or on a stick that cannot be written
+                    (folder / BLOBS_FOLDER / digest).unlink()
 
     def _source(self, note: Mapping[str, Any]) -> BlobSource:
         fields = note["fields"]

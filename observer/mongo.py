@@ -14,9 +14,11 @@ from .settings import Settings
 if TYPE_CHECKING:
     from pymongo import MongoClient
     from pymongo.database import Database
+    from pymongo.monitoring import CommandListener
 
 DEFAULT_PORT = 27017
 CONFIRM_MS = 5000  # for a majority of the replica set to have what is written; less than a socket's time-out
+ANSWER_MS = 10_000  # a frozen server or a cut cable is only known by its silence
 SHOWN_URI_CHARACTERS = 500  # a message stays readable when somebody pastes a file into CLOISTER_URI
 HIDDEN = "***"
 SCHEME = "mongodb://"
@@ -83,24 +85,31 @@ def resolve_uri(settings: Settings) -> str:
     return ensure_running(settings)
 
 
-def connect(settings: Settings, *, timeout_ms: int = 2000) -> MongoClient[dict[str, Any]]:
+def connect(
+    settings: Settings, *, timeout_ms: int = 2000, listener: CommandListener | None = None
+) -> MongoClient[dict[str, Any]]:
     """A client of the settled database; the caller closes it. Thread-safe, not fork-safe, connects when first used.
+
+    Args:
+        listener: is told of every command. Who passes one ships: no answer may then take longer than `ANSWER_MS`.
 
     Raises:
         BadMongoUri: the URI cannot be parsed.
         DatabaseUnreachable: the URI's host list could not be looked up (mongodb+srv).
     """
-    return client_for(resolve_uri(settings), timeout_ms=timeout_ms)
+    shipping = {} if listener is None else {"event_listeners": [listener], "socketTimeoutMS": ANSWER_MS}
+    return client_for(resolve_uri(settings), timeout_ms=timeout_ms, **shipping)
 
 
-def client_for(uri: str, *, timeout_ms: int = 2000) -> MongoClient[dict[str, Any]]:
+def client_for(uri: str, *, timeout_ms: int = 2000, **further: Any) -> MongoClient[dict[str, Any]]:
     """A client of `uri` with our time-outs; what the URI itself says about time-outs and retries wins."""
     from pymongo import MongoClient  # 60 ms that `import cloister` does not pay
     from pymongo.errors import ConfigurationError, PyMongoError
 
     _refuse_ignored_options(uri)
     started = time.monotonic()
-    options = {name: value for name, value in _defaults(timeout_ms).items() if name.lower() not in _option_names(uri)}
+    given = _option_names(uri)
+    options = {name: value for name, value in (_defaults(timeout_ms) | further).items() if name.lower() not in given}
     try:
         return MongoClient(uri, tz_aware=True, uuidRepresentation="standard", **options)
     except ConfigurationError as error:

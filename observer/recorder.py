@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import mimetypes
 import subprocess
@@ -15,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from .blobs import Digests
-from .courier_launch import ensure_courier, read_state
+from .courier_launch import ensure_courier, read_state, wake_courier
 from .field_names import encode_field_name
 from .journal import TEND_SECONDS, Journal
 from .journal_allowance import JournalAllowance
 from .journal_places import writing_places
-from .journal_segments import NUMBER_FILE, has_segments
+from .journal_segments import has_segments
 from .private_copies import CopyNotKept, PrivateCopies
 from .run_record import HEARTBEAT_SECONDS, StoredStatus
 from .settings import Settings
+from .shipping_note import read_note
 
 logger = logging.getLogger("cloister")
 
@@ -167,6 +167,11 @@ class Recorder:
         state = read_state(self._destination)
         return state is not None and not state.reachable and time.time() - state.since >= for_seconds
 
+    def left_bytes(self) -> int:
+        """How much was not in the database yet when the courier last said so; 0 while it has not."""
+        note = read_note(self._folders)
+        return 0 if note is None else note.left_bytes
+
     def wait_until_stored(self, timeout_seconds: float, *, on_wait: Callable[[float], None] | None = None) -> bool:
         """Wait until the ended run is in the database; give up early when the courier says that it is out of reach.
 
@@ -186,6 +191,7 @@ class Recorder:
             if waited - revived >= 1.0:  # there may be none: not yet started, or killed while we wait
                 revived = waited
                 self._revive_courier()
+                wake_courier(self._destination, self._settings, now=True)
             self._learn_number()
             if on_wait is not None:
                 on_wait(waited)
@@ -229,11 +235,8 @@ class Recorder:
 
     def _learn_number(self) -> bool:
         """Look whether the courier has left the run's number beside the journal."""
-        for folder in self._folders if self._number is None else ():
-            try:
-                self._number = json.loads((folder / NUMBER_FILE).read_text(encoding="utf-8"))["id"]
-            except (OSError, ValueError, KeyError):
-                continue
+        if self._number is None and (note := read_note(self._folders)) is not None:
+            self._number = note.id
         return self._number is not None
 
     def _revive_courier(self) -> None:

@@ -36,6 +36,9 @@ class RunLosses:
         if size > 0:
             self._add(f"damage {segment:016x}", size)
 
+    def is_damaged(self, segment: int) -> bool:
+        return f"damage {segment:016x}" in self._losses
+
     def note_refused(self, value: Any) -> int:
         """Count a value that the database does not take; returns its size in bytes."""
         size = _size(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import time
@@ -16,7 +15,6 @@ from .database_faults import is_refused_document
 from .file_shipper import SLICE_SECONDS, FileShipper
 from .journal_batches import JournalBatch, decode_batch
 from .journal_records import RECORD_LIMIT_BYTES, JournalRecord, decode_records
-from .journal_segments import NUMBER_FILE
 from .metric_shipper import MetricShipper
 from .mongo import stored_for_good
 from .run_losses import RunLosses
@@ -25,6 +23,7 @@ from .run_registry import register_run
 from .run_sessions import beat_changes, end_changes, is_newest, rank_of, take_session
 from .run_update import Overtaken, RunUpdate, as_date
 from .shippable_segment import ShippableSegment
+from .shipping_note import ShippingNote, write_note
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -33,6 +32,7 @@ logger = logging.getLogger("cloister")
 
 BATCH_BYTES = 2 * 1024 * 1024
 HEADER_BYTES = 64 * 1024  # of most first records; a long config makes them longer
+NOTE_SECONDS = 0.5
 OVERTAKEN_SECONDS = 0.05  # the longest pause before a batch is applied again, doubled by each further time
 OVERTAKEN_LIMIT_SECONDS = 2.0
 
@@ -62,6 +62,8 @@ class RunShipper:
         self._folders = folders
         self._on_stored = on_stored
         self._run: dict[str, Any] | None = None
+        self._segments: Sequence[ShippableSegment] = ()
+        self._told = -NOTE_SECONDS
         self._headers: dict[int, Mapping[str, Any]] = {}  # by segment: what its first record says of the run
         self._headless: dict[int, int] = {}  # segments without one, and how long they were when that was seen
         self._is_certain = False  # whether all that `_run` says of the journal is known to be stored for good
@@ -95,6 +97,7 @@ class RunShipper:
             pymongo.errors.PyMongoError: the database fails. This shipper is of no use then; a new one goes on.
         """
         complete = True
+        self._segments = segments
         for segment in segments:
             # Asked before reading: a segment that is free now has all its records.
             held = segment.is_held()
@@ -123,7 +126,9 @@ class RunShipper:
 
     def has_news(self, segments: Sequence[ShippableSegment]) -> bool:
         """Whether `ship` would have anything to do; asks no database."""
-        return self._run is None or self.left_bytes(segments) > 0
+        if self._run is None:
+            return any(segment.size() != self._headless.get(segment.number) for segment in segments)
+        return self.left_bytes(segments) > 0
 
     # ---- the run's state, from the database
 
@@ -172,17 +177,10 @@ class RunShipper:
         return self._run["cloister"]["journal"].get(f"{segment:016x}") or {"offset": 0, "sequence": 0}
 
     def _tell_the_trainer(self) -> None:
-        """Leave the run's number where `run.id` looks for it."""
-        assert self._run is not None
-        for folder in self._folders:
-            fresh = folder / f"{NUMBER_FILE}.new"
-            try:
-                fresh.write_text(json.dumps({"id": self._run["_id"]}), encoding="utf-8")
-                fresh.replace(folder / NUMBER_FILE)
-            except OSError as error:  # a full disk; shipping is what makes room on it
-                logger.debug("Cannot write %s: %s", fresh, error)
-            else:
-                return
+        """Leave the run's number where `run.id` looks for it, and how much is left for who waits at the end."""
+        if time.monotonic() - self._told >= NOTE_SECONDS:
+            self._told = time.monotonic()
+            write_note(self._folders, ShippingNote(self.run_id, self.left_bytes(self._segments)))
 
     # ---- applying
 
@@ -242,6 +240,7 @@ class RunShipper:
             self._write(update)
         self._is_certain = True
         self._files.remove_copies(update.stored_digests)
+        self._tell_the_trainer()
         self._on_stored()
 
     def _write(self, update: RunUpdate) -> None:
@@ -277,6 +276,9 @@ class RunShipper:
             update = self._files.advance(segments, seconds)
             if update is not None:
                 self._commit(update)
+            elif self._files.left_bytes(segments):
+                self._tell_the_trainer()
+                self._on_stored()
         except Overtaken:
             self._reload()  # the bytes are stored: the next round finds them
 
@@ -296,7 +298,10 @@ class RunShipper:
                 self._reload()
                 return  # the next round finds it as it is then
         self._metrics.forget_segment(segment.number)
-        segment.remove()
+        if self._losses.is_damaged(segment.number):
+            segment.set_aside()
+        else:
+            segment.remove()
 
     # ---- records
 

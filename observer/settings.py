@@ -159,6 +159,15 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UnreadableSettings(path, error) from error
 
 
+def read_uri_file(path: Path) -> str:
+    """The URI that the file holds now.
+
+    Raises:
+        UnreadableUriFile: it holds none.
+    """
+    return _read_uri(path, source="The setting uri_file")
+
+
 def _read_uri(path: Path, *, source: str) -> str:
     try:
         uri = path.read_text(encoding="utf-8").strip()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import Protocol
 
 from .journal_segments import is_held, segment_number
 
+logger = logging.getLogger("cloister")
+
+DAMAGED_SUFFIX = ".damaged"  # of a segment that was shipped as far as it could be read
 LOCKED_WITHIN_SECONDS = 60.0  # between making a file and locking it there are microseconds, or a suspended laptop
 
 
@@ -36,6 +40,9 @@ class ShippableSegment(Protocol):
 
     def remove(self) -> None:
         """Let go of it: the database has all of it, durably."""
+
+    def set_aside(self) -> None:
+        """Let go of it, but keep its bytes for people: the database has all that could be read of it, durably."""
 
 
 class SegmentFile:
@@ -69,6 +76,11 @@ class SegmentFile:
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
+
+    def set_aside(self) -> None:
+        kept = self.path.with_suffix(DAMAGED_SUFFIX)
+        self.path.replace(kept)
+        logger.warning("A part of %s could not be read and is lost; it is kept as %s.", self.path, kept.name)
 
     def _is_new(self) -> bool:
         try:

@@ -1,22 +1,36 @@
-"""`cloister sync`: ship the journals that lie on this machine into the database, now."""
+"""`cloister sync`: ship journals into the database now, those of this machine or those of a folder."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .amounts import count_of, size_of
 from .courier_launch import SHIPPING_FILE, destination_folder, held_lock
 from .errors import CloisterError
-from .journal_segments import is_running, segments_in
-from .settings import load_settings
+from .journal_places import journal_places
+from .journal_survey import JournaledRun, NoJournal, find_journals
+from .settings import Settings, load_settings
+from .shippable_segment import SegmentFile
 
 if TYPE_CHECKING:
     from pymongo.database import Database
+
+logger = logging.getLogger("cloister")
+
+WATCH_SECONDS = 2.0
+FOR_SECONDS = 10.0  # how long the driver tried when it gives up in the middle
+TURN_SECONDS = 0.1  # between looks at whether the courier that ships already has done it
 
 
 class SyncIncomplete(CloisterError, RuntimeError):
@@ -25,65 +39,169 @@ class SyncIncomplete(CloisterError, RuntimeError):
     def __init__(self, folders: list[Path]) -> None:
         names = ", ".join(str(folder) for folder in folders[:5])
         super().__init__(
-            f"{len(folders)} of the journals cannot be shipped and are kept: {names}. The reason stands above; what is "
-            "damaged is left as it is."
+            f"{count_of(len(folders), 'journal')} cannot be shipped and {'is' if len(folders) == 1 else 'are'} kept: "
+            f"{names}. The reason stands above; 'cloister journal verify' shows what is damaged."
         )
 
 
-@click.command()
-@click.option("--uri", help="The MongoDB to ship to; the one of the settings when left out.")
-def sync(uri: str | None) -> None:
-    """Ship what trainings on this machine have recorded and the database does not have yet."""
-    from .mongo import check, connect, database_name, resolve_uri  # the driver, once the options are right
+@dataclass
+class _Tally:
+    """What one round of shipping has done."""
 
+    shipped: int = 0
+    running: int = 0
+    size_bytes: int = 0
+    failed: tuple[Path, ...] = ()
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--uri", help="The MongoDB to ship to; the one of the settings when left out.")
+@click.option("--watch", is_flag=True, help="Go on shipping what comes, until Ctrl-C.")
+def sync(paths: tuple[Path, ...], uri: str | None, watch: bool) -> None:
+    """Ship what trainings have recorded and the database does not have yet.
+
+    Without PATHS, what waits on this machine for the database of the settings. PATHS are folders with journals, such as
+    a copy from a machine that cannot reach the database; whichever database they were recorded for, they are shipped
+    to the one of the settings.
+    """
     settings = load_settings(uri=uri)
-    folder = destination_folder(settings)
-    console = Console(stderr=True)
-    if not _waiting(folder):
+    for path in paths:
+        if not path.is_dir() or not (watch or find_journals((path,))):
+            raise NoJournal(path)
+    console = Console(stderr=True, highlight=False)
+    if watch:
+        _watch(paths, settings, console)
+        return
+    runs = _waiting(paths, settings)
+    if not runs:
         console.print("Nothing to ship: the database has all that was recorded on this machine.")
         return
-    resolved = resolve_uri(settings)
+    tally = _sync_once(paths, settings, console)
+    if tally.failed:
+        raise SyncIncomplete(list(tally.failed))
+
+
+def _watch(paths: tuple[Path, ...], settings: Settings, console: Console) -> None:
+    """Ship again and again; says when something was shipped, and once when the database goes away."""
+    from .mongo import DatabaseUnreachable
+
+    where = ", ".join(map(str, paths)) or "what is recorded on this machine"
+    console.print(f"Watching {where}; Ctrl-C ends it.")
+    is_away = False
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            try:
+                if _waiting(paths, settings):
+                    _sync_once(paths, settings, console, quiet=True)
+                is_away = False
+            except DatabaseUnreachable as error:
+                if not is_away:
+                    console.print(f"{error} Trying again until it answers.")
+                is_away = True
+            time.sleep(WATCH_SECONDS)
+
+
+def _sync_once(paths: tuple[Path, ...], settings: Settings, console: Console, *, quiet: bool = False) -> _Tally:
+    """Ship all that waits now.
+
+    Raises:
+        DatabaseUnreachable, LoginRefused: the database does not take part.
+    """
+    from .mongo import check, connect, database_name, resolve_uri  # the driver, once the options are right
+
+    uri = resolve_uri(settings)
+    started = time.monotonic()
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with connect(settings) as client:
         check(client)
-        started = time.monotonic()
-        count = len(_waiting(folder))
-        with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console, transient=True) as progress:
-            progress.add_task(f"Shipping {_count(count)}")
-            while not _ship(client[database_name(resolved, settings)], folder) and _ended(folder):
-                time.sleep(0.1)  # a courier is at it already: the work is the same
-    left = _waiting(folder)
-    ended = _ended(folder)
-    console.print(f"Shipped {_count(count - len(ended))} in {time.monotonic() - started:.1f} s.")
-    if len(left) > len(ended):
-        console.print(f"{_count(len(left) - len(ended))} still going on; shipped up to now.")
-    if ended:
-        raise SyncIncomplete(ended)
+        with Progress(*columns, console=console, transient=True) as progress, _turn(paths, settings):
+            tally = _ship(client[database_name(uri, settings)], _waiting(paths, settings), progress)
+    if not quiet or tally.shipped or tally.failed:
+        took = f"{size_of(tally.size_bytes)} in {time.monotonic() - started:.1f} s"
+        console.print(f"Shipped {count_of(tally.shipped, 'run')}, {took}.")
+    if tally.running and not quiet:
+        console.print(f"{count_of(tally.running, 'run')} still going on; shipped up to now.")
+    return tally
 
 
-def _waiting(folder: Path) -> list[Path]:
-    """Folders of runs with journals to ship."""
-    if not folder.is_dir():
-        return []
-    return [run for run in sorted(folder.iterdir()) if run.is_dir() and segments_in(run)]
+def _waiting(paths: tuple[Path, ...], settings: Settings) -> list[JournaledRun]:
+    return [run for run in find_journals(paths or journal_places(settings)) if run.segments]
 
 
-def _ended(folder: Path) -> list[Path]:
-    """Those of them that no process writes any more."""
-    return [run for run in _waiting(folder) if not is_running(run)]
+@contextlib.contextmanager
+def _turn(paths: tuple[Path, ...], settings: Settings) -> Iterator[None]:
+    """Wait until no courier of this machine ships the same journals, as long as any have ended.
+
+    Two may ship one run at once, but then both do most of the work. Foreign folders have no courier here.
+    """
+    folder = destination_folder(settings)
+    if paths or not folder.is_dir():
+        yield
+        return
+    while True:
+        with held_lock(folder, SHIPPING_FILE) as is_ours:
+            if is_ours or all(run.is_alive for run in _waiting(paths, settings)):
+                yield
+                return
+        time.sleep(TURN_SECONDS)
 
 
-def _ship(database: Database[dict[str, Any]], folder: Path) -> bool:
-    """Ship all there is, unless somebody else does."""
-    from .courier import Courier
+def _ship(database: Database[dict[str, Any]], runs: list[JournaledRun], progress: Progress) -> _Tally:
+    """Ship `runs`; one that cannot be shipped is said and left, the others follow."""
+    from pymongo.errors import ConnectionFailure
 
-    with held_lock(folder, SHIPPING_FILE) as is_ours:
-        if is_ours:
-            courier = Courier(database, (folder,))
-            courier.ship()
-            while courier.is_busy:  # large files go in slices
-                courier.ship()
-        return is_ours
+    from .indexes import ensure_indexes
+    from .mongo import DatabaseUnreachable, address_of
+
+    ensure_indexes(database)
+    tally = _Tally()
+    task = progress.add_task(f"Shipping {count_of(len(runs), 'run')}", total=sum(run.size_bytes for run in runs))
+    for run in runs:
+        is_alive = run.is_alive
+        tally.size_bytes += run.size_bytes
+
+        def show_left(left_bytes: int, behind: int = tally.size_bytes) -> None:
+            progress.update(task, completed=behind - left_bytes)
+
+        try:
+            complete = _ship_run(database, run, show_left)
+        except ConnectionFailure as error:
+            raise DatabaseUnreachable(address_of(database.client), FOR_SECONDS, error) from error
+        except Exception as error:
+            # Wide on purpose: whatever is wrong with one journal, the others are shipped.
+            logger.error("The journal in %s cannot be shipped and is kept: %s", run.folders[0], error)
+            complete = False
+        tally.running += is_alive
+        tally.shipped += complete and not is_alive
+        if not complete and not is_alive:
+            tally.failed += run.folders[:1]
+    return tally
 
 
-def _count(number: int) -> str:
-    return f"{number} run" if number == 1 else f"{number} runs"
+def _ship_run(database: Database[dict[str, Any]], run: JournaledRun, show_left: Callable[[int], None]) -> bool:
+    """Ship one run to its present end; says whether all of it could be read and stored."""
+    from .courier import remove_folders
+    from .run_shipper import RunShipper
+
+    segments = [_segment(path) for path in run.segments]
+    shipper = RunShipper(database, run.folders, lambda: show_left(shipper.left_bytes(segments)))
+    while not shipper.ship(segments):  # large files go in slices
+        continue
+    if not any(segment.path.exists() for segment in segments):
+        remove_folders(run.folders)
+    return shipper.left_bytes(segments) == 0
+
+
+def _segment(path: Path) -> SegmentFile:
+    return SegmentFile(path) if os.access(path.parent, os.W_OK) else _KeptSegment(path)
+
+
+class _KeptSegment(SegmentFile):
+    """A segment on a stick that cannot be written: what was shipped stays, and shipping it again changes nothing."""
+
+    def remove(self) -> None:
+        """It cannot be removed."""
+
+    def set_aside(self) -> None:
+        """It cannot be renamed."""
