@@ -35,6 +35,7 @@ logger = logging.getLogger("cloister")
 SEGMENT_LIMIT_BYTES = 64 * 1024 * 1024  # a shipped segment frees its disk space while the run goes on
 BOUNDED_SEGMENT_BYTES = 4 * 1024 * 1024  # where there is little room, it is given back sooner
 LEAST_ROOM_BYTES = 256 * 1024  # a place that was full is gone back to when it has so much again
+FIRST_RECORDS = 2  # a header, and the record for which the segment was made
 RETRY_SECONDS = 1.0
 TEND_SECONDS = 1.0  # what a power cut may cost
 FORK_PATIENCE_SECONDS = 1.0
@@ -372,9 +373,13 @@ class Journal:
         """Write no more to what has just failed: to the place for a second at least, to a lost descriptor never."""
         if self._segment is not None and not self._segment.is_ours():
             self._segment = None  # closed by somebody else: whatever has the number now is not ours to close
-        elif self._place < len(self._places):
+        elif self._place < len(self._places) and not self._takes_another_segment():
             self._note_failure(self._place, error)
         self._close_segment()
+
+    def _takes_another_segment(self) -> bool:
+        """Whether what failed may be this one segment: the process may write no larger files (`ulimit -f`)."""
+        return self._sequence > FIRST_RECORDS and _free_bytes(self.folder) >= LEAST_ROOM_BYTES
 
     def _note_failure(self, index: int, error: OSError) -> None:
         self._retry_at[index] = time.monotonic() + RETRY_SECONDS
@@ -494,7 +499,10 @@ def count_lost(lost: dict[str, int], kind: str, fields: Mapping[str, Any]) -> No
 
 
 def _free_bytes(folder: Path) -> int:
-    facts = os.statvfs(folder)
+    try:
+        facts = os.statvfs(folder)
+    except OSError:
+        return 0
     return facts.f_bavail * facts.f_frsize
 
 

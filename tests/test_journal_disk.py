@@ -1,0 +1,386 @@
+"""The journal on disks that are full, gone, read-only or somebody else's: nothing is lost that any place takes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cloister.observer import journal_memory
+from cloister.observer.journal import Journal
+from cloister.observer.journal_allowance import JournalAllowance
+from cloister.observer.journal_places import Place, UnsafeFolder, disk_kind, run_folders, writing_places
+from cloister.observer.journal_records import JournalRecord, decode_records
+from cloister.observer.journal_segments import segments_in
+from cloister.observer.private_copies import CopyNotKept, PrivateCopies
+from cloister.observer.settings import load_settings
+
+HEADER = {"uid": "01a1fd6d-8b44-7339-9421-c3edac2c77f5"}
+NOTHING_LOST = {"points": 0, "lines": 0, "bytes": 0}
+FILLER = "filler"
+
+
+@contextmanager
+def small_disk(folder: Path, size: str = "1m") -> Iterator[Path]:
+    """A disk of its own of `size`, in memory."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(folder)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder
+
+
+def fill(disk: Path) -> Path:
+    """Take all the space that `disk` has left."""
+    filler = disk / FILLER
+    with filler.open("ab", buffering=0) as file:
+        for piece in (65536, 4096):
+            try:
+                while True:
+                    file.write(b"x" * piece)
+            except OSError:
+                continue
+    return filler
+
+
+def place(folder: Path, bound_bytes: int | None = None) -> Place:
+    return Place(folder / "run", folder, folder, bound_bytes)
+
+
+def log(journal: Journal, *steps: int) -> None:
+    for step in steps:
+        journal.record("points", {"s": step, "v": {"loss": step / 2}})
+
+
+def wait_a_second(journal: Journal) -> None:
+    """As if the second had passed after which a place that failed is tried again."""
+    journal._retry_at = [0.0] * len(journal.places)
+
+
+def records(*folders: Path) -> list[JournalRecord]:
+    return [record for path in segments_in(*folders) for record in decode_records(path.read_bytes())]
+
+
+def steps(*folders: Path) -> list[int]:
+    return [record.fields["s"] for record in records(*folders) if record.kind == "points"]
+
+
+def test_a_full_disk_sends_the_journal_to_the_next_place_and_space_brings_it_back(
+    disk: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal([place(disk), place(tmp_path / "second")], HEADER)
+    log(journal, 0)
+    filler = fill(disk)
+    log(journal, *range(1, 200))
+    journal.tend()
+    assert len(caplog.messages) == 1
+    assert "No space left on device" in caplog.messages[0]
+    assert str(tmp_path / "second") in caplog.messages[0]
+
+    filler.unlink()
+    wait_a_second(journal)
+    log(journal, *range(200, 300))
+    journal.tend()
+    journal.close()
+
+    first, second = steps(disk / "run"), steps(tmp_path / "second" / "run")
+    assert second[-1] == 199
+    assert first[-100:] == list(range(200, 300))
+    assert sorted(first + second) == list(range(300))
+    assert steps(disk / "run", tmp_path / "second" / "run") == list(range(300))
+    assert journal.lost == NOTHING_LOST
+    assert caplog.messages[1:] == [f"The journal can be written to {disk / 'run'} again; the run goes on there."]
+
+
+def test_what_no_folder_takes_waits_in_memory_and_is_written_when_one_does(
+    disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal([place(disk)], HEADER)
+    log(journal, 0)
+    filler = fill(disk)
+    log(journal, *range(1, 500))
+    journal.tend()
+    assert journal.memory
+    assert "held in memory" in caplog.text
+
+    filler.unlink()
+    wait_a_second(journal)
+    journal.tend()  # without another record
+    assert not journal.memory
+    journal.close()
+
+    assert steps(disk / "run") == list(range(500))
+    assert journal.lost == NOTHING_LOST
+
+
+def test_memory_is_written_also_after_the_end_of_the_run(disk: Path) -> None:
+    journal = Journal([place(disk)], HEADER)
+    filler = fill(disk)
+    log(journal, *range(500))
+    journal.record_end({"status": "COMPLETED"}, {"status": "COMPLETED"})
+    assert journal.memory
+
+    filler.unlink()
+    wait_a_second(journal)
+    journal.tend()
+    assert not journal.memory
+    assert steps(disk / "run") == list(range(500))
+    assert records(disk / "run")[-1].kind == "end"
+
+
+def test_what_memory_cannot_hold_is_counted_and_told_once_there_is_room(
+    disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(journal_memory, "MEMORY_LIMIT_BYTES", 2000)
+    journal = Journal([place(disk)], HEADER)
+    filler = fill(disk)
+    log(journal, *range(500))
+    journal.record("console", {"stream": "stdout", "text": "eins\nzwei\nvier ü"})
+    kept = 500 - journal.lost["points"]
+    assert 0 < kept < 500
+    assert journal.lost == {"points": 500 - kept, "lines": 2, "bytes": 17}
+    journal.tend()
+    [loss] = [message for message in caplog.messages if "has lost" in message]
+    assert f"{500 - kept} points, 2 lines and 17 bytes" in loss
+
+    filler.unlink()
+    wait_a_second(journal)
+    log(journal, 500)
+    journal.tend()
+    journal.close()
+    assert steps(disk / "run") == [*range(kept), 500]
+    beats = [record.fields["lost"] for record in records(disk / "run") if record.kind == "beat"]
+    assert beats == [journal.lost]
+
+
+def test_the_end_of_a_run_fits_on_a_full_disk(disk: Path) -> None:
+    journal = Journal([place(disk)], HEADER)
+    journal.tend()  # sets the space aside
+    fill(disk)
+    log(journal, *range(2000))
+    end = {"status": "FAILED", "fail_trace": ["ZeroDivisionError\n"]}
+    journal.record_end(end, {"status": "FAILED"})
+
+    last = records(disk / "run")[-1]
+    assert (last.kind, last.fields["status"], last.fields["fail_trace"]) == ("end", "FAILED", ["ZeroDivisionError\n"])
+    journal.give_up_memory()
+    last = records(disk / "run")[-1]
+    assert last.kind == "beat"
+    assert last.fields["lost"] == journal.lost
+    assert journal.lost["points"] == 2000 - len(steps(disk / "run"))
+    assert list((disk / "run").glob("*.reserve")) == []
+
+
+def test_an_end_with_a_large_result_fits_shortened_on_a_full_disk(disk: Path) -> None:
+    journal = Journal([place(disk)], HEADER)
+    journal.tend()
+    fill(disk)
+    log(journal, *range(500))
+    journal.record_end({"status": "COMPLETED", "result": "x" * 200_000}, {"status": "COMPLETED", "result": "short"})
+    assert records(disk / "run")[-1].fields["result"] == "short"
+
+
+def test_space_set_aside_is_given_back_at_the_end_of_the_run(disk: Path) -> None:
+    journal = Journal([place(disk)], HEADER)
+    free = os.statvfs(disk).f_bfree
+    journal.tend()
+    assert os.statvfs(disk).f_bfree < free
+    journal.close()
+    assert os.statvfs(disk).f_bfree == free
+
+
+def test_a_removed_segment_is_written_again(tmp_path: Path) -> None:
+    journal = Journal([place(tmp_path / "first")], HEADER)
+    log(journal, *range(10))
+    [path] = segments_in(tmp_path / "first" / "run")
+    path.unlink()
+    path.parent.rmdir()
+    journal.tend()
+    log(journal, 10)
+    journal.close()
+
+    assert segments_in(tmp_path / "first" / "run") == [path]
+    assert steps(tmp_path / "first" / "run") == list(range(11))
+
+
+def test_in_a_bounded_place_a_run_takes_no_more_than_its_share(tmp_path: Path) -> None:
+    bounded, last = place(tmp_path / "bounded", 400_000), place(tmp_path / "last")
+    journal = Journal([bounded, last], HEADER)
+    for step in range(40):
+        journal.record("console", {"stream": "stdout", "text": f"{step} {'x' * 20_000}"})
+    journal.close()
+    size = sum(path.stat().st_size for path in segments_in(bounded.folder))
+    assert 300_000 < size < 450_000
+    texts = [record.fields["text"] for record in records(bounded.folder, last.folder) if record.kind == "console"]
+    assert [int(text.split()[0]) for text in texts] == list(range(40))
+
+
+def test_the_file_size_limit_of_a_process_costs_nothing(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        journal = Journal([place(tmp_path / "first")], HEADER)
+        for step in range(40):
+            journal.record("console", {"stream": "stdout", "text": f"{step} {'x' * 8_000}"})
+        os._exit(0)
+    os.waitpid(child, 0)
+    texts = [record.fields["text"] for record in records(tmp_path / "first" / "run") if record.kind == "console"]
+    assert [int(text.split()[0]) for text in texts] == list(range(40))
+
+
+# ---- the limit
+
+
+def test_at_the_limit_hardware_is_done_without_first_and_then_everything_is_refused_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    allowance = JournalAllowance([tmp_path / "first"], 100_000)
+    journal = Journal([place(tmp_path / "first")], HEADER, allowance=allowance)
+
+    def use(size: int) -> None:
+        (tmp_path / "first" / "others").write_bytes(b"x" * size)
+        allowance._next_look = 0.0
+        journal.tend()
+
+    def sample(count: int) -> int:
+        return sum(journal.record_hardware({"s": number, "v": {"system/cpu": 1.0}}, 0.0) for number in range(count))
+
+    assert sample(20) == 20
+    use(60_000)
+    assert [message for message in caplog.messages if "of the 100 kB that they may" in message]
+    assert sample(20) == 20
+    use(82_000)
+    assert sample(20) == 2
+    use(91_000)
+    assert sample(20) == 0
+    log(journal, 0)
+    assert journal.lost == {"points": 38, "lines": 0, "bytes": 0}
+    use(101_000)
+    log(journal, 1)
+    assert journal.lost == {"points": 39, "lines": 0, "bytes": 0}
+    assert journal.record("set", {"fields": {"cloister.notes": "still small"}})
+    use(10_000)
+    log(journal, 2)
+    journal.record_end({"status": "COMPLETED"}, {"status": "COMPLETED"})
+    found = [record for record in records(tmp_path / "first" / "run") if "loss" in record.fields.get("v", {})]
+    assert [record.fields["s"] for record in found] == [0, 2]
+    assert records(tmp_path / "first" / "run")[-1].fields["lost"] == {"points": 39, "lines": 0, "bytes": 0}
+    assert sum("CLOISTER_JOURNAL_LIMIT" in message for message in caplog.messages) == 2
+
+
+# ---- whose folders they are
+
+
+@pytest.mark.parametrize("part", ["root", "run"])
+def test_a_folder_that_others_could_write_is_refused_with_the_reason(
+    tmp_path: Path, part: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "first" if part == "root" else tmp_path / "first" / "run"
+    folder.mkdir(parents=True)
+    (tmp_path / "first").chmod(0o700)
+    folder.chmod(0o770)
+    journal = Journal([place(tmp_path / "first"), place(tmp_path / "second")], HEADER)
+    journal.say()
+    assert journal.folder == tmp_path / "second" / "run"
+    assert f"chmod 700 {folder}" in caplog.text
+
+
+def test_a_folder_that_is_a_link_or_belongs_to_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnsafeFolder, match="is a symbolic link"):
+        place(tmp_path / "link").claim()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(UnsafeFolder, match="is not a folder"):
+        place(tmp_path / "file").claim()
+    if os.geteuid() == 0:
+        (tmp_path / "foreign").mkdir(mode=0o700)
+        os.chown(tmp_path / "foreign", 4711, 4711)
+        with pytest.raises(UnsafeFolder, match=r"belongs to another user \(uid 4711\)"):
+            place(tmp_path / "foreign").claim()
+
+
+def test_folders_are_private_whatever_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOISTER_HOME", str(tmp_path / "home"))
+    before = os.umask(0o002)
+    try:
+        first = writing_places(load_settings())[0].within(HEADER["uid"])
+        Journal([first], HEADER)
+    finally:
+        os.umask(before)
+    for folder in (first.folder, *first.folder.parents[:3]):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_run_has_all_its_folders_and_a_planted_one_is_none_of_them(tmp_path: Path) -> None:
+    places = [tmp_path / "first", tmp_path / "second", tmp_path / "missing"]
+    for folder in (places[0] / "b", places[1] / "b", places[1] / "a", places[0] / "empty"):
+        folder.mkdir(parents=True)
+    (places[1] / "b" / "1.journal").touch()
+    (places[1] / "a" / "1.journal").touch()
+    assert run_folders(places) == {"a": (places[1] / "a",), "b": (places[0] / "b", places[1] / "b")}
+    if os.geteuid() == 0:
+        os.chown(places[1] / "a", 4711, 4711)
+        assert list(run_folders(places)) == ["b"]
+
+
+def test_the_kind_of_a_disk_is_read_from_the_mounts(tmp_path: Path, disk: Path) -> None:
+    assert disk_kind(disk / "not" / "made yet") == "memory"
+    device = tmp_path.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for kind, expected in (("ext4", "disk"), ("nfs4", "network"), ("fuse.sshfs", "network"), ("tmpfs", "memory")):
+        line = f"36 35 {number} / /mnt rw,noatime master:1 - {kind} /dev/somewhere rw\n"
+        assert disk_kind(tmp_path, line) == expected
+
+
+# ---- files
+
+
+def copies(*places: Place, limit: int = 10**9) -> PrivateCopies:
+    return PrivateCopies(places, JournalAllowance([places[0].folder], limit))
+
+
+def test_a_copy_goes_where_there_is_room_and_leaves_no_half_behind(disk: Path, tmp_path: Path) -> None:
+    original = tmp_path / "weights"
+    original.write_bytes(os.urandom(3_000_000))
+    with original.open("rb") as stream:
+        digests = copies(place(disk), place(tmp_path / "second")).keep(stream, original)
+    assert list((disk / "run" / "blobs").iterdir()) == []
+    assert (tmp_path / "second" / "run" / "blobs" / digests.sha256).read_bytes() == original.read_bytes()
+
+
+def test_a_file_that_no_folder_takes_is_refused_by_its_name(disk: Path, tmp_path: Path) -> None:
+    original = tmp_path / "weights"
+    original.write_bytes(os.urandom(3_000_000))
+    with original.open("rb") as stream, pytest.raises(CopyNotKept, match=r"weights.*3,000,000 bytes.*No space left"):
+        copies(place(disk)).keep(stream, original)
+    assert list((disk / "run" / "blobs").iterdir()) == []
+    with original.open("rb") as stream, pytest.raises(CopyNotKept, match="CLOISTER_JOURNAL_LIMIT"):
+        copies(place(tmp_path / "first"), limit=2_000_000).keep(stream, original)
+
+
+def test_a_file_that_is_changed_afterwards_is_kept_as_it_was(tmp_path: Path) -> None:
+    original = tmp_path / "weights"
+    original.write_bytes(b"as it was")
+    with original.open("rb") as stream:
+        digests = copies(place(tmp_path / "first")).keep(stream, original)
+    with original.open("r+b") as file:  # in place: a hard link would change with it
+        file.write(b"CHANGED")
+    assert (tmp_path / "first" / "run" / "blobs" / digests.sha256).read_bytes() == b"as it was"
