@@ -27,7 +27,7 @@ LATE_SECONDS = 10.0  # a parent that runs may have logged the step and not shipp
 
 
 class HistoryCopy:
-    """Copies a forked run's history once. Its ids follow from the parent's points: a copy that was cut is done again."""
+    """Copies a forked run's history once. Its ids follow from the parent's points: a cut copy is written over itself."""
 
     def __init__(self, database: Database[dict[str, Any]], run: dict[str, Any]) -> None:
         """

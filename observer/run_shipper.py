@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .console_shipper import ConsoleShipper
 from .database_faults import is_refused_document
 from .file_shipper import SLICE_SECONDS, FileShipper
+from .history_copy import HistoryCopy
 from .journal_batches import JournalBatch, decode_batch
 from .journal_records import RECORD_LIMIT_BYTES, JournalRecord, decode_records
 from .metric_shipper import MetricShipper
@@ -104,6 +105,7 @@ class RunShipper:
             try:
                 if self._run is None and not self._load(segment):
                     continue  # a segment without a whole header yet, or a foreign file
+                self._copy_history()
                 self._ship_segment(segment)
             except FileNotFoundError:  # `cloister sync`, or `journal rm`, was faster
                 continue
@@ -128,7 +130,7 @@ class RunShipper:
         """Whether `ship` would have anything to do; asks no database."""
         if self._run is None:
             return any(segment.size() != self._headless.get(segment.number) for segment in segments)
-        return self.left_bytes(segments) > 0
+        return self.left_bytes(segments) > 0 or self._history.is_due()
 
     # ---- the run's state, from the database
 
@@ -148,6 +150,7 @@ class RunShipper:
         self._console = ConsoleShipper(self._database, run, is_new=is_new)
         self._files = FileShipper(self._database, run, self._folders)
         self._losses = RunLosses(run)
+        self._history = HistoryCopy(self._database, run)
 
     def _header_of(self, segment: ShippableSegment) -> Mapping[str, Any] | None:
         """What the first record of a segment says of the run and its process; None if there is no whole one (yet)."""
@@ -281,6 +284,16 @@ class RunShipper:
                 self._on_stored()
         except Overtaken:
             self._reload()  # the bytes are stored: the next round finds them
+
+    def _copy_history(self) -> None:
+        """Give a forked run what it shares with its parent, as soon as that is known."""
+        if self._history.is_due():
+            update = RunUpdate()
+            try:
+                if self._history.copy(self._metrics, update):
+                    self._commit(update)
+            except Overtaken:
+                self._reload()
 
     def _let_go(self, segment: ShippableSegment) -> None:
         """Delete a segment that is applied and held by nobody, once that is stored for good."""
