@@ -14,8 +14,8 @@ from typing import Any
 from .errors import CloisterError
 from .journal_records import JournalRecord, decode_records
 from .journal_segments import BLOBS_FOLDER, SUFFIX, is_held, read_header, segments_in
+from .shippable_segment import DAMAGED_SUFFIX
 
-DAMAGED_SUFFIX = ".damaged"  # a segment that was shipped as far as it could be read
 READ_BYTES = 32 * 1024 * 1024  # twice the largest record, so that every read reaches beyond one
 LAST_WORDS_BYTES = 4 * 1024 * 1024  # there is a beat every five seconds
 _DEPTH = 4  # <data folder>/journal/<destination>/<run>/
