@@ -10,7 +10,7 @@ import numpy as np
 from .field_names import encode_field_name
 from .journal_batches import PointColumns
 from .metric_summary import SYSTEM_PREFIX
-from .run_record import UID, RunRecord, summary_path
+from .run_record import SUMMARY, UID, RunRecord, summary_path
 from .run_sessions import FORKED_FROM
 from .run_update import RunUpdate
 from .runs import MetricNotFound, RunStore
@@ -27,7 +27,7 @@ LATE_SECONDS = 10.0  # a parent that runs may have logged the step and not shipp
 
 
 class HistoryCopy:
-    """Copies a forked run's history once. Its ids follow from the parent's points: a cut copy is written over itself."""
+    """Copies a forked run's history once. Its ids follow from the parent's points: a second copy changes nothing."""
 
     def __init__(self, database: Database[dict[str, Any]], run: dict[str, Any]) -> None:
         """
@@ -98,12 +98,16 @@ class HistoryCopy:
         encoded = encode_field_name(name)
         sequences = np.arange(1, len(shared) + 1, dtype=np.int64)
         columns = PointColumns(shared.steps, shared.values, shared.wall_times, sequences)
-        own = (self._run["cloister"].get("summary") or {}).get(encoded)
+        own = self._own_summary(encoded)
         metrics.take(HISTORY_SEGMENT, {encoded: columns})
         metrics.store()
         changes = metrics.summary_changes()
-        if own:  # the run has logged already: the newest value is its own
-            for path, document in changes.items():
-                if path == summary_path(name):
-                    document.update({key: own[key] for key in ("last", "last_step") if key in own})
-        update.fields.update(changes)
+        if own and summary_path(name) in changes:  # the run has logged already: the newest value is its own
+            changes[summary_path(name)].update({key: own[key] for key in ("last", "last_step") if key in own})
+        update.set_all(changes)
+
+    def _own_summary(self, encoded: str) -> dict[str, Any]:
+        path = f"{SUMMARY}.{encoded}"
+        found = self._database["runs"].find_one({"_id": self._run["_id"]}, {path: 1}) or {}
+        summary = ((found.get("cloister") or {}).get("summary") or {}).get(encoded)
+        return summary if isinstance(summary, dict) else {}

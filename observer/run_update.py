@@ -43,10 +43,6 @@ class RunUpdate:
         for field, value in fields.items():
             self.set(field, value)
 
-    def set_all(self, fields: Mapping[str, Any]) -> None:
-        for field, value in fields.items():
-            self.set(field, value)
-
     def append(self, field: str, *values: Any) -> None:
         """Add to a list what is not in it yet: a replay adds nothing."""
         if values:
