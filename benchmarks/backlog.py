@@ -15,6 +15,7 @@ import psutil
 from cloister.observer.courier_launch import destination_folder, held_lock
 from cloister.observer.runs import RunStore
 from cloister.observer.settings import load_settings
+from journal_watch import segments_below
 from private_database import PrivateDatabase
 from tracked_work import HERE, LOOK_SECONDS, Work, is_stored
 
@@ -106,7 +107,7 @@ def drain(name: str, work: Work, database: PrivateDatabase) -> Drained:
 def waiting_bytes() -> int:
     """All journal segments that lie there."""
     total = 0
-    for path in destination().glob("*/*.journal"):
+    for path in segments_below(destination()):
         with contextlib.suppress(FileNotFoundError):  # shipped meanwhile
             total += path.stat().st_size
     return total

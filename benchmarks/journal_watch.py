@@ -1,13 +1,19 @@
-"""How much goes through a journal, whose segments are deleted once they are shipped."""
+"""The segments of the journals below a folder, and how much goes through them before they are shipped and deleted."""
 
 from __future__ import annotations
 
+import glob
 import os
 import threading
 from pathlib import Path
 from types import TracebackType
 
 LOOK_SECONDS = 0.02
+
+
+def segments_below(folder: Path) -> list[Path]:
+    """The segments of all runs. Unlike `Path.glob`, this looks over folders that go while it looks."""
+    return [Path(name) for name in glob.glob(f"{folder}/*/*.journal")]  # noqa: PTH207
 
 
 class JournalWatch:
@@ -37,7 +43,7 @@ class JournalWatch:
 
     def _look_on(self) -> None:
         while not self._stopped.wait(LOOK_SECONDS):
-            for path in self._folder.glob("*/*.journal"):
+            for path in segments_below(self._folder):
                 if path not in self._descriptors:
                     try:
                         self._descriptors[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -26,6 +26,7 @@ from multiprocessing.process import BaseProcess
 import psutil
 from backlog import Courier, destination
 from cloister.observer.runs import RunStore
+from journal_watch import segments_below
 from machine import look_at_machine, print_figures
 from options import read_options
 from private_database import PrivateDatabase, private_database
@@ -34,7 +35,8 @@ from rich.table import Table
 SCALARS = 5
 CALLS_A_SECOND = 20
 PROJECT = "many-recorders"
-START_SECONDS = 0.05  # between two trainings' starts
+LOOKS = 12
+START_SECONDS = 0.1  # between two trainings' starts
 REST_SECONDS = 300.0
 BOUNDED_SECONDS = 2.0  # a courier ships several times a second
 COUNTER = struct.Struct("<q")
@@ -69,11 +71,11 @@ class Look:
         return self.logged - self.stored
 
 
-class Counters:
-    """How many points each training has logged, in memory that the processes share."""
+class Shared:
+    """What the processes share: how many points each training has logged, and whether all are to end."""
 
     def __init__(self, count: int) -> None:
-        self._memory = mmap.mmap(-1, COUNTER.size * count)
+        self._memory = mmap.mmap(-1, COUNTER.size * count + 1)
         self._count = count
 
     def set(self, index: int, points: int) -> None:
@@ -83,22 +85,29 @@ class Counters:
     def total(self) -> int:
         return sum(COUNTER.unpack_from(self._memory, COUNTER.size * index)[0] for index in range(self._count))
 
+    def end(self) -> None:
+        self._memory[-1] = 1
+
+    @property
+    def is_over(self) -> bool:
+        return self._memory[-1] == 1
+
 
 def main() -> None:
     options = read_options(__doc__ or "", peers=False, add=add_options)
     machine = look_at_machine()
     recorders, seconds = (10, 5.0) if options.quick else (options.recorders, 60 * options.minutes)
     with private_database() as database:
-        counters = Counters(recorders)
-        processes = start_recorders(recorders, counters, seconds + recorders * START_SECONDS)
+        shared = Shared(recorders)
+        processes = start_recorders(recorders, shared)
         try:
-            looks = watch(processes, counters, database, seconds / 12)
+            looks = watch(processes, shared, database, seconds)
         finally:
             for process in processes:
                 process.kill()
                 process.join()
     table = Table(*COLUMNS, title=f"{recorders} recorders of {SCALARS * CALLS_A_SECOND} points/s each")
-    for before, look in zip([None, *looks], looks, strict=False):
+    for before, look in pairwise(looks):
         table.add_row(*cells(before, look))
     print_figures(table, machine, verdict(looks, recorders))
 
@@ -108,65 +117,65 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=1.0)
 
 
-def start_recorders(count: int, counters: Counters, seconds: float) -> list[BaseProcess]:
-    """Trainings that all end at the same time, `seconds` from now."""
+def start_recorders(count: int, shared: Shared) -> list[BaseProcess]:
+    """Trainings that are at work, at different points of their interval."""
     import cloister  # noqa: F401  the children find it imported
 
     context = multiprocessing.get_context("fork")
-    deadline = time.monotonic() + seconds
     processes: list[BaseProcess] = []
     for index in range(count):
-        process = context.Process(target=record, args=(index, counters, deadline), daemon=True)
+        process = context.Process(target=record, args=(index, shared), daemon=True)
         process.start()
         processes.append(process)
         time.sleep(START_SECONDS)
     return processes
 
 
-def record(index: int, counters: Counters, deadline: float) -> None:
-    """One training: logs at its pace until the deadline."""
+def record(index: int, shared: Shared) -> None:
+    """One training: logs at its pace until all are to end."""
     import cloister
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     names = [f"metric/{number}" for number in range(SCALARS)]
     with cloister.start_run(project=PROJECT, name=f"recorder-{index}", capture="none", hardware=False) as run:
         due, step = time.monotonic(), 0
-        while time.monotonic() < deadline:
+        while not shared.is_over:
             run.log(dict.fromkeys(names, step + 0.5), step=step)
             step += 1
-            counters.set(index, step * SCALARS)
+            shared.set(index, step * SCALARS)
             due += 1 / CALLS_A_SECOND
             time.sleep(max(0.0, due - time.monotonic()))
     # The end of a forked child runs no exit handlers; what is left in the journal is the courier's.
 
 
-def watch(processes: list[BaseProcess], counters: Counters, database: PrivateDatabase, every: float) -> list[Look]:
-    """Looks until all trainings have ended and all is stored."""
-    looks: list[Look] = []
-    started = time.monotonic()
-    recorder_cpu = CpuSeconds([process.pid or 0 for process in processes])
-    courier = Courier()
-    rest_until: float | None = None
+def watch(processes: list[BaseProcess], shared: Shared, database: PrivateDatabase, seconds: float) -> list[Look]:
+    """Looks for so many seconds, then until all trainings have ended and all is stored."""
+    recorder_cpu, courier = CpuSeconds([process.pid or 0 for process in processes]), Courier()
     with RunStore.connect() as store:
-        while rest_until is None or time.monotonic() < rest_until:
-            time.sleep(every)
+
+        def look() -> Look:
             courier.look()
-            logged = counters.total  # before what is stored: behind is never too small by the time between the two
-            looks.append(
-                Look(
-                    second=time.monotonic() - started,
-                    logged=logged,
-                    stored=stored_points(store),
-                    journal_bytes=waiting_bytes(store),
-                    recorder_cpu=recorder_cpu.total(),
-                    courier_cpu=courier.cpu_seconds,
-                    database_cpu=database.cpu_seconds(),
-                )
+            logged = shared.total  # before what is stored: behind is never too small by the time between the two
+            return Look(
+                second=time.monotonic() - started,
+                logged=logged,
+                stored=stored_points(store),
+                journal_bytes=waiting_bytes(store),
+                recorder_cpu=recorder_cpu.total(),
+                courier_cpu=courier.cpu_seconds,
+                database_cpu=database.cpu_seconds(),
             )
-            if rest_until is None and not any(process.is_alive() for process in processes):
-                rest_until = time.monotonic() + REST_SECONDS
-            if rest_until is not None and looks[-1].behind <= 0:
-                break
+
+        started = time.monotonic()
+        looks = [look()]
+        while time.monotonic() - started < seconds:
+            time.sleep(seconds / LOOKS)
+            looks.append(look())
+        shared.end()
+        ended = time.monotonic()
+        while looks[-1].behind > 0 and time.monotonic() - ended < REST_SECONDS:
+            time.sleep(1.0)
+            looks.append(look())
     return looks
 
 
@@ -181,7 +190,7 @@ def waiting_bytes(store: RunStore) -> int:
     runs = store.database.runs.find({"cloister.project": PROJECT}, {"cloister.journal": 1})
     applied = {name: mark["offset"] for run in runs for name, mark in run["cloister"].get("journal", {}).items()}
     waiting = 0
-    for path in destination().glob("*/*.journal"):
+    for path in segments_below(destination()):
         with contextlib.suppress(FileNotFoundError):  # shipped between the two
             waiting += max(0, path.stat().st_size - applied.get(path.stem, 0))
     return waiting
@@ -201,8 +210,7 @@ class CpuSeconds:
         return sum(self._seconds.values())
 
 
-def cells(before: Look | None, look: Look) -> list[str]:
-    past = before or Look(0.0, 0, 0, 0, 0.0, 0.0, 0.0)
+def cells(past: Look, look: Look) -> list[str]:
     seconds = look.second - past.second
     rate = (look.logged - past.logged) / seconds
     shares = (
@@ -211,7 +219,7 @@ def cells(before: Look | None, look: Look) -> list[str]:
         (look.database_cpu - past.database_cpu) / seconds,
     )
     return [
-        f"{look.second:,.0f}",
+        f"{look.second:,.1f}",
         f"{look.logged:,}",
         f"{rate:,.0f}",
         f"{look.stored:,}",
@@ -224,7 +232,7 @@ def cells(before: Look | None, look: Look) -> list[str]:
 
 def verdict(looks: list[Look], recorders: int) -> str:
     """Whether the backlog stayed where it was, in words."""
-    running = [look for past, look in pairwise(looks) if look.logged > past.logged]
+    running = looks[1 : LOOKS + 1]
     third = max(1, len(running) // 3)
     earlier, later = (statistics.median(look.behind for look in part) for part in (running[:-third], running[-third:]))
     asked = recorders * SCALARS * CALLS_A_SECOND

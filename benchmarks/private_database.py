@@ -43,7 +43,7 @@ def private_database() -> Iterator[PrivateDatabase]:
         for name in [name for name in os.environ if name.startswith("CLOISTER_") and "BENCHMARKS" not in name]:
             del os.environ[name]  # settings of whoever runs this would be measured too
         os.environ["CLOISTER_HOME"] = folder
-        os.environ["CLOISTER_COURIER_IDLE"] = "1"
+        os.environ["CLOISTER_COURIER_IDLE"] = "0.5"
         server = EmbeddedServer(load_settings())
         uri = server.ensure_running()
         running = server.running()
