@@ -258,16 +258,19 @@ class Run:
         self._snapshot = self._sampler = None
         self._end("INTERRUPTED", exit_as={"signal": number})
         self._record_end()  # which may be what the signal has interrupted
+        self._guard(self._recorder.give_up_memory)
 
     def settle(self, timeout_seconds: float, on_wait: Callable[[float], None] | None = None) -> bool:
         """At exit: wait for the courier; if it cannot finish, say once where the record is."""
         stored = self._recorder.wait_until_stored(timeout_seconds, on_wait=on_wait)
         if not stored:
+            self._guard(self._recorder.give_up_memory)
             self._recorder.warn_unless_stored()
         return stored
 
     def say_where_it_is(self) -> None:
         """Say once where the record is, if the database does not have all of it."""
+        self._guard(self._recorder.give_up_memory)
         self._recorder.warn_unless_stored()
 
     @property

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .database_faults import is_refused_document, is_refused_login
 from .indexes import ensure_indexes
 from .journal_places import run_folders
-from .journal_segments import BLOBS_FOLDER, NUMBER_FILE, segments_in
+from .journal_segments import BLOBS_FOLDER, NUMBER_FILE, clear_reserves, has_held_reserve, segments_in
 from .run_shipper import RunShipper
 from .shippable_segment import SegmentFile
 
@@ -138,7 +138,10 @@ class Courier:
 
 def remove_folders(folders: Sequence[Path]) -> None:
     """Remove a shipped run's folders. A segment that a forked child opens meanwhile keeps its own."""
+    if any(has_held_reserve(folder) for folder in folders):
+        return  # a training on a full disk: it has all that it records in memory, and comes back
     for folder in folders:
+        clear_reserves(folder)
         shutil.rmtree(folder / BLOBS_FOLDER, ignore_errors=True)
         for leftover in (folder / NUMBER_FILE, folder / f"{NUMBER_FILE}.new"):
             leftover.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ class Journal:
         self._number = 0
         self._news = JournalNews([place.folder for place in self._places])
         self._pulse: threading.Thread | None = None
+        self.on_memory: Callable[[JournalMemory], None] | None = None  # told every second while anything is in memory
         self._is_child = False
         self._start_afresh()
         self._find_place()
@@ -197,6 +198,8 @@ class Journal:
                 self._set_aside_for_end()
                 if self._segment is not None and self.lost != self._told_lost:
                     self.beat()
+        if self.memory and self.on_memory is not None:
+            self.on_memory(self.memory)
         self.say()
 
     def sync(self) -> None:

@@ -58,6 +58,9 @@ class MemorySegment:
     def remove(self) -> None:
         self._is_gone = True
 
+    def set_aside(self) -> None:
+        self._is_gone = True  # nobody damages it in between
+
     def count_unshipped(self, count: Callable[[str, Mapping[str, Any]], None]) -> None:
         """Call `count` for each record that the database is not known to have."""
         for record in decode_records(bytes(self._data[self._read_from :])):
@@ -65,7 +68,10 @@ class MemorySegment:
 
 
 class JournalMemory:
-    """The segments in memory of one journal, oldest first. Whoever uses it keeps others out, but for shipping."""
+    """The segments in memory of one journal, oldest first.
+
+    One thread at a time may change it; another may ship what `segments` gives.
+    """
 
     def __init__(self, header: Mapping[str, Any], next_number: Callable[[], int]) -> None:
         self._header = header
@@ -89,9 +95,8 @@ class JournalMemory:
         return True
 
     def segments(self) -> list[MemorySegment]:
-        """What neither the database nor a folder has yet."""
-        self._segments = [segment for segment in self._segments if not segment.is_gone]
-        return list(self._segments)
+        """Those that neither the database nor a folder has yet."""
+        return [segment for segment in self._segments if not segment.is_gone]
 
     def close(self) -> None:
         """Let all that is there be shipped to its end; the next record opens another segment."""
@@ -110,6 +115,7 @@ class JournalMemory:
         if newest is not None:
             newest.close()
         segment = MemorySegment(self._next_number())
+        self._segments = self.segments()
         segment.append("header", {"format": FORMAT, "pid": os.getpid(), "run": self._header}, time.time())
         self._segments.append(segment)
         return segment

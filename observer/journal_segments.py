@@ -77,6 +77,11 @@ def run_folders(destination: Path) -> list[Path]:
         return []
 
 
+def has_held_reserve(folder: Path) -> bool:
+    """Whether a living process keeps space for its end in a run's folder."""
+    return any(is_held(path) for path in folder.glob(f"*{RESERVE_SUFFIX}"))
+
+
 def clear_reserves(folder: Path) -> None:
     """Remove the disk space that dead processes had set aside in a run's folder."""
     for path in folder.glob(f"*{RESERVE_SUFFIX}"):

@@ -15,6 +15,7 @@ from typing import Any
 
 from .blobs import Digests
 from .courier_launch import ensure_courier, read_state, wake_courier
+from .direct_shipping import DirectShipping
 from .field_names import encode_field_name
 from .journal import TEND_SECONDS, Journal
 from .journal_allowance import JournalAllowance
@@ -54,6 +55,7 @@ class Recorder:
         self._copies = PrivateCopies(places, allowance, forces_each=settings.durability == "fsync")
         self._folders = [place.folder for place in places]
         self._destination = self._journal.folder.parent  # where the courier is reached: the first that can be written
+        self._journal.on_memory = DirectShipping(settings, self._folders).ensure
         self._journal.say()
         self._stopped = threading.Event()
         self._pulse: threading.Thread | None = None
@@ -186,7 +188,8 @@ class Recorder:
         revived = -1.0
         while not self.is_stored():
             waited = time.monotonic() - started
-            if waited >= timeout_seconds or (waited > 0.5 and self.is_unreachable()):
+            hopeless = waited > 0.5 and self.is_unreachable() and not self._journal.memory
+            if waited >= timeout_seconds or hopeless:
                 return False
             if waited - revived >= 1.0:  # there may be none: not yet started, or killed while we wait
                 revived = waited
@@ -197,6 +200,10 @@ class Recorder:
                 on_wait(waited)
             time.sleep(0.01)
         return True
+
+    def give_up_memory(self) -> None:
+        """The process ends, and what is only in its memory with it: count that, so that the run says so."""
+        self._journal.give_up_memory()
 
     def warn_unless_stored(self) -> None:
         """Say, once for a run, where its record is and how it gets into the database."""
@@ -215,9 +222,13 @@ class Recorder:
     def _beat(self) -> None:
         self._revive_courier()
         beaten = time.monotonic()
-        while not self._stopped.wait(TEND_SECONDS):
+        while not self._stopped.wait(TEND_SECONDS) or self._journal.memory:
             try:
+                if self._stopped.is_set():
+                    time.sleep(TEND_SECONDS)  # what is in memory is still to go somewhere
                 self._tend()
+                if self._stopped.is_set():
+                    continue
                 self._learn_number()
                 if time.monotonic() - beaten >= HEARTBEAT_SECONDS:
                     beaten = time.monotonic()
