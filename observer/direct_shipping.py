@@ -1,0 +1,79 @@
+"""Shipping from the training itself what no folder takes: from memory straight into the database."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from .fork_guard import import_beside
+from .journal_memory import JournalMemory
+from .settings import Settings
+
+logger = logging.getLogger("cloister")
+
+SHIP_SECONDS = 0.3
+BACKOFF_SECONDS = (0.5, 5.0)  # less than a courier's: what waits here is in memory only
+IDLE_SECONDS = 5.0  # a full disk that takes a little now and then should not connect anew each time
+
+
+class DirectShipping:
+    """A thread that ships what is in the memory of one journal, while there is anything.
+
+    The same work as the courier's, on segments that are not files; others may ship for the same run meanwhile.
+    """
+
+    def __init__(self, settings: Settings, folders: Sequence[Path]) -> None:
+        """
+        Args:
+            folders: where the run's files lie, for what the records in memory name.
+        """
+        self._settings = settings
+        self._folders = tuple(folders)
+        self._thread: threading.Thread | None = None
+
+    def ensure(self, memory: JournalMemory) -> None:
+        """Have the thread at work. In a forked child, which has none of its parent's threads, it is another."""
+        if self._thread is None or not self._thread.is_alive():
+            thread = threading.Thread(target=self._work, args=(memory,), name="cloister-direct", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # no more threads, or the interpreter is shutting down
+                logger.debug("Nothing is shipped from memory: %s", error)
+                return
+            self._thread = thread
+
+    def _work(self, memory: JournalMemory) -> None:
+        import_beside("pymongo", "numpy", f"{__package__}.run_shipper", f"{__package__}.indexes")
+        failures = 0
+        while memory:
+            try:
+                self._ship_while_it_works(memory)
+            except Exception as error:
+                # Wide on purpose: whatever the database or the network does, what is in memory is tried again.
+                failures += 1
+                logger.debug("Shipping from memory failed (attempt %d): %s", failures, error)
+                low, high = BACKOFF_SECONDS
+                time.sleep(min(high, low * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
+            else:
+                failures = 0
+
+    def _ship_while_it_works(self, memory: JournalMemory) -> None:
+        from .indexes import ensure_indexes
+        from .mongo import connect, database_name, resolve_uri
+        from .run_shipper import RunShipper
+
+        uri = resolve_uri(self._settings)
+        with connect(replace(self._settings, uri=uri)) as client:
+            database = client[database_name(uri, self._settings)]
+            ensure_indexes(database)
+            shipper = RunShipper(database, self._folders)
+            idle = 0.0
+            while idle < IDLE_SECONDS:
+                idle = 0.0 if memory else idle + SHIP_SECONDS
+                shipper.ship(memory.segments())
+                time.sleep(SHIP_SECONDS)
