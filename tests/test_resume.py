@@ -305,5 +305,5 @@ def test_a_fork_of_a_run_that_comes_later_gets_its_history_then(start: StartRun,
 
 @pytest.mark.parametrize("given", [12, "12", (12, "x"), (12, 1.5), ("no uid", 3), (12, 2**63), "12@"])
 def test_a_fork_without_a_run_and_a_step_is_refused(start: StartRun, given: Any) -> None:
-    with pytest.raises(BadFork, match="is not a run and a step. Pass a pair such as"):
+    with pytest.raises(BadFork, match=r"is not a run and a step\. Pass a pair such as"):
         start(fork_from=given)
