@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from .journal_records import JournalRecord, decode_records
+from .journal_records import JournalRecord, decode_record, find_records
+from .journal_stretches import Stretch, is_whole, read_stretches
 from .points import Float64s, Int64s
+
+_POINTS_HEAD = b"\x02k\x00\x07\x00\x00\x00points\x00"
 
 
 @dataclass(frozen=True)
@@ -47,22 +50,6 @@ class JournalBatch:
         return self.last_sequence > 0
 
 
-@dataclass
-class _OpenColumns:
-    steps: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-    wall_times: list[float] = field(default_factory=list)
-    sequences: list[int] = field(default_factory=list)
-
-    def closed(self) -> PointColumns:
-        return PointColumns(
-            np.array(self.steps, np.int64),
-            np.array(self.values, np.float64),
-            np.array(self.wall_times, np.float64),
-            np.array(self.sequences, np.int64),
-        )
-
-
 def decode_batch(data: bytes, base: int = 0) -> JournalBatch:
     """The whole records in `data`, points as columns; damaged bytes between them are skipped and counted.
 
@@ -70,23 +57,83 @@ def decode_batch(data: bytes, base: int = 0) -> JournalBatch:
         data: bytes of a segment from a record's start.
         base: where in the segment `data` starts.
     """
-    columns: dict[str, _OpenColumns] = {}
-    others: list[JournalRecord] = []
-    end, last_sequence, whole_bytes = base, 0, 0
-    for record in decode_records(data, base):
-        whole_bytes += record.size
-        end, last_sequence = record.end, record.sequence
-        if record.kind != "points":
-            others.append(record)
-            continue
+    points_by_length, rest = _sorted_out(data)
+    columns = _Columns()
+    whole_bytes = 0
+    last = (0, 0)  # end and sequence of the record that ends last
+    for length, positions in points_by_length.items():
+        stretches, others = read_stretches(data, length, np.array(positions, np.int64))
+        rest += [(position, length) for position in others.tolist()]
+        for stretch in stretches:
+            columns.add_stretch(stretch)
+            whole_bytes += length * len(stretch.positions)
+            last = max(last, (int(stretch.positions[-1]) + length, int(stretch.sequences[-1])))
+    records = []
+    for position, length in sorted(rest):
+        record = decode_record(data, position, length, base)
+        if record is None or (record.kind == "points" and not is_whole(record)):
+            continue  # its checksum holds, but it is not of our making
+        whole_bytes += length
+        last = max(last, (position + length, record.sequence))
+        if record.kind == "points":
+            columns.add_record(position, record)
+        else:
+            records.append(record)
+    end, last_sequence = last
+    return JournalBatch(columns.in_order(), records, base + end, last_sequence, end - whole_bytes)
+
+
+def _sorted_out(data: bytes) -> tuple[dict[int, list[int]], list[tuple[int, int]]]:
+    """Where records of points start, by their length; start and length of all others."""
+    points: dict[int, list[int]] = {}
+    others = []
+    for position, length in find_records(data):
+        if not data.startswith(_POINTS_HEAD, position + 4):
+            others.append((position, length))
+        elif length in points:
+            points[length].append(position)
+        else:
+            points[length] = [position]
+    return points, others
+
+
+class _Columns:
+    """Puts the points of each metric together and in the order of their records, however they were read."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[tuple[Int64s, PointColumns]]] = {}  # with the positions of their records
+        self._singles: dict[str, list[tuple[int, int, float, float, int]]] = {}
+
+    def add_stretch(self, stretch: Stretch) -> None:
+        for name, values in stretch.values.items():
+            columns = PointColumns(stretch.steps, values, stretch.wall_times, stretch.sequences)
+            self._parts.setdefault(name, []).append((stretch.positions, columns))
+
+    def add_record(self, position: int, record: JournalRecord) -> None:
         step = record.fields["s"]
         for name, value in record.fields["v"].items():
-            column = columns.get(name)
-            if column is None:
-                column = columns[name] = _OpenColumns()
-            column.steps.append(step)
-            column.values.append(value)
-            column.wall_times.append(record.time)
-            column.sequences.append(record.sequence)
-    points = {name: column.closed() for name, column in columns.items()}
-    return JournalBatch(points, others, end, last_sequence, end - base - whole_bytes)
+            self._singles.setdefault(name, []).append((position, step, value, record.time, record.sequence))
+
+    def in_order(self) -> dict[str, PointColumns]:
+        for name, singles in self._singles.items():
+            positions, steps, values, wall_times, sequences = zip(*singles, strict=True)
+            columns = PointColumns(
+                np.array(steps, np.int64),
+                np.array(values, np.float64),
+                np.array(wall_times, np.float64),
+                np.array(sequences, np.int64),
+            )
+            self._parts.setdefault(name, []).append((np.array(positions, np.int64), columns))
+        return {name: _joined(parts) for name, parts in self._parts.items()}
+
+
+def _joined(parts: list[tuple[Int64s, PointColumns]]) -> PointColumns:
+    if len(parts) == 1:
+        return parts[0][1]
+    order = np.argsort(np.concatenate([positions for positions, _ in parts]))
+    return PointColumns(
+        np.concatenate([columns.steps for _, columns in parts])[order],
+        np.concatenate([columns.values for _, columns in parts])[order],
+        np.concatenate([columns.wall_times for _, columns in parts])[order],
+        np.concatenate([columns.sequences for _, columns in parts])[order],
+    )
