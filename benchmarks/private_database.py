@@ -42,6 +42,8 @@ def private_database() -> Iterator[PrivateDatabase]:
     with tempfile.TemporaryDirectory(prefix="cloister-benchmark-", ignore_cleanup_errors=True) as folder:
         for name in [name for name in os.environ if name.startswith("CLOISTER_") and "BENCHMARKS" not in name]:
             del os.environ[name]  # settings of whoever runs this would be measured too
+        # As installed packages have it. Without this, some containers would have every process compile all of ours.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["CLOISTER_HOME"] = folder
         os.environ["CLOISTER_COURIER_IDLE"] = "0.5"
         server = EmbeddedServer(load_settings())
