@@ -130,8 +130,7 @@ def unsynced_forgotten(work: Workplace, *, times: int, rate: int) -> Outcome:
             training.wait_for_steps(1)
             time.sleep(work.chooser.uniform(1.2, 3.2))
             accepted = training.tally.steps
-            training.kill()
-            place.kill_couriers()
+            place.kill_all(training)
             _forget_unsynced(place, notes)
             place.move_to_server()
             outcome.complain_if((synced := place.sync()).returncode, f"sync failed: {synced.stderr[-300:]}")

@@ -61,8 +61,7 @@ def both_killed(work: Workplace, *, times: int, rate: int) -> Outcome:
         with work.place() as place:
             training = _start(place, rate)
             _let_it_run(work, training)
-            training.kill()
-            place.kill_couriers()
+            place.kill_all(training)
             synced = place.sync()
             outcome.complain_if(synced.returncode, f"sync failed: {synced.stderr[-300:]}")
             outcome.complain_if(place.waiting(), "journals are left after sync")

@@ -160,15 +160,19 @@ class Place:
         return found
 
     def kill_couriers(self) -> int:
-        """SIGKILL every courier of this place, also one that is just being started; how many there were."""
-        count = 0
-        while couriers := self.couriers():
-            for process in couriers:
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-                    count += 1
-            psutil.wait_procs(couriers, 10)
-        return count
+        """SIGKILL the couriers of this place; how many there were. A training that lives starts another at once."""
+        couriers = self.couriers()
+        for process in couriers:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(couriers, 10)
+        return len(couriers)
+
+    def kill_all(self, training: Training) -> None:
+        """SIGKILL a training and then its couriers, also one that it was just starting."""
+        training.kill()
+        while self.kill_couriers():
+            pass
 
     def move_to_server(self) -> None:
         """Have the journals of a database that nobody answered at lie where those for the server's are."""
