@@ -217,7 +217,8 @@ def unpack_integers_into(packed: bytes, offset: int, column: Int64s) -> int:
 def _planes(column: npt.NDArray[np.generic], width: int) -> bytes:
     """The lowest `width` bytes of each number: all lowest bytes first, then all second ones, and so on."""
     octets: _Bytes = column.view(np.uint8).reshape(len(column), -1)
-    return octets[:, :width].T.tobytes()
+    planes: bytes = octets[:, :width].T.tobytes()
+    return planes
 
 
 def _gathered(packed: bytes, offset: int, count: int, width: int, room: int) -> _Bytes:

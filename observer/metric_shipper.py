@@ -1,102 +1,91 @@
-"""Shipping the points of one run: into packed chunks exactly once, and into Sacred's documents at a bounded price."""
+"""Shipping the points of one run: into chunks exactly once, into Sacred's documents at a bounded price."""
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .field_names import decode_field_name
 from .journal_batches import PointColumns
-from .metric_chunks import CHUNK_POINTS, DamagedChunk, chunk_key, metric_id, pack_points, unpack_points
-from .metric_reader import load_metric
-from .metric_summary import MetricSummary, empty_summary, read_summary
+from .metric_chunks import metric_id
+from .metric_pieces import Pieces
+from .metric_pyramid import PyramidBuilder
+from .metric_segments import MetricGroup, SegmentPoints
+from .metric_summary import SYSTEM_PREFIX, MetricSummary, empty_summary, read_summary
+from .metric_tails import Stretch
 from .points import Points
 from .run_record import summary_path
-from .thinning import thin
+from .sacred_metrics import SacredMetrics
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-logger = logging.getLogger("cloister")
-
-SACRED_POINTS = 10_000  # exact up to here; Sacred's layout has a limit at 385,000 points, where a document is full
-SACRED_GROWTH = 1.25  # a document is rewritten when it has grown by a quarter: all rewrites cost four times the last
-SACRED_SECONDS = 10.0
-
-
-@dataclass
-class _Tail:
-    """The chunk of one metric in one segment that still takes points."""
-
-    index: int
-    points: Points
-    sequence: int  # of the newest point in it: what a replay may not add again
-    is_changed: bool = False
-
-
-@dataclass
-class _Metric:
-    name: str
-    key: Any  # ObjectId
-    summary: MetricSummary
-    in_sacred: int  # points that Sacred's document covers
-    sacred_written: float = 0.0
-    tails: dict[int, _Tail] = field(default_factory=dict)  # by segment
+HISTORY_SEGMENT = 0  # no journal has it: the points that a forked run shares with its parent, metric by metric
 
 
 class MetricShipper:
-    """Takes points in the order of the journal and stores them; the run's own document is left to the caller."""
+    """Takes points in the order of the journal and stores them; the run's own document is left to the caller.
+
+    For each batch: `take`, `store`, then the update of the run's document with `summary_changes`, `newly_named` and the
+    checkpoint. When that fails, this object is of no use any more: a new one starts from the checkpoint. When it has
+    worked, `tidy` may make chunks of what the checkpoint covers, and `finish_segment` leaves nothing but chunks.
+    """
 
     def __init__(self, database: Database[dict[str, Any]], run: dict[str, Any], *, is_new: bool) -> None:
         """
         Args:
-            run: its document, at least `_id` and `cloister`.
+            run: its document, at least `_id` and `cloister`; the caller keeps `cloister.journal` up to date.
             is_new: nothing of the run can be stored yet, so nothing needs to be looked up.
         """
         self._database = database
-        self._run_id = run["_id"]
-        self._uid = run["cloister"]["uid"]
-        self._stored = run["cloister"]
-        self._is_new = is_new
-        self._metrics: dict[str, _Metric] = {}
-        self._full: list[tuple[_Metric, int, _Tail]] = []
-        self._touched: set[str] = set()
+        self._run = run
+        self._names: dict[str, bytes] = {}  # ids by encoded name
+        self._summaries: dict[bytes, MetricSummary] = {}
+        self._changed: set[bytes] = set()
         self._named: list[dict[str, str]] = []
+        self._segments: dict[int, SegmentPoints] = {}
+        self._taken: dict[int, int] = {}  # the last sequence of each segment that was taken and not stored
+        self._history: dict[bytes, Stretch] = {}
+        self._pyramid = PyramidBuilder(database)
+        self._sacred = SacredMetrics(database, run, is_new=is_new)
+
+    # ---- a batch
 
     def take(self, segment: int, columns: Mapping[str, PointColumns]) -> None:
-        """Add the points of `columns`, by encoded metric name, those that are stored already excepted."""
-        for encoded, column in columns.items():
-            points = Points(column.steps, column.values, column.wall_times)
-            self._add(decode_field_name(encoded), segment, points, column.sequences)
+        """Add points that follow what was taken of this segment, by encoded metric name."""
+        if segment == HISTORY_SEGMENT:
+            self._take_history(columns)
+            return
+        points = self._segment(segment)
+        if points.is_heavy:
+            self._compact(segment)
+        for encoded, alike in _alike(columns):
+            metrics = [self._names.get(name) or self._find(name) for name in encoded]
+            values = np.concatenate([column.values for column in alike]).reshape(len(alike), -1)
+            first = alike[0]
+            group = points.take(MetricGroup(metrics, first.steps, first.wall_times, first.sequences, values))
+            if len(group.steps):
+                self._extend_summaries(segment, group)
+                self._taken[segment] = max(self._taken.get(segment, 0), int(group.sequences[-1]))
 
     def store(self) -> None:
-        """Write the chunks that changed. Each is one document under its own key: a replay overwrites it with itself."""
-        from pymongo import ReplaceOne
-
-        writes = []
-        for metric, segment, tail in self._full:
-            writes.append(self._chunk(metric, segment, tail))
-        for name in self._touched:
-            metric = self._metrics[name]
-            for segment, tail in metric.tails.items():
-                if tail.is_changed:
-                    writes.append(self._chunk(metric, segment, tail))
-                    tail.is_changed = False
-        self._full = []
-        if writes:
-            operations = [ReplaceOne({"_id": chunk["_id"]}, chunk, upsert=True) for chunk in writes]
-            self._database["metric_chunks"].bulk_write(operations, ordered=False)
+        """Write what was taken. All keys follow from the journal: a replay overwrites it with itself."""
+        for segment, sequence in self._taken.items():
+            self._segments[segment].store(sequence)
+        self._taken = {}
+        self._store_history()
+        self._pyramid.flush()
+        self._named += self._sacred.create()
 
     def summary_changes(self) -> dict[str, Any]:
         """What to set in the run's document for the metrics that got points since the last call."""
-        changes = {summary_path(name): self._metrics[name].summary.as_document() for name in self._touched}
-        self._touched = set()
+        changes = {}
+        for metric in self._changed:
+            summary = self._summaries[metric]
+            changes[summary_path(summary.name)] = summary.as_document()
+        self._changed = set()
         return changes
 
     def newly_named(self) -> list[dict[str, str]]:
@@ -104,118 +93,126 @@ class MetricShipper:
         named, self._named = self._named, []
         return named
 
-    def refresh_sacred_documents(self, *, force: bool) -> None:
-        """Rewrite the documents in Sacred's layout that have fallen behind; all of them if `force`."""
-        now = time.monotonic()
-        for metric in self._metrics.values():
-            behind = metric.summary.count - metric.in_sacred
-            due = (
-                metric.summary.count >= SACRED_GROWTH * metric.in_sacred
-                and now - metric.sacred_written >= SACRED_SECONDS
-            )
-            if behind > 0 and (force or due):
-                self._write_sacred_document(metric)
-                metric.sacred_written = now
+    # ---- after a checkpoint
 
-    def forget_segment(self, segment: int) -> None:
-        """Drop the open chunks of a segment that gets no more points."""
-        for metric in self._metrics.values():
-            metric.tails.pop(segment, None)
+    def tidy(self) -> None:
+        """Make chunks and bring Sacred's documents up to date where that is due; nothing more comes for a moment."""
+        for segment, points in self._segments.items():
+            points.rest()
+            if points.is_heavy:
+                self._compact(segment)
+        self._refresh_sacred(force=False)
 
-    # ---- one metric
+    def finish_segment(self, segment: int, *, is_last: bool) -> None:
+        """Leave full chunks and one more for each metric; the segment gets no more points and may be deleted then.
 
-    def _add(self, name: str, segment: int, points: Points, sequences: np.ndarray[Any, np.dtype[np.int64]]) -> None:
-        metric = self._metrics.get(name) or self._load(name)
-        # The summary starts from the checkpoint as the records do, so it takes them all; chunks may be further.
-        metric.summary = metric.summary.extended(points)
-        self._touched.add(name)
-        tail = metric.tails.get(segment)
-        if tail is None:
-            tail = metric.tails[segment] = self._load_tail(metric, segment)
-        fresh = sequences > tail.sequence
-        if not fresh.all():
-            points, sequences = points[np.flatnonzero(fresh)], sequences[fresh]
-        while len(points):
-            room = CHUNK_POINTS - len(tail.points)
-            tail.points = Points.concatenate([tail.points, points[:room]])
-            tail.sequence = int(sequences[:room][-1])
-            tail.is_changed = True
-            points, sequences = points[room:], sequences[room:]
-            if len(tail.points) == CHUNK_POINTS:
-                self._full.append((metric, segment, tail))
-                tail = metric.tails[segment] = _Tail(tail.index + 1, Points.empty(), tail.sequence)
+        Args:
+            is_last: nothing else of the run waits here: Sacred's documents are brought up to date too.
+        """
+        points = self._segments.pop(segment, None) or SegmentPoints(self._database, self._run, segment, self._pyramid)
+        points.finish(lambda stretches: self._sacred.append(segment, stretches, self._summaries))
+        if is_last:
+            self._find_all()
+        self._refresh_sacred(force=is_last)
 
-    def _load(self, name: str) -> _Metric:
-        key = metric_id(self._uid, name)
-        in_sacred = 0
-        if self._is_new or (known := self._database["metrics"].find_one({"_id": key}, {"cloister": 1})) is None:
-            self._database["metrics"].update_one(
-                {"_id": key},
-                {"$setOnInsert": {"run_id": self._run_id, "name": name, "steps": [], "values": [], "timestamps": []}},
-                upsert=True,
-            )
-        else:
-            in_sacred = (known.get("cloister") or {}).get("count", 0)
-        self._named.append({"name": name, "id": str(key)})
-        metric = _Metric(name, key, self._stored_summary(name), in_sacred)
-        self._metrics[name] = metric
+    def _compact(self, segment: int) -> None:
+        # Sacred's documents first: appending what the tails hold is cheaper than reading it back from chunks.
+        self._segments[segment].compact(lambda stretches: self._sacred.append(segment, stretches, self._summaries))
+
+    def _refresh_sacred(self, *, force: bool) -> None:
+        due = self._sacred.due(self._summaries, force=force)
+        for segment in {segment for segment in due.values() if segment in self._segments}:
+            stretches = self._segments[segment].read_tails()
+            chosen = {metric: stretch for metric, stretch in stretches.items() if due.get(metric) == segment}
+            self._sacred.append(segment, chosen, self._summaries)
+        self._sacred.rewrite(self._sacred.still_behind(due, self._summaries), self._summaries)
+
+    # ---- metrics
+
+    def _segment(self, segment: int) -> SegmentPoints:
+        points = self._segments.get(segment)
+        if points is None:
+            points = self._segments[segment] = SegmentPoints(self._database, self._run, segment, self._pyramid)
+        return points
+
+    def _find(self, encoded: str) -> bytes:
+        name = decode_field_name(encoded)
+        metric: bytes = metric_id(self._run["cloister"]["uid"], name).binary
+        self._names[encoded] = metric
+        if metric not in self._summaries:
+            _, kind, field = summary_path(name).split(".", 2)
+            document = (self._run["cloister"].get(kind) or {}).get(field)
+            self._summaries[metric] = read_summary(name, document) if document else empty_summary(name)
         return metric
 
-    def _stored_summary(self, name: str) -> MetricSummary:
-        _, kind, encoded = summary_path(name).split(".", 2)
-        document = (self._stored.get(kind) or {}).get(encoded)
-        return read_summary(name, document) if document else empty_summary(name)
+    def _find_all(self) -> None:
+        """All metrics of the run, also those whose points came from a courier that was killed before it was done."""
+        ours = self._run["cloister"]
+        names = [*(ours.get("summary") or {}), *(f"{SYSTEM_PREFIX}{name}" for name in ours.get("system") or {})]
+        for encoded in names:
+            metric = self._names.get(encoded) or self._find(encoded)
+            self._sacred.know(metric, self._summaries[metric].name)
+        self._sacred.create()
 
-    def _load_tail(self, metric: _Metric, segment: int) -> _Tail:
-        """Where the metric's newest chunk of this segment ends, for a courier that goes on where another died."""
-        if not self._is_new:
-            lowest, highest = chunk_key(metric.key, segment, 0), chunk_key(metric.key, segment, 2**32 - 1)
-            chunk = self._database["metric_chunks"].find_one(
-                {"_id": {"$gte": lowest, "$lte": highest}}, sort=[("_id", -1)]
+    def _extend_summaries(self, segment: int, group: MetricGroup) -> None:
+        finite = np.isfinite(group.values)
+        some = np.any(finite, axis=1).tolist()
+        lows = np.where(finite, group.values, np.inf).min(axis=1).tolist()
+        highs = np.where(finite, group.values, -np.inf).max(axis=1).tolist()
+        lasts = group.values[:, -1].tolist()
+        count, last_step, max_step = len(group.steps), int(group.steps[-1]), int(group.steps.max())
+        for metric, has_any, low, high, last in zip(group.metrics, some, lows, highs, lasts, strict=True):
+            summary = self._summaries[metric]
+            self._summaries[metric] = summary.extended_by(
+                count, last, low if has_any else None, high if has_any else None, last_step, max_step
             )
-            if chunk is not None:
-                index = int.from_bytes(bytes(chunk["_id"])[-4:], "big") // CHUNK_POINTS
-                try:
-                    points = unpack_points(chunk["c"], chunk["n"])
-                except DamagedChunk as damage:  # left as it is for whoever repairs it; the metric goes on behind it
-                    logger.warning("Run %s, metric %r: %s", self._run_id, metric.name, damage)
-                    return _Tail(index + 1, Points.empty(), chunk["seq"])
-                if len(points) == CHUNK_POINTS:
-                    return _Tail(index + 1, Points.empty(), chunk["seq"])
-                return _Tail(index, points, chunk["seq"])
-        return _Tail(0, Points.empty(), 0)
+            self._sacred.note(metric, summary.name, segment)
+        self._changed.update(group.metrics)
 
-    def _chunk(self, metric: _Metric, segment: int, tail: _Tail) -> dict[str, Any]:
-        points = tail.points
-        finite = points.values[np.isfinite(points.values)]
-        return {
-            "_id": chunk_key(metric.key, segment, tail.index * CHUNK_POINTS),
-            "run_id": self._run_id,
-            "n": len(points),
-            "seq": tail.sequence,
-            "first": int(points.steps.min()),
-            "last": int(points.steps.max()),
-            "min": float(finite.min()) if len(finite) else None,
-            "max": float(finite.max()) if len(finite) else None,
-            "bad": len(points) - len(finite),
-            "c": pack_points(points),
-        }
+    # ---- history shared with another run
 
-    def _write_sacred_document(self, metric: _Metric) -> None:
-        points = load_metric(self._database, {"_id": metric.key, "run_id": self._run_id, "name": metric.name})
-        total = len(points)
-        if total > SACRED_POINTS:
-            ordered = points.sorted_by_step()
-            points = ordered[thin(ordered.steps.astype(np.float64), ordered.values, SACRED_POINTS // 4)]
-        self._database["metrics"].update_one(
-            {"_id": metric.key},
-            {
-                "$set": {
-                    "steps": points.steps.tolist(),
-                    "values": points.values.tolist(),
-                    "timestamps": [datetime.fromtimestamp(when, timezone.utc) for when in points.wall_times.tolist()],
-                    "cloister": {"count": total, "stored": len(points), "thinned": len(points) < total},
-                }
-            },
-        )
-        metric.in_sacred = total
+    def _take_history(self, columns: Mapping[str, PointColumns]) -> None:
+        for encoded, column in columns.items():
+            points = Points(column.steps, column.values, column.wall_times)
+            metric = self._find(encoded)
+            self._history[metric] = Stretch(HISTORY_SEGMENT, 0, points)
+            self._summaries[metric] = self._summaries[metric].extended(points)
+            self._sacred.note(metric, self._summaries[metric].name, HISTORY_SEGMENT)
+            self._changed.add(metric)
+
+    def _store_history(self) -> None:
+        if not self._history:
+            return
+        pieces = Pieces(self._database, HISTORY_SEGMENT, is_new=False)
+        for metric, chunk in pieces.take_in(self._history, merge_all=True):
+            self._pyramid.add_chunk(_object_id(metric), HISTORY_SEGMENT, chunk.offset, chunk.points)
+        for metric, stretch in self._history.items():
+            self._pyramid.finish_segment(_object_id(metric), HISTORY_SEGMENT, stretch.end)
+        self._history = {}
+
+
+def _alike(columns: Mapping[str, PointColumns]) -> Iterator[tuple[list[str], list[PointColumns]]]:
+    """Names and columns of metrics whose points come from the same records, which have one step and one time."""
+    groups: dict[tuple[int, int, int, bytes], tuple[list[str], list[PointColumns]]] = {}
+    shared: dict[int, tuple[int, int, int, bytes]] = {}  # by identity: most columns of a batch share their arrays
+    for name, column in columns.items():
+        sequences = column.sequences
+        key = shared.get(id(sequences))
+        if key is None:
+            count = len(sequences)
+            if not count:
+                continue
+            first, last = int(sequences[0]), int(sequences[-1])
+            # As many as there can be between the first and the last are all there are.
+            key = (count, first, last, b"" if last - first + 1 == count else sequences.tobytes())
+            shared[id(sequences)] = key
+        names, alike = groups.setdefault(key, ([], []))
+        names.append(name)
+        alike.append(column)
+    yield from groups.values()
+
+
+def _object_id(metric: bytes) -> Any:
+    from bson import ObjectId
+
+    return ObjectId(metric)

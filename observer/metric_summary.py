@@ -36,20 +36,30 @@ class MetricSummary:
         import numpy as np  # only whoever ships has points here: a training that only records need not load it
 
         finite = points.values[np.isfinite(points.values)]
-        lows = [value for value in (self.min, float(finite.min()) if len(finite) else None) if value is not None]
-        highs = [value for value in (self.max, float(finite.max()) if len(finite) else None) if value is not None]
-        last_step = int(points.steps[-1])
-        max_step = int(points.steps.max())
+        low, high = (float(finite.min()), float(finite.max())) if len(finite) else (None, None)
+        steps = int(points.steps[-1]), int(points.steps.max())
+        return self.extended_by(len(points), float(points.values[-1]), low, high, *steps)
+
+    def extended_by(
+        self, count: int, last: float, low: float | None, high: float | None, last_step: int, max_step: int
+    ) -> MetricSummary:
+        """The summary once `count` (at least one) points have been logged after what it covers.
+
+        Args:
+            last, last_step: value and step of the last of them.
+            low, high: the extremes of the finite ones, None if there is none.
+            max_step: their largest step.
+        """
         if self.count:
             max_step = max(max_step, self.last_step if self.max_step is None else self.max_step)
         return MetricSummary(
-            name=self.name,
-            last=float(points.values[-1]),
-            min=min(lows, default=None),
-            max=max(highs, default=None),
-            last_step=last_step,
-            count=self.count + len(points),
-            max_step=max_step if max_step > last_step else None,
+            self.name,
+            last,
+            low if self.min is None or (low is not None and low < self.min) else self.min,
+            high if self.max is None or (high is not None and high > self.max) else self.max,
+            last_step,
+            self.count + count,
+            max_step if max_step > last_step else None,
         )
 
     def as_document(self) -> dict[str, Any]:

@@ -115,7 +115,7 @@ class RunShipper:
                 self._let_go(segment)
         if self._run is not None:
             self._ship_files([segment.number for segment in segments], file_seconds)
-            self._metrics.refresh_sacred_documents(force=False)
+            self._metrics.tidy()
             self._console.refresh_captured_out(force=False)
         return complete
 
@@ -297,7 +297,7 @@ class RunShipper:
 
     def _let_go(self, segment: ShippableSegment) -> None:
         """Delete a segment that is applied and held by nobody, once that is stored for good."""
-        self._metrics.refresh_sacred_documents(force=True)
+        self._metrics.finish_segment(segment.number, is_last=segment is self._segments[-1])
         self._console.refresh_captured_out(force=True)
         torn = segment.size() - self._checkpoint(segment.number)["offset"]
         if torn > 0:  # a write that its process did not survive, or damage up to the end
@@ -310,7 +310,6 @@ class RunShipper:
             except Overtaken:
                 self._reload()
                 return  # the next round finds it as it is then
-        self._metrics.forget_segment(segment.number)
         if self._losses.is_damaged(segment.number):
             segment.set_aside()
         else:

@@ -1,0 +1,287 @@
+"""The chunks of one journal segment: full ones, and pieces behind them, merged so that a point is seldom rewritten."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .metric_chunks import (
+    CHUNK_POINTS,
+    METRIC_CHUNKS,
+    DamagedChunk,
+    chunk_key,
+    chunk_keys_of,
+    chunk_place,
+    pack_points,
+    unpack_points,
+)
+from .metric_tails import METRIC_TAILS, Stretch, join_stretches, stretches_in, tail_fields_of, tail_keys_of
+
+if TYPE_CHECKING:
+    from bson import ObjectId
+    from pymongo.database import Database
+
+logger = logging.getLogger("cloister")
+
+_MERGED_AT_ONCE = 8  # so many pieces of one size become one: a point is rewritten log8(4,096 / first size) times
+_METRICS_AT_ONCE = 128  # looked up by one query, rewritten by one command; in memory meanwhile
+_DUPLICATE_KEY = 11000
+
+
+@dataclass
+class _Covered:
+    """What the chunks of one metric hold, from the segment's start on without a gap."""
+
+    pieces: list[tuple[int, int]]  # offset and count of those behind the last full chunk
+    end: int
+
+
+class Pieces:
+    """The chunks of one journal segment. Points come by ascending offset; every write is safe to repeat.
+
+    Whoever reads meanwhile, by descending key, misses nothing: what a chunk replaces is deleted after it is written,
+    and it has the first key of that. A chunk is only ever overwritten by one that holds its points and more.
+    """
+
+    def __init__(self, database: Database[dict[str, Any]], segment: int, *, is_new: bool) -> None:
+        """
+        Args:
+            is_new: nothing of the segment can be stored yet.
+        """
+        self._chunks = database[METRIC_CHUNKS]
+        self._segment = segment
+        self._is_new = is_new
+        self._covered: dict[bytes, _Covered] = {}
+        self._outlived: list[Any] = []  # keys of chunks whose points stand in others by now
+
+    def write_full(self, chunks: Iterable[tuple[bytes, Stretch]]) -> None:
+        """Store full chunks, those of one metric in ascending order. Pieces whose points they hold are outlived."""
+        chunks = list(chunks)
+        for metric, chunk in chunks:
+            covered = self._covered.get(metric)
+            if covered is None and self._is_new:
+                covered = self._covered[metric] = _Covered([], 0)
+            if covered is not None:
+                self._outlive(metric, covered.pieces, chunk.offset)
+                covered.pieces, covered.end = [], max(covered.end, chunk.end)
+        self._write_full(chunks)
+
+    def take_in(self, stretches: Mapping[bytes, Stretch], *, merge_all: bool) -> Iterator[tuple[bytes, Stretch]]:
+        """Store `stretches` behind what there is, and yield the chunks that became full.
+
+        Args:
+            stretches: by metric; what is stored already is passed over. May be empty ones, to have their pieces merged.
+            merge_all: leave no piece but the last chunk of each metric.
+        """
+        metrics = list(stretches)
+        for start in range(0, len(metrics), _METRICS_AT_ONCE):
+            block = metrics[start : start + _METRICS_AT_ONCE]
+            self._look_up([metric for metric in block if metric not in self._covered])
+            yield from self._take_in_block({metric: stretches[metric] for metric in block}, merge_all)
+        self._delete_outlived()
+
+    def _take_in_block(self, stretches: dict[bytes, Stretch], merge_all: bool) -> Iterator[tuple[bytes, Stretch]]:
+        merged = {}
+        for metric, stretch in stretches.items():
+            covered = self._covered[metric]
+            fresh = stretches[metric] = _from(stretch, covered.end)
+            merged[metric] = _pieces_to_merge(covered.pieces, fresh, merge_all=merge_all)
+        loaded = self._load(merged)
+        full: list[tuple[bytes, Stretch]] = []
+        partial: list[tuple[bytes, Stretch]] = []
+        for metric, fresh in stretches.items():
+            parts = loaded.get(metric, [])
+            if not len(fresh.points) and len(parts) < 2:
+                continue
+            chunks = [chunk for whole in join_stretches([*parts, fresh]) for chunk in _cut(whole)]
+            for chunk in chunks:
+                (full if len(chunk.points) == CHUNK_POINTS else partial).append((metric, chunk))
+            self._note(metric, parts, chunks)
+        self._write_full(full)
+        self._write_partial(partial)
+        yield from full
+
+    def _note(self, metric: bytes, parts: Sequence[Stretch], chunks: Sequence[Stretch]) -> None:
+        """Keep in mind what `_take_in_block` is about to write: `chunks`, made of the pieces `parts` among others."""
+        covered = self._covered[metric]
+        offsets = {part.offset for part in parts}
+        replaced = [piece for piece in covered.pieces if piece[0] in offsets]
+        for chunk in chunks:
+            replaced = [piece for piece in replaced if piece[0] != chunk.offset]
+        self._outlive(metric, replaced)
+        covered.pieces = [piece for piece in covered.pieces if piece[0] not in offsets]
+        for chunk in chunks:
+            if len(chunk.points) == CHUNK_POINTS:
+                covered.pieces = []
+            else:
+                covered.pieces.append((chunk.offset, len(chunk.points)))
+        covered.end = max([covered.end, *(chunk.end for chunk in chunks)])
+
+    def _write_full(self, chunks: Sequence[tuple[bytes, Stretch]]) -> None:
+        from pymongo import ReplaceOne
+
+        documents = [_chunk_document(metric, chunk) for metric, chunk in chunks]
+        if documents:
+            writes = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents]
+            self._chunks.bulk_write(writes, ordered=True)
+
+    def _write_partial(self, chunks: Sequence[tuple[bytes, Stretch]]) -> None:
+        from pymongo import ReplaceOne
+        from pymongo.errors import BulkWriteError
+
+        documents = [_chunk_document(metric, chunk) for metric, chunk in chunks]
+        if not documents:
+            return
+        # Never over one that holds more, which another shipper of the same run may have written.
+        writes = [
+            ReplaceOne({"_id": document["_id"], "n": {"$lte": document["n"]}}, document, upsert=True)
+            for document in documents
+        ]
+        try:
+            self._chunks.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:
+            if any(found["code"] != _DUPLICATE_KEY for found in error.details["writeErrors"]):
+                raise
+
+    def _outlive(self, metric: bytes, pieces: Iterable[tuple[int, int]], kept: int | None = None) -> None:
+        from bson import ObjectId
+
+        key = ObjectId(metric)
+        self._outlived += [chunk_key(key, self._segment, offset) for offset, _ in pieces if offset != kept]
+
+    def _delete_outlived(self) -> None:
+        while self._outlived:
+            self._chunks.delete_many({"_id": {"$in": self._outlived[:5000]}})
+            del self._outlived[:5000]
+
+    # ---- what there is
+
+    def _look_up(self, metrics: Sequence[bytes]) -> None:
+        from bson import ObjectId
+
+        if not metrics:
+            return
+        places: dict[bytes, list[tuple[int, int]]] = {metric: [] for metric in metrics}
+        if not self._is_new:
+            ranges = [{"_id": chunk_keys_of(ObjectId(metric), self._segment)} for metric in metrics]
+            for chunk in self._chunks.find({"$or": ranges}, {"n": 1}):
+                key = bytes(chunk["_id"])
+                places[key[:12]].append((chunk_place(key)[1], chunk["n"]))
+        for metric, found in places.items():
+            self._covered[metric] = self._cover(metric, found)
+
+    def _cover(self, metric: bytes, places: list[tuple[int, int]]) -> _Covered:
+        covered = _Covered([], 0)
+        for offset, count in sorted(places, key=lambda place: (place[0], -place[1])):
+            if offset > covered.end:
+                break  # written ahead by a courier that died before its checkpoint: written again when it is reached
+            if offset + count <= covered.end:
+                self._outlive(metric, [(offset, count)])
+                continue
+            covered.end = offset + count
+            if count == CHUNK_POINTS:
+                self._outlive(metric, covered.pieces, offset)
+                covered.pieces = []
+            else:
+                covered.pieces.append((offset, count))
+        return covered
+
+    def _load(self, pieces: Mapping[bytes, Sequence[tuple[int, int]]]) -> dict[bytes, list[Stretch]]:
+        from bson import ObjectId
+
+        keys = [
+            chunk_key(ObjectId(metric), self._segment, offset)
+            for metric, found in pieces.items()
+            for offset, _ in found
+        ]
+        loaded: dict[bytes, list[Stretch]] = {}
+        if keys:
+            for chunk in self._chunks.find({"_id": {"$in": keys}}, {"n": 1, "c": 1}):
+                stretch = _read_chunk(chunk)
+                if stretch is not None:
+                    loaded.setdefault(bytes(chunk["_id"])[:12], []).append(stretch)
+        return loaded
+
+
+def read_open_points(
+    database: Database[dict[str, Any]], run_uid: str, metric: ObjectId, segment: int, end: int
+) -> Stretch | None:
+    """The points of a metric from its last full chunk up to `end`, wherever they stand; None if one is missing."""
+    parts = []
+    for tail in database[METRIC_TAILS].find({"_id": tail_keys_of(run_uid, segment)}, tail_fields_of(metric)):
+        try:
+            parts += list(stretches_in(tail, metric))
+        except DamagedChunk as damage:
+            logger.warning("Metric %s: %s", metric, damage)
+    keys = {**chunk_keys_of(metric, segment), "$lte": chunk_key(metric, segment, end - 1)}
+    for chunk in database[METRIC_CHUNKS].find({"_id": keys}, {"n": 1, "c": 1}).sort("_id", -1):
+        stretch = _read_chunk(chunk)
+        if stretch is not None:
+            parts.append(stretch)
+            if len(stretch.points) == CHUNK_POINTS:
+                break
+    for whole in join_stretches(parts):
+        if whole.offset % CHUNK_POINTS == 0 and whole.offset < end <= whole.end:
+            return Stretch(segment, whole.offset, whole.points[slice(0, end - whole.offset)])
+    return None
+
+
+def _read_chunk(chunk: Mapping[str, Any]) -> Stretch | None:
+    segment, offset = chunk_place(bytes(chunk["_id"]))
+    try:
+        return Stretch(segment, offset, unpack_points(chunk.get("c", b""), chunk.get("n", 0)))
+    except DamagedChunk as damage:  # left as it is for whoever repairs it; the metric goes on behind it
+        logger.warning("Metric %s: %s", bytes(chunk["_id"])[:12].hex(), damage)
+        return None
+
+
+def _chunk_document(metric: bytes, chunk: Stretch) -> dict[str, Any]:
+    from bson import ObjectId
+
+    points = chunk.points
+    return {
+        "_id": chunk_key(ObjectId(metric), chunk.segment, chunk.offset),
+        "n": len(points),
+        "first": int(points.steps.min()),
+        "last": int(points.steps.max()),
+        "since": float(points.wall_times.min()),
+        "until": float(points.wall_times.max()),
+        "c": pack_points(points),
+    }
+
+
+def _from(stretch: Stretch, start: int) -> Stretch:
+    if stretch.offset >= start:
+        return stretch
+    return Stretch(stretch.segment, start, stretch.points[slice(start - stretch.offset, None)])
+
+
+def _cut(stretch: Stretch) -> Iterator[Stretch]:
+    """`stretch` in pieces that end where full chunks do."""
+    start = stretch.offset
+    while start < stretch.end:
+        end = min(start // CHUNK_POINTS * CHUNK_POINTS + CHUNK_POINTS, stretch.end)
+        yield Stretch(stretch.segment, start, stretch.points[slice(start - stretch.offset, end - stretch.offset)])
+        start = end
+
+
+def _pieces_to_merge(pieces: list[tuple[int, int]], fresh: Stretch, *, merge_all: bool) -> list[tuple[int, int]]:
+    """The last ones of `pieces`, as many as are to become one with `fresh`."""
+    if merge_all or (pieces and fresh.end >= pieces[0][0] // CHUNK_POINTS * CHUNK_POINTS + CHUNK_POINTS):
+        return pieces
+    first, size = len(pieces), len(fresh.points)
+    while size:
+        run = first
+        while run and _magnitude(pieces[run - 1][1]) <= _magnitude(size):
+            run -= 1
+        if first - run < _MERGED_AT_ONCE - 1:
+            break
+        size += sum(count for _, count in pieces[run:first])
+        first = run
+    return pieces[first:]
+
+
+def _magnitude(count: int) -> int:
+    return count.bit_length() // (_MERGED_AT_ONCE.bit_length() - 1)

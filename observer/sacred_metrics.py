@@ -1,0 +1,201 @@
+"""A run's metrics as Sacred's readers find them: documents of three arrays, exact while short, thinned when long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .metric_reader import StoredMetric, load_curve
+from .metric_stretches import MetricKey, load_all
+from .metric_tails import Stretch
+from .points import Points
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from .metric_summary import MetricSummary
+
+SACRED_POINTS = 10_000  # exact up to here; Sacred's layout has a limit at 385,000 points, where a document is full
+THINNED_PIXELS = 1000  # of longer metrics: the lowest and the highest point of as many stretches
+APPEND_GROWTH = 1.25  # new points are appended when there is a quarter more of them: few updates, none sent twice
+REWRITE_GROWTH = 2.0  # a thinned document is rewritten when its metric has doubled: all rewrites cost twice the last
+REFRESH_SECONDS = 10.0  # as often as Sacred itself writes
+_WRITES_AT_ONCE = 200
+_MIXED = -1  # points of several segments, or unknown ones, are missing
+_EARLIEST_MS, _LATEST_MS = -62_135_596_800_000, 253_402_300_799_999  # the years that a datetime can hold
+
+
+@dataclass
+class _Copy:
+    """One document: how many of the metric's points it stands for, and where those come from that it lacks."""
+
+    name: str
+    count: int
+    missing_from: int | None  # the one segment that they are from; None if nothing is missing
+    written: float
+
+
+class SacredMetrics:
+    """Keeps the documents in `metrics` near what is stored; in each, the arrays have one length at any moment."""
+
+    def __init__(self, database: Database[dict[str, Any]], run: Mapping[str, Any], *, is_new: bool) -> None:
+        self._database = database
+        self._documents = database["metrics"]
+        self._run_id = run["_id"]
+        self._uid = run["cloister"]["uid"]
+        self._copies: dict[bytes, _Copy] = {}
+        self._unknown: dict[bytes, str] = {}  # metrics that may have no document yet
+        self._looked = time.monotonic()
+        self._is_new = is_new
+
+    def note(self, metric: bytes, name: str, segment: int) -> None:
+        """`segment` has brought points of this metric."""
+        copy = self.know(metric, name)
+        if copy.missing_from is None:
+            copy.missing_from = segment
+        elif copy.missing_from != segment:
+            copy.missing_from = _MIXED
+
+    def know(self, metric: bytes, name: str) -> _Copy:
+        """This metric has points."""
+        copy = self._copies.get(metric)
+        if copy is None:
+            self._unknown[metric] = name
+            copy = self._copies[metric] = _Copy(name, 0, None, 0.0)
+        return copy
+
+    def create(self) -> list[dict[str, str]]:
+        """Make the documents that are missing; returns how `info.metrics` names those that were noted first."""
+        from bson import ObjectId
+        from pymongo import UpdateOne
+
+        entries = [{"name": name, "id": str(ObjectId(metric))} for metric, name in self._unknown.items()]
+        if not self._unknown:
+            return entries
+        if not self._is_new:
+            self._load_copies(self._unknown)
+        empty = {"run_id": self._run_id, "steps": [], "values": [], "timestamps": []}
+        cover = {"count": 0, "stored": 0, "thinned": False}
+        writes = [
+            UpdateOne(
+                {"_id": ObjectId(metric)}, {"$setOnInsert": {**empty, "name": name, "cloister": cover}}, upsert=True
+            )
+            for metric, name in self._unknown.items()
+        ]
+        for start in range(0, len(writes), 1000):
+            self._documents.bulk_write(writes[start : start + 1000], ordered=False)
+        self._unknown = {}
+        return entries
+
+    def append(
+        self, segment: int, stretches: Mapping[bytes, Stretch], summaries: Mapping[bytes, MetricSummary]
+    ) -> None:
+        """Append to the documents what they lack, where that is the end of `stretches` and they stay short."""
+        from bson import ObjectId
+        from pymongo import UpdateOne
+
+        writes: list[UpdateOne] = []
+        written: dict[bytes, int] = {}
+        for metric, stretch in stretches.items():
+            copy, total = self._copies.get(metric), summaries[metric].count if metric in summaries else 0
+            if copy is None or copy.missing_from != segment or total > SACRED_POINTS:
+                continue
+            missing = total - copy.count
+            if not 0 < missing <= len(stretch.points):
+                continue
+            columns = _columns(stretch.points[slice(len(stretch.points) - missing, None)])
+            writes.append(
+                UpdateOne(
+                    {"_id": ObjectId(metric), "cloister.count": copy.count, "cloister.thinned": False},
+                    {
+                        "$push": {name: {"$each": values} for name, values in columns.items()},
+                        "$set": {"cloister.count": total, "cloister.stored": total},
+                    },
+                )
+            )
+            written[metric] = total
+            if len(writes) >= _WRITES_AT_ONCE:
+                self._write(writes, written)
+                writes, written = [], {}
+        self._write(writes, written)
+
+    def due(self, summaries: Mapping[bytes, MetricSummary], *, force: bool) -> dict[bytes, int | None]:
+        """Which documents should be written now, and the one segment whose points they lack, if it is one."""
+        now = time.monotonic()
+        if not force and now - self._looked < REFRESH_SECONDS / 4:
+            return {}
+        self._looked = now
+        due: dict[bytes, int | None] = {}
+        for metric, copy in self._copies.items():
+            count = summaries[metric].count if metric in summaries else copy.count
+            growth = REWRITE_GROWTH if count > SACRED_POINTS else APPEND_GROWTH
+            is_late = count >= growth * copy.count and now - copy.written >= REFRESH_SECONDS
+            if count != copy.count and (force or is_late):
+                due[metric] = copy.missing_from
+        return due
+
+    def still_behind(self, due: Iterable[bytes], summaries: Mapping[bytes, MetricSummary]) -> list[bytes]:
+        """Those of `due` that stand for fewer points than there are."""
+        return [metric for metric in due if self._copies[metric].count != summaries[metric].count]
+
+    def rewrite(self, metrics: Iterable[bytes], summaries: Mapping[bytes, MetricSummary]) -> None:
+        """Write the documents from what is stored."""
+        from bson import ObjectId
+        from pymongo import UpdateOne
+
+        for metric in metrics:
+            points, total = self._load(metric, summaries[metric].count)
+            cover = {"count": total, "stored": len(points), "thinned": len(points) < total}
+            known = {"_id": ObjectId(metric), "cloister.count": {"$lte": total}}
+            fields = {**_columns(points), "cloister": cover}
+            self._write([UpdateOne(known, {"$set": fields})], {metric: total})
+
+    # ---- inside
+
+    def _write(self, writes: list[Any], written: Mapping[bytes, int]) -> None:
+        if not writes:
+            return
+        matched = self._documents.bulk_write(writes, ordered=False).matched_count
+        now = time.monotonic()
+        for metric, total in written.items():
+            copy = self._copies[metric]
+            copy.count, copy.missing_from, copy.written = total, None, now
+        if matched != len(writes):  # somebody else ships for this run too, and has written some of them
+            self._load_copies(written)
+
+    def _load(self, metric: bytes, count: int) -> tuple[Points, int]:
+        """What a document is to hold, and how many points that stands for. Long metrics are never read as a whole."""
+        from bson import ObjectId
+
+        key = MetricKey(ObjectId(metric), self._uid, self._run_id, self._copies[metric].name)
+        if count > SACRED_POINTS:
+            stored = StoredMetric(key, None, count, False)
+            curve = load_curve(self._database, stored, pixels=THINNED_PIXELS, axis="step", low=None, high=None)
+            if curve is not None:
+                return Points(curve.steps, curve.values, curve.wall_times), count
+        points = load_all(self._database, key)
+        return points, len(points)
+
+    def _load_copies(self, metrics: Iterable[bytes]) -> None:
+        from bson import ObjectId
+
+        keys = [ObjectId(metric) for metric in metrics]
+        for start in range(0, len(keys), 1000):
+            known = {"_id": {"$in": keys[start : start + 1000]}}
+            for document in self._documents.find(known, {"cloister.count": 1}):
+                copy = self._copies[document["_id"].binary]
+                copy.count = int((document.get("cloister") or {}).get("count", 0))
+                copy.missing_from = _MIXED
+
+
+def _columns(points: Points) -> dict[str, list[Any]]:
+    milliseconds = np.clip(np.floor(points.wall_times * 1000), _EARLIEST_MS, _LATEST_MS).astype("datetime64[ms]")
+    return {
+        "steps": points.steps.tolist(),
+        "values": points.values.tolist(),
+        "timestamps": milliseconds.tolist(),  # without time zone, which BSON takes as UTC
+    }
