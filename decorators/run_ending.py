@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..observer.settings import load_settings
@@ -55,10 +55,24 @@ def _install_once() -> None:
 def _note_uncaught(previous: Callable[[type[BaseException], BaseException, TracebackType | None], Any]) -> None:
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         global _uncaught
-        _uncaught = error
+        if _ends_the_process():
+            _uncaught = error
         previous(kind, error, trace)
 
     sys.excepthook = hook
+
+
+def _ends_the_process() -> bool:
+    """Whether the exception that is shown ends the process. At a prompt, and in a program that offers one, it does
+    not."""
+    if hasattr(sys, "ps1"):
+        return False
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:  # at the end of a process there is nothing left but hooks that call each other
+        if frame.f_code.co_name == "<module>":
+            return False
+        frame = frame.f_back
+    return True
 
 
 def _end_by_signal(number: int) -> None:
