@@ -108,11 +108,11 @@ class Run:
             step: any 64-bit int, in any order. Left out, it is one more than the largest so far.
 
         Raises:
-            BadMetric, BadStep: only with `on_bad_value="raise"`.
+            BadMetric, BadStep, NoMetrics: only with `on_bad_value="raise"`.
         """
         if step is None:
             step = self._next_step
-        elif type(step) is not int or not -(2**63) <= step < 2**63:
+        if type(step) is not int or not -(2**63) <= step < 2**63:
             try:
                 step = as_step(metrics, step)
             except BadStep as error:

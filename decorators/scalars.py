@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..observer.errors import CloisterError
@@ -11,6 +12,10 @@ from ..observer.field_names import encode_field_name
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 SHOWN_CHARACTERS = 80
+DEPTH_LIMIT = 20  # of nested dicts; one that contains itself has no end
+NAMES_KEPT = 10_000  # more names than that are spelled out each time: a training's memory stays as it is
+CALLS_KEPT = 500  # of different names
+_FLOATS = frozenset({float})
 _NO_NUMBERS = (str, bytes, bytearray, complex)
 
 
@@ -19,58 +24,117 @@ class BadMetric(CloisterError, ValueError):
 
     def __init__(self, name: str, value: object, reason: str) -> None:
         super().__init__(
-            f"Metric {name!r} got {_show(value)} ({type(value).__name__}), {reason}. The other metrics of the call are "
+            f"Metric {_show(name)} got {_show(value)} ({type(value).__name__}), {reason}. The other metrics of the call are "
             "recorded; log text and structures with run.log_artifact or as the run's config."
         )
-        self.cause = (name, type(value).__name__)
+        self.cause = (name, type(value).__name__, reason)
+
+
+class NoMetrics(CloisterError, TypeError):
+    """`run.log` was given something from which no names and values can be read."""
+
+    def __init__(self, metrics: object) -> None:
+        super().__init__(
+            f"run.log got {_show(metrics)} ({type(metrics).__name__}), from which no metrics can be read. Pass numbers "
+            'by name, as in run.log({"loss": 0.5}).'
+        )
+        self.cause = ("metrics", type(metrics).__name__)
 
 
 class BadStep(CloisterError, ValueError):
     """A step is no whole number that fits 64 bits."""
 
-    def __init__(self, name: str, step: object) -> None:
+    def __init__(self, metrics: object, step: object) -> None:
+        name = next(map(str, metrics), "") if isinstance(metrics, Mapping) else ""
         super().__init__(
-            f"Step {_show(step)} of metric {name!r} is not a whole number of 64 bits. Pass an int, or leave step "
+            f"Step {_show(step)} of metric {_show(name)} is not a whole number of 64 bits. Pass an int, or leave step "
             "out to have it counted."
         )
         self.cause = ("step", type(step).__name__)
 
 
+Refusal = BadMetric | NoMetrics
+
+
 class Scalars:
-    """Reads what one run logs. Remembers how names are spelled in the journal, so a name is encoded once."""
+    """Reads what one run logs. Remembers names as the journal spells them, so a name is encoded once.
+
+    Any thread may read at any time; what two of them learn at once is the same.
+    """
 
     def __init__(self, prefix: str = "") -> None:
         """`prefix` stands in front of every name in the journal."""
-        self._encoded: dict[str, str] = {}
         self._prefix = prefix
+        self._encoded: dict[str, str] = {}
+        self._spelled: dict[tuple[str, ...], tuple[str, ...]] = {}  # the names of earlier calls, encoded
+        self._as_they_are: set[tuple[str, ...]] = set()  # those of them that the journal spells alike
+        self._plain: set[type] = {float, bool}  # types of which every value is a float's; numpy's are learned
 
-    def read(self, metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[BadMetric]]:
-        """The numbers in `metrics` by encoded name, and a refusal for each value that is none."""
+    def read(self, metrics: Mapping[str, Any]) -> tuple[Mapping[str, float], Sequence[Refusal]]:
+        """The numbers in `metrics` by encoded name, and a refusal for each value that is none. Never raises."""
+        try:
+            if type(metrics) is dict:  # nearly always: names of an earlier call, and no value that needs a look
+                names = tuple(metrics)
+                if names in self._as_they_are and _FLOATS.issuperset(map(type, metrics.values())):
+                    return metrics, ()
+                encoded = self._spelled.get(names)
+                if encoded is not None and self._plain.issuperset(map(type, metrics.values())):
+                    return dict(zip(encoded, map(float, metrics.values()), strict=True)), ()
+            return self._read_each(metrics)
+        except Exception:
+            # Wide on purpose: the mapping is the user's own object, and another thread may change it meanwhile.
+            return {}, [NoMetrics(metrics)]
+
+    def _read_each(self, metrics: Mapping[str, Any]) -> tuple[Mapping[str, float], Sequence[Refusal]]:
         values: dict[str, float] = {}
-        refused: list[BadMetric] = []
-        self._read_into(values, refused, metrics, "")
+        refused: list[Refusal] = []
+        self._read_into(values, refused, metrics, "", 0)
+        names = tuple(metrics)
+        if len(values) == len(names) and len(self._spelled) < CALLS_KEPT and all(type(name) is str for name in names):
+            self._spelled[names] = tuple(values)
+            if names == tuple(values):
+                self._as_they_are.add(names)
         return values, refused
 
     def _read_into(
-        self, values: dict[str, float], refused: list[BadMetric], metrics: Mapping[str, Any], prefix: str
+        self, values: dict[str, float], refused: list[Refusal], metrics: Mapping[str, Any], prefix: str, depth: int
     ) -> None:
         for key, value in metrics.items():
             name = f"{prefix}{key}"
-            if type(value) is float:  # nearly always: the rest of the loop is for the others
-                values[self._encoded.get(name) or self._encode(name)] = value
-            elif isinstance(value, Mapping):
-                self._read_into(values, refused, value, f"{name}/")
-            else:
-                try:
-                    values[self._encoded.get(name) or self._encode(name)] = as_float(name, value)
-                except BadMetric as error:
-                    refused.append(error)
+            try:
+                if type(value) in self._plain:
+                    self._put(values, name, float(value), value)
+                elif not isinstance(value, Mapping):
+                    self._put(values, name, as_float(name, value), value)
+                    self._learn(type(value))
+                elif depth < DEPTH_LIMIT:
+                    self._read_into(values, refused, value, f"{name}/", depth + 1)
+                else:
+                    raise BadMetric(name, value, "which is nested too deeply")
+            except BadMetric as error:
+                refused.append(error)
+
+    def _put(self, values: dict[str, float], name: str, number: float, value: Any) -> None:
+        encoded = self._encoded.get(name) or self._encode(name)
+        if encoded in values:  # {"a/b": 1, "a": {"b": 2}}, or {1: 0.5, "1": 0.25}
+            raise BadMetric(name, value, "a second value under that name in one call")
+        values[encoded] = number
 
     def _encode(self, name: str) -> str:
         # A lone surrogate has no UTF-8, so no database can hold it: it is spelled out.
         clean = f"{self._prefix}{name}".encode("utf-8", "backslashreplace").decode("utf-8")
-        encoded = self._encoded[name] = encode_field_name(clean)
+        encoded = encode_field_name(clean)
+        if len(self._encoded) < NAMES_KEPT:
+            self._encoded[name] = encoded
         return encoded
+
+    def _learn(self, kind: type) -> None:
+        """Remember a type of numpy's if a float holds every value of it as far as 64 bits go."""
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and issubclass(kind, numpy.generic):
+            number = numpy.dtype(kind)
+            if (number.kind in "fib" and number.itemsize <= 8) or (number.kind == "u" and number.itemsize <= 4):
+                self._plain.add(kind)
 
 
 def as_float(name: str, value: Any) -> float:
@@ -79,8 +143,6 @@ def as_float(name: str, value: Any) -> float:
     Raises:
         BadMetric: it is something else, or an int beyond 64 bits.
     """
-    if isinstance(value, bool):
-        return float(value)
     if isinstance(value, int):
         if not INT64_MIN <= value <= INT64_MAX:
             raise BadMetric(name, value, "which is beyond 64 bits")
@@ -89,29 +151,30 @@ def as_float(name: str, value: Any) -> float:
         return float(value)
     if isinstance(value, _NO_NUMBERS) or value is None:
         raise BadMetric(name, value, "which is not a number")
+    has_item = hasattr(type(value), "item")
     try:
-        item = value.item()  # numpy and torch; raises where there is more than one element
+        item = value.item() if has_item else None  # numpy and torch; raises where there is more than one element
     except Exception as error:
         # Wide on purpose: `item` is a method of whatever object the user passed.
-        reason = "which is not one number" if hasattr(value, "item") else "which is not a number"
-        raise BadMetric(name, value, reason) from error
-    if not isinstance(item, (bool, int, float)):
+        raise BadMetric(name, value, "which is not one number") from error
+    if not isinstance(item, (int, float)):
         raise BadMetric(name, value, "which is not a number")
     return as_float(name, item)
 
 
 def as_step(metrics: Mapping[str, Any], step: Any) -> int:
-    """A step as int.
+    """A step as int; a float that is whole is one.
 
     Raises:
         BadStep: it is not a whole number, or beyond 64 bits.
     """
     try:
-        whole = operator.index(step)
-    except TypeError:
-        whole = None
-    if whole is None or isinstance(step, bool) or not INT64_MIN <= whole <= INT64_MAX:
-        raise BadStep(str(next(iter(metrics), "")), step)
+        whole = int(step) if isinstance(step, float) and step.is_integer() else operator.index(step)
+    except Exception as error:
+        # Wide on purpose: `__index__` is a method of whatever object the user passed.
+        raise BadStep(metrics, step) from error
+    if isinstance(step, bool) or not INT64_MIN <= whole <= INT64_MAX:
+        raise BadStep(metrics, step)
     return whole
 
 
