@@ -261,7 +261,7 @@ class RunShipper:
     def _apply_one_by_one(self, update: RunUpdate) -> None:
         """The database refuses something in `update`: find out what, and do without it."""
         assert self._run is not None
-        for operator, field, value in update.parts():
+        for operator, field, value in update.wishes():
             try:
                 self._database["runs"].update_one({"_id": self._run["_id"]}, {operator: {field: value}})
             except Exception as error:

@@ -9,7 +9,7 @@ from typing import Any
 from .errors import CloisterError
 from .field_names import decode_field_name
 from .journal_records import JournalRecord
-from .run_record import CONSOLE_COUNTS, JOURNAL, UPDATED_AT
+from .run_record import CONSOLE_COUNTS, JOURNAL, LOSSES, LOST, UPDATED_AT, VERSION
 
 
 class Overtaken(CloisterError, RuntimeError):
@@ -89,10 +89,11 @@ class RunUpdate:
             update["$inc"] = self._counted
         return update
 
-    def parts(self) -> Iterator[tuple[str, str, Any]]:
+    def wishes(self) -> Iterator[tuple[str, str, Any]]:
         """What the journal's records wanted, one by one, as (operator, field, value): to find the one refused."""
         for field, value in self.fields.items():
-            yield "$set", field, value
+            if not _is_account(field):
+                yield "$set", field, value
         for field, values in self._appended.items():
             for value in values:
                 yield "$addToSet", field, value
@@ -100,10 +101,13 @@ class RunUpdate:
     def without_wishes(self) -> RunUpdate:
         """Only the account of how far the journal is applied."""
         kept = RunUpdate()
-        account = (f"{JOURNAL}.", UPDATED_AT)
-        kept.fields = {field: value for field, value in self.fields.items() if field.startswith(account)}
+        kept.fields = {field: value for field, value in self.fields.items() if _is_account(field)}
         kept._removed, kept._counted, kept.stored_digests = self._removed, self._counted, self.stored_digests
         return kept
+
+
+def _is_account(field: str) -> bool:
+    return field in (UPDATED_AT, VERSION, LOST, LOSSES) or field.startswith(f"{JOURNAL}.")
 
 
 def as_date(wall_time: float) -> datetime:
