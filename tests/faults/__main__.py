@@ -75,9 +75,6 @@ def _run(row: Row, work: Workplace, share: float, progress: Progress, table: Tab
     except NotHere as reason:
         table.add_row(row.name, *["-"] * len(COLUMNS), f"skipped: {reason}")
         return None
-    except Exception as error:
-        # Wide on purpose: one row that breaks must not hide what came of the others.
-        outcome = Outcome(complaints=[f"{type(error).__name__}: {error}"])
     finally:
         progress.remove_task(task)
     table.add_row(row.name, *_cells(outcome))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import pymongo
+from recorded_script import wait_for
 
 from .comparing import Outcome, compare
-from .cutting_proxy import a_cutting_proxy
+from .cutting_proxy import CuttingProxy, a_cutting_proxy
 from .places import Place, Training, Workplace
 from .servers import Server, a_replica_set, failing_commands, primary_of, set_uri
 
@@ -144,21 +146,24 @@ def commands_fail(work: Workplace, *, times: int, seconds: float, how: str) -> O
     return _with_trouble(work, failing, times, seconds)
 
 
-def connections_cut(work: Workplace, *, times: int, seconds: float) -> Outcome:
-    """Every connection is cut after some thousand bytes, in either direction: in the middle of batches and answers."""
+def connections_cut(work: Workplace, *, times: int, cuts: int) -> Outcome:
+    """Connections are cut after some thousand bytes, in either direction: in the middle of batches and answers."""
     outcome = Outcome()
     port = pymongo.uri_parser.parse_uri(work.server)["nodelist"][0][1]
     for _ in work.rounds(times):
-        with a_cutting_proxy(port, work.chooser, 2_000, 60_000) as proxy:
+        with a_cutting_proxy(port, work.chooser, 500, 16_000) as proxy:
             uri = f"mongodb://127.0.0.1:{proxy.port}/{{}}?directConnection=true"
             with work.place(uri=uri) as place:
                 training = _start(place)
-                time.sleep(seconds)
-                outcome.complain_if(proxy.cuts < 2, f"only {proxy.cuts} connections were cut")
-                outcome.remarks.append(f"{proxy.cuts} cuts")
+                wait_for(partial(_has_cut, proxy, cuts), f"{cuts} connections are cut", 60 + cuts * 5)
                 proxy.budget = lambda: None  # the cable is mended; connections that are open are cut once more
                 outcome += _end_and_compare(place, training)
+                outcome.times += proxy.cuts - 1
     return outcome
+
+
+def _has_cut(proxy: CuttingProxy, cuts: int) -> bool:
+    return proxy.cuts >= cuts
 
 
 def _with_trouble(

@@ -7,11 +7,12 @@ import re
 DOCUMENTED = tuple(
     re.compile(pattern)
     for pattern in (
-        r"MongoDB at \S+ did not answer within .* The run is kept in .*'cloister sync' does\.",
-        r".*The run is kept in .*'cloister sync' does\.",
-        r".* cannot be written; the run is kept in .* until the database has it\.",
-        r"The journal in .* cannot be written \(.*\)\. .*",
-        r"No folder can be written for the journal: .*",
+        r".*\. The run is kept in .+; the next run on this machine ships it, or 'cloister sync' does\.",
+        r"The journal cannot be written to .+; the run is kept in .+ until it can be, and shipped from both\.",
+        r"No folder takes the journal of this run: .+ set CLOISTER_HOME to a folder that can be written\.",
+        r"The journal can be written to .+ again; the run goes on there\.",
+        r"This run has lost .+: nothing could take it\. .+, and the run's page shows it\.",
+        r"In all this run has lost .+\.",
     )
 )
 

@@ -179,9 +179,9 @@ class Place:
         there = with_database(self.server, self.name)
         before, self.uri = self._journal_places(), there
         for source, target in zip(before, self._journal_places(), strict=True):
-            if source != target and source.is_dir():
-                shutil.copytree(source, target, dirs_exist_ok=True)
-                shutil.rmtree(source)
+            for run in [path for path in source.glob("*/") if source != target]:
+                shutil.copytree(run, target / run.name)
+                shutil.rmtree(run)
 
     # ---- what is left, what is stored
 

@@ -83,6 +83,10 @@ class Server:
         with pymongo.MongoClient(self.uri, serverSelectionTimeoutMS=5000) as client:
             return dict(client.admin.command(name, value, **more))
 
+    def wait_until_it_answers(self) -> None:
+        with pymongo.MongoClient(self.uri, serverSelectionTimeoutMS=int(START_SECONDS * 1000)) as client:
+            client.admin.command("ping")
+
     def is_primary(self) -> bool:
         try:
             return bool(self.command("hello")["isWritablePrimary"])
@@ -155,9 +159,8 @@ def initiate(first: Server, servers: list[Server]) -> None:
     members = [{"_id": number, "host": server.address} for number, server in enumerate(servers)]
     # Short, so that a test need not wait for an election as long as a site would.
     settings = {"electionTimeoutMillis": 500 if len(servers) == 1 else 2000, "heartbeatIntervalMillis": 500}
-    with (
-        contextlib.suppress(OperationFailure),
-        pymongo.MongoClient(first.uri, serverSelectionTimeoutMS=int(START_SECONDS * 1000)) as client,
-    ):
-        client.admin.command("replSetInitiate", {"_id": "rs0", "members": members, "settings": settings})
+    for server in servers:
+        server.wait_until_it_answers()
+    with contextlib.suppress(OperationFailure):  # the data know a set already
+        first.command("replSetInitiate", {"_id": "rs0", "members": members, "settings": settings})
     primary_of(servers)

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import database_rows, disk_rows, file_rows, journal_rows, killing_rows, process_rows, soak_rows
 from .comparing import Outcome
-from .places import Workplace
+from .places import NotHere, Workplace
 
 Size = float | tuple[float, ...]
 
@@ -41,7 +41,13 @@ class Row:
         """Run it, at sizes between those of the suite (0) and the whole ones (1)."""
         started = time.monotonic()
         sizes = {name: between(self.short[name], whole, share) for name, whole in self.sizes.items()}
-        outcome = self.act(work, **sizes, **self.kind)
+        try:
+            outcome = self.act(work, **sizes, **self.kind)
+        except Exception as error:
+            if isinstance(error, NotHere):
+                raise
+            # Wide on purpose: one row that breaks must not hide what came of the others.
+            outcome = Outcome(complaints=[f"{type(error).__name__}: {error}"])
         outcome.seconds = time.monotonic() - started
         return outcome
 
