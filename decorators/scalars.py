@@ -24,7 +24,7 @@ class BadMetric(CloisterError, ValueError):
 
     def __init__(self, name: str, value: object, reason: str) -> None:
         super().__init__(
-            f"Metric {_show(name)} got {_show(value)} ({type(value).__name__}), {reason}. The other metrics of the call are "
+            f"Metric {_show(name)} got {_show(value)} ({type(value).__name__}), {reason}. The call's other metrics are "
             "recorded; log text and structures with run.log_artifact or as the run's config."
         )
         self.cause = (name, type(value).__name__, reason)

@@ -37,6 +37,16 @@ class RecordTooLarge(CloisterError, ValueError):
         )
 
 
+class NewerJournal(CloisterError, ValueError):
+    """A journal was written by a later version of Cloister, in a format that this one does not know."""
+
+    def __init__(self, found: object) -> None:
+        super().__init__(
+            f"The journal has format {found}; this version of Cloister reads format {FORMAT}. It is kept as it is. "
+            "Update Cloister on this machine, and it will be shipped."
+        )
+
+
 @dataclass(frozen=True)
 class JournalRecord:
     """One record as read back, where in its segment the next one starts, and how many bytes it takes."""
@@ -79,6 +89,17 @@ def decode_records(data: bytes, base: int = 0) -> Iterator[JournalRecord]:
         record = decode_record(data, position, length, base)
         if record is not None:
             yield record
+
+
+def check_format(header: JournalRecord) -> None:
+    """Refuse the rest of a segment whose first record, `header`, is of a later version.
+
+    Raises:
+        NewerJournal: so it is. Whoever ships keeps the segment and goes on with other runs.
+    """
+    found = header.fields.get("format", FORMAT)
+    if not isinstance(found, int) or found > FORMAT:
+        raise NewerJournal(found)
 
 
 def find_records(data: bytes) -> Iterator[tuple[int, int]]:

@@ -15,7 +15,7 @@ from .database_faults import is_refused_document
 from .file_shipper import SLICE_SECONDS, FileShipper
 from .history_copy import HistoryCopy
 from .journal_batches import JournalBatch, decode_batch
-from .journal_records import RECORD_LIMIT_BYTES, JournalRecord, decode_records
+from .journal_records import RECORD_LIMIT_BYTES, JournalRecord, check_format, decode_records
 from .metric_shipper import MetricShipper
 from .mongo import stored_for_good
 from .run_losses import RunLosses
@@ -164,6 +164,7 @@ class RunShipper:
             record = next(decode_records(segment.read(0, length)), None)
             run = record.fields.get("run") if record is not None and record.kind == "header" else None
             if record is not None and isinstance(run, dict) and "uid" in run:
+                check_format(record)
                 self._headers[number] = {**run, "pid": record.fields.get("pid")}
                 return self._headers[number]
         self._headless[number] = size

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
+import logging
 import os
 import random
 import struct
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import bson
 import numpy as np
 import pytest
+from cloister.observer.courier import Courier
 from cloister.observer.field_names import encode_field_name
+from cloister.observer.journal import Journal
 from cloister.observer.journal_batches import JournalBatch, decode_batch
 from cloister.observer.journal_points import pack_points
-from cloister.observer.journal_records import Kind, decode_records, encode_record
+from cloister.observer.journal_records import FORMAT, Kind, decode_records, encode_record
+from cloister.observer.journal_segments import segments_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pymongo.database import Database
 
+HEADER = {"uid": "01a1fd6d-8b44-7339-9421-c3edac2c77f5"}
 INT64S = st.integers(-(2**63), 2**63 - 1)
 NAMES = st.text(st.characters(exclude_categories=()), max_size=20).map(encode_field_name)
 VALUES = st.dictionaries(NAMES, st.floats(), max_size=6)
@@ -279,3 +288,73 @@ def test_what_has_a_checksum_and_is_no_record_is_skipped() -> None:
         foreign = encode_record("points", 1, 1.0, fields)
         assert decode_batch(foreign + good.data).points == {}
         assert decode_batch(foreign + good.data).skipped_bytes == len(foreign)
+
+
+# ---- later versions, and power cuts
+
+
+def header_of(uid: str) -> dict[str, Any]:
+    start = datetime.datetime(2026, 3, 2, tzinfo=datetime.timezone.utc)
+    return {"uid": uid, "project": "digits", "name": uid, "experiment": "train", "start_time": start}
+
+
+def test_a_journal_of_a_later_version_is_kept_and_the_others_are_shipped(
+    tmp_path: Path, database: Database[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    for uid in ("01a1fd6d-8b44-7339-9421-00000000000a", "01a1fd6d-8b44-7339-9421-00000000000b"):
+        journal = Journal(tmp_path / uid, header_of(uid))
+        journal.record("points", {"s": 0, "v": {"loss": 0.5}})
+        journal.close()
+    [later] = segments_in(tmp_path / uid)
+    _, *others = decode_records(later.read_bytes())
+    content = encode_record("header", 1, 1.0, {"format": FORMAT + 1, "run": header_of(uid)})
+    content += b"".join(encode_record("points", other.sequence, other.time, other.fields) for other in others)
+    later.write_bytes(content)
+
+    with caplog.at_level(logging.ERROR, "cloister"):
+        Courier(database, [tmp_path]).ship()
+    assert [run["cloister"]["name"] for run in database["runs"].find()] == ["01a1fd6d-8b44-7339-9421-00000000000a"]
+    assert later.read_bytes() == content
+    [message] = caplog.messages
+    assert str(later.parent) in message
+    assert f"format {FORMAT + 1}; this version of Cloister reads format {FORMAT}" in message
+    assert "Update Cloister on this machine" in message
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.sampled_from(["points", "points", "console", "sync", "new segment"]), max_size=40))
+def test_a_power_cut_costs_what_came_after_the_last_sync(acts: list[str]) -> None:
+    """The disk forgets whatever was not forced: files are cut back to their size at their last fdatasync."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        forced: dict[int, int] = {}  # bytes by inode
+
+        def fdatasync(descriptor: int) -> None:
+            facts = os.fstat(descriptor)
+            forced[facts.st_ino] = facts.st_size
+
+        patch.setattr(os, "fdatasync", fdatasync)
+        journal = Journal(Path(folder) / "run", HEADER)
+        journal.tend()
+        recorded: list[int] = []
+        kept = 0
+        for place, act in enumerate(acts):
+            if act == "sync":
+                journal.tend()
+                kept = len(recorded)
+            elif act == "new segment":
+                journal._segment_limit = journal._threshold = 0  # as if this one had grown to its limit
+            else:
+                fields = {"s": place, "v": {"loss": 0.5}} if act == "points" else {"stream": "stdout", "text": "x\n"}
+                journal.record("points" if act == "points" else "console", fields, wall_time=float(place))
+                recorded.append(place)
+        for path in segments_in(Path(folder) / "run"):
+            os.truncate(path, min(path.stat().st_size, forced.get(path.stat().st_ino, 0)))
+        found = [
+            int(record.time)
+            for path in segments_in(Path(folder) / "run")
+            for record in decode_records(path.read_bytes())
+            if record.kind in ("points", "console")
+        ]
+        journal.close()
+    assert found == recorded[: len(found)]
+    assert len(found) >= kept
