@@ -15,7 +15,7 @@ from ..observer.bson_values import to_bson
 from ..observer.errors import CloisterError
 from ..observer.private_copies import CopyNotKept
 from ..observer.recorder import Recorder
-from ..observer.run_record import StoredStatus
+from ..observer.run_status import StoredStatus
 from ..observer.settings import CaptureMode, Settings
 from .active_runs import enter, leave
 from .ranks import mark_lines, measured_here

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..observer.account import host_name, login_name
 from ..observer.bson_values import to_bson
+from ..observer.errors import CloisterError
 from ..observer.field_names import decode_field_names
 from ..observer.recorder import Recorder
-from ..observer.run_claim import RunIsAlive
-from ..observer.run_sessions import session_time
+from ..observer.session_names import session_time
 from ..observer.settings import CaptureMode, RanksMode, Settings, load_settings
 from .run import OnBadValue, Run
-from .run_identity import Identity, inherits_identity, new_uid, read_fork, settle_identity
+from .run_identity import Identity, new_uid, read_fork, settle_identity
 
 DEFAULT_PROJECT = "default"
+PLAIN_DEPTH = 10  # one that contains itself has no end
+_PLAIN = (bool, int, float, str)
 
 
 @dataclass(frozen=True)
@@ -92,9 +96,7 @@ def start_run(
         ConfigError: `config` cannot be read.
         BadSetting: an argument, CLOISTER_* variable or cloister.toml holds what Cloister cannot use.
     """
-    from .config import plain_config
-
-    plain = plain_config(config) if config is not None else {}
+    plain = _plain_config(config)
     main_file = main_file_of_process()
     label = experiment or (main_file.stem if main_file is not None else "notebook")
     plan = RunPlan(
@@ -117,6 +119,25 @@ def start_run(
     )
     settings = load_settings(uri=uri, project=project, capture=capture, ranks=ranks)
     return begin_run(plan, settings, hardware=hardware, on_bad_value=on_bad_value)
+
+
+def _plain_config(config: Any) -> dict[str, Any]:
+    if type(config) is dict and _is_plain(config):
+        return deepcopy(config)
+    if config is None:
+        return {}
+    from .config import plain_config  # 30 ms that a run with a plain dict, or none, does not pay
+
+    return plain_config(config)
+
+
+def _is_plain(config: dict[Any, Any], depth: int = 0) -> bool:
+    """Whether a dict is what `plain_config` would make of it: text as keys, and plain values."""
+    return depth < PLAIN_DEPTH and all(
+        type(key) is str
+        and (value is None or type(value) in _PLAIN or (type(value) is dict and _is_plain(value, depth + 1)))
+        for key, value in config.items()
+    )
 
 
 def begin_run(plan: RunPlan, settings: Settings, *, hardware: bool = True, on_bad_value: OnBadValue = "warn") -> Run:
@@ -150,7 +171,9 @@ def _settle(plan: RunPlan, settings: Settings) -> Identity:
             world_size=plan.world_size,
             project=plan.project,
         )
-    except RunIsAlive as error:
+    except CloisterError as error:
+        from .run_takeover import inherits_identity
+
         if plan.join is not None or plan.resume is not None or not inherits_identity(error, settings):
             raise
         # A program that the training starts has its CLOISTER_RUN, and is no part of its run.
@@ -188,8 +211,6 @@ def _header(plan: RunPlan, settings: Settings, identity: Identity) -> dict[str, 
 
 
 def _described(plan: RunPlan, settings: Settings, uid: str) -> dict[str, Any]:
-    from ..observer.snapshot import host_name, login_name  # spares `import cloister` what a run needs anyway
-
     return {
         "uid": uid,
         "project": str(plan.project or settings.project or DEFAULT_PROJECT),

@@ -15,12 +15,15 @@ from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from .console_descriptors import DescriptorTee
 from .console_pieces import GATHER_SECONDS, NEVER, PieceMaker
 from .console_streams import RecordedStream, fall_silent, find_original, is_patched
 from .console_text import StreamName
 from .settings import CaptureMode
+
+if TYPE_CHECKING:
+    from .console_descriptors import DescriptorTee
 
 LOGGER = logging.getLogger("cloister")
 STREAMS: tuple[StreamName, ...] = ("stdout", "stderr")
@@ -160,6 +163,8 @@ class ConsoleCapture:
         self._streams, self._handlers, self._tees = {}, [], []
 
     def _open_tee(self, name: StreamName) -> DescriptorTee | None:
+        from .console_descriptors import DescriptorTee  # spares the other mode ctypes
+
         try:
             return DescriptorTee(STREAMS.index(name) + 1, partial(self._hear, name))
         except OSError as error:  # the descriptor is closed, as in a daemon

@@ -22,7 +22,7 @@ from .journal_allowance import JournalAllowance
 from .journal_places import writing_places
 from .journal_segments import has_segments
 from .private_copies import CopyNotKept, PrivateCopies
-from .run_record import HEARTBEAT_SECONDS, StoredStatus
+from .run_status import HEARTBEAT_SECONDS, StoredStatus
 from .settings import Settings
 from .shipping_note import read_note
 

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 from .errors import CloisterError
 from .metric_summary import read_summaries
 from .process_facts import is_alive, is_this_process
-from .run_record import LOST_AFTER_SECONDS, NAME, PROJECT, UID
+from .run_record import NAME, PROJECT, UID
 from .run_sessions import (
     PAUSED_SECONDS,
     RESUMED,
     SESSION,
-    as_uid,
     paused_between,
     resumption,
 )
+from .run_status import LOST_AFTER_SECONDS
+from .session_names import as_uid
 
 if TYPE_CHECKING:
     from pymongo.database import Database

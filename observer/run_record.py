@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, Literal
+from typing import Any
 
 from .field_names import decode_field_name, decode_field_names, encode_field_name
 from .metric_summary import SYSTEM_PREFIX, MetricSummary, read_summaries
@@ -18,15 +18,10 @@ from .run_sessions import (
     read_resumed,
     session_fields,
 )
+from .run_status import LOST_AFTER_SECONDS, RunStatus, StoredStatus, derive_status
 
 SCHEMA = 1
 SACRED_FORMAT = "MongoObserver-0.7.0"  # the documents that Sacred's readers know by this name
-HEARTBEAT_SECONDS = 5.0
-# Nine beats missed. A courier behind a slow network is late by seconds, a killed training for ever.
-LOST_AFTER_SECONDS = 45.0
-
-RunStatus = Literal["queued", "running", "completed", "failed", "interrupted", "lost"]
-StoredStatus = Literal["QUEUED", "RUNNING", "COMPLETED", "FAILED", "INTERRUPTED"]
 RunId = Any  # Sacred's int; text or ObjectId in databases that others wrote
 
 # Field paths, spelled here and nowhere else.
@@ -194,18 +189,6 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
     )
 
 
-def derive_status(stored: Any, heartbeat: datetime | None, start_time: datetime | None) -> RunStatus:
-    """What to show for a stored status: a running run without a recent sign of life is lost."""
-    status = _text(stored).lower()
-    if status == "running":
-        seen = heartbeat or start_time
-        silent = (datetime.now(timezone.utc) - seen).total_seconds() if seen else 0.0
-        return "lost" if silent > LOST_AFTER_SECONDS else "running"
-    if status in ("queued", "completed", "failed"):
-        return status  # type: ignore[return-value]
-    return "interrupted"  # TIMEOUT and Sacred's own interruption statuses
-
-
 def new_run_document(header: Mapping[str, Any], run_id: int) -> dict[str, Any]:
     """The document of a run that starts now: every field that Sacred's readers look for, and ours.
 
@@ -326,9 +309,12 @@ def _time(value: Any) -> datetime | None:
 
 
 __all__ = [
+    "LOST_AFTER_SECONDS",
     "ArtifactEntry",
     "RunRecord",
+    "RunStatus",
     "SourceEntry",
+    "StoredStatus",
     "decode_field_name",
     "derive_status",
     "new_run_document",

@@ -6,28 +6,29 @@ import logging
 import sysconfig
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .bson_values import to_bson
 from .fork_guard import import_beside, no_fork
-from .recorder import Recorder
-from .snapshot import (
-    GitState,
-    Sources,
-    find_project_root,
-    read_distributions,
-    read_environment,
-    read_git_state,
-    read_gpus,
-    read_host,
-)
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+    from .snapshot import GitState, Sources
 
 logger = logging.getLogger("cloister")
 
 # What a finished run waits for its own snapshot: git reads for 10 s at most, packages and machine take milliseconds.
 FINISH_SECONDS = 12.0
-# What the parts of the snapshot import when they are first used, 150 ms in all: too long for the training to wait, and
-# left in two pieces by a fork that comes meanwhile.
-IMPORTED_BESIDE = ("importlib.metadata", "psutil", "pynvml", "git", f"{__package__}.hardware.cgroup_limits")
+# What the snapshot imports, 180 ms in all: too long for the training to wait, and left in two pieces by a fork that
+# comes meanwhile.
+IMPORTED_BESIDE = (
+    f"{__package__}.snapshot",
+    "importlib.metadata",
+    "psutil",
+    "pynvml",
+    "git",
+    f"{__package__}.hardware.cgroup_limits",
+)
 
 
 class SnapshotRecording:
@@ -67,6 +68,8 @@ class SnapshotRecording:
                 logger.warning("A part of the run's surroundings is not recorded: %s", error, exc_info=error)
 
     def _record_code(self) -> None:
+        from .snapshot import Sources, find_project_root, read_git_state
+
         folder = self._main_file.parent if self._main_file is not None else Path.cwd()
         git = read_git_state(folder)
         sources = Sources(self._main_file, find_project_root(self._main_file, Path(git.top) if git.top else None))
@@ -94,6 +97,8 @@ class SnapshotRecording:
             self._recorder.record_fields({"cloister.source_notes": to_bson(sources.notes)})
 
     def _record_machine(self) -> None:
+        from .snapshot import read_distributions, read_environment, read_gpus, read_host
+
         gpus = read_gpus()
         distributions = read_distributions()
         environment = read_environment(distributions, gpus)

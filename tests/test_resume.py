@@ -13,7 +13,8 @@ from typing import Any
 
 import cloister
 import pytest
-from cloister.decorators.run_identity import BadFork, BadResume, ResumeNeedsDatabase
+from cloister.decorators.run_identity import BadFork, BadResume
+from cloister.decorators.run_takeover import ResumeNeedsDatabase
 from cloister.observer.run_claim import NoRunToResume, RunHasEnded, RunIsAlive
 from cloister.observer.runs import RunStore
 from conftest import free_port

@@ -121,7 +121,7 @@ def test_only_listed_variables_are_recorded(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_account_without_a_name_is_its_number() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become an account without a name")
-    script = "import os; os.setuid(54321); from cloister.observer.snapshot.host import login_name; print(login_name())"
+    script = "import os; os.setuid(54321); from cloister.observer.account import login_name; print(login_name())"
     clean = {name: value for name, value in os.environ.items() if name not in ("LOGNAME", "USER", "LNAME", "USERNAME")}
     done = subprocess.run([sys.executable, "-c", script], env=clean, capture_output=True, text=True, check=False)
     if "Permission denied" in done.stderr or "ModuleNotFoundError" in done.stderr:

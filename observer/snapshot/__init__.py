@@ -8,7 +8,7 @@ from __future__ import annotations
 from .distributions import InstalledDistributions, read_distributions
 from .git_state import GitState, read_git_state
 from .gpu_inventory import GpuInventory, read_gpus
-from .host import host_name, login_name, read_environment, read_host
+from .host import read_environment, read_host
 from .sources import SourceContent, SourceFile, Sources, find_main_file, find_project_root
 
 __all__ = [
@@ -20,8 +20,6 @@ __all__ = [
     "Sources",
     "find_main_file",
     "find_project_root",
-    "host_name",
-    "login_name",
     "read_distributions",
     "read_environment",
     "read_git_state",

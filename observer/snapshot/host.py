@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import platform
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..account import host_name, login_name
 from .distributions import InstalledDistributions, read_distributions
 from .gpu_inventory import GpuInventory, read_gpus
 
@@ -112,22 +111,6 @@ def read_host(gpus: GpuInventory | None = None) -> dict[str, Any]:
             ],
         }
     return host
-
-
-def host_name() -> str:
-    """This machine's name as it calls itself."""
-    try:
-        return socket.gethostname()
-    except OSError:
-        return platform.node() or "unknown"
-
-
-def login_name() -> str:
-    """Who runs this: the login name, or `uid 1000` where the account has none, as in many containers."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def recorded_variables() -> dict[str, str]:
