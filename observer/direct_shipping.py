@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from .fork_guard import import_beside
 from .journal_memory import JournalMemory
@@ -35,6 +36,7 @@ class DirectShipping:
         self._settings = settings
         self._folders = tuple(folders)
         self._thread: threading.Thread | None = None
+        self.run_id: Any = None  # as the database gave it, once this has shipped something
 
     def ensure(self, memory: JournalMemory) -> None:
         """Have the thread at work. In a forked child, which has none of its parent's threads, it is another."""
@@ -76,4 +78,5 @@ class DirectShipping:
             while idle < IDLE_SECONDS:
                 idle = 0.0 if memory else idle + SHIP_SECONDS
                 shipper.ship(memory.segments())
+                self.run_id = shipper.run_id
                 time.sleep(SHIP_SECONDS)

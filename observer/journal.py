@@ -225,7 +225,8 @@ class Journal:
         used, limit = (0, 1) if self._allowance is None else (self._allowance.used_bytes, self._allowance.limit_bytes)
         with self._lock:
             ended = self._closed
-            state = JournalState(self._place, dict(self._reasons), dict(self.lost), used, limit, ended)
+            lost, in_memory = dict(self.lost), bool(self.memory)
+            state = JournalState(self._place, dict(self._reasons), lost, in_memory, used, limit, ended)
         self._news.say(state)
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ class JournalState:
         place: index of the folder that is written to; as many as there are folders while that is memory.
         reasons: why a folder could not be written when that was last tried, by its index.
         lost: what is recorded nowhere.
+        in_memory: whether anything is only there.
         used_bytes, limit_bytes: of what all journals of the destination may take.
         ended: nothing more will be recorded.
     """
@@ -28,6 +29,7 @@ class JournalState:
     place: int
     reasons: Mapping[int, str]
     lost: Mapping[str, int]
+    in_memory: bool
     used_bytes: int
     limit_bytes: int
     ended: bool
@@ -63,7 +65,7 @@ class JournalNews:
                 f"{self._folders[state.place]} until it can be, and shipped from both."
             )
             yield "elsewhere", message
-        elif state.place == len(self._folders) and not state.ended:
+        elif state.place == len(self._folders) and state.in_memory:
             message = (
                 f"No folder takes the journal of this run: {self._tried(state)}. Training goes on. What it logs is "
                 f"held in memory, up to {_size(MEMORY_LIMIT_BYTES)}, sent to the database from there, and written to a "

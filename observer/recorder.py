@@ -55,7 +55,8 @@ class Recorder:
         self._copies = PrivateCopies(places, allowance, forces_each=settings.durability == "fsync")
         self._folders = [place.folder for place in places]
         self._destination = self._journal.folder.parent  # where the courier is reached: the first that can be written
-        self._journal.on_memory = DirectShipping(settings, self._folders).ensure
+        self._direct = DirectShipping(settings, self._folders)
+        self._journal.on_memory = self._direct.ensure
         self._journal.say()
         self._stopped = threading.Event()
         self._pulse: threading.Thread | None = None
@@ -248,6 +249,8 @@ class Recorder:
         """Look whether the courier has left the run's number beside the journal."""
         if self._number is None and (note := read_note(self._folders)) is not None:
             self._number = note.id
+        if self._number is None:
+            self._number = self._direct.run_id
         return self._number is not None
 
     def _revive_courier(self) -> None:

@@ -6,10 +6,13 @@ import os
 import resource
 import stat
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pymongo
 import pytest
 from cloister.observer import journal_memory
 from cloister.observer.journal import Journal
@@ -19,6 +22,8 @@ from cloister.observer.journal_records import JournalRecord, decode_records
 from cloister.observer.journal_segments import segments_in
 from cloister.observer.private_copies import CopyNotKept, PrivateCopies
 from cloister.observer.settings import load_settings
+from conftest import free_port
+from recorded_script import RecordedScript
 
 HEADER = {"uid": "01a1fd6d-8b44-7339-9421-c3edac2c77f5"}
 NOTHING_LOST = {"points": 0, "lines": 0, "bytes": 0}
@@ -384,3 +389,147 @@ def test_a_file_that_is_changed_afterwards_is_kept_as_it_was(tmp_path: Path) -> 
     with original.open("r+b") as file:  # in place: a hard link would change with it
         file.write(b"CHANGED")
     assert (tmp_path / "first" / "run" / "blobs" / digests.sha256).read_bytes() == b"as it was"
+
+
+# ---- whole trainings
+
+STEPS = 400
+TRAINING = f"""
+    import os, threading, time
+    import cloister
+    from cloister.observer import journal_places
+
+    if "SHARED" in os.environ:
+        journal_places.SHARED_MEMORY = __import__("pathlib").Path(os.environ["SHARED"])
+    run = cloister.start_run(project="disk", hardware=False)
+    print("started", flush=True)
+    for step in range({STEPS}):
+        run.log({{"loss": step / 2}}, step=step)
+        print("step", step, flush=True)
+        if step == 10:
+            [thread.join() for thread in threading.enumerate() if thread.name == "cloister-snapshot"]
+            while not list(run._recorder._journal.folder.glob("*.reserve")):
+                time.sleep(0.05)
+            print("ready", flush=True)
+            input()
+        if step == {STEPS} - 10 and os.environ.get("WAIT"):
+            input()
+    run.finish()
+    print("lost", run._recorder.lost)
+"""
+
+
+class OnASmallDisk:
+    """A training whose data folder, and every other place of its journal that the test does not name, is on `disk`."""
+
+    def __init__(self, script: RecordedScript, disk: Path, **environment: str) -> None:
+        places = {"CLOISTER_HOME": str(disk / "home"), "TMPDIR": str(disk / "tmp"), "SHARED": str(disk / "shm")}
+        script.write(TRAINING)
+        self._process = subprocess.Popen(
+            [sys.executable, "train.py"],
+            cwd=script.folder,
+            env={**os.environ, "CLOISTER_URI": script.uri, **places, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.wait_for("ready")
+
+    def wait_for(self, line: str) -> None:
+        assert self._process.stdout is not None
+        for said in self._process.stdout:
+            if said.strip() == line:
+                return
+        raise AssertionError(f"the training never said {line!r}: {self._process.communicate()[1]}")
+
+    def go_on(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def finish(self) -> tuple[str, str]:
+        """Its output and its warnings, once it has ended as it would have without us."""
+        out, err = self._process.communicate(timeout=60)
+        assert self._process.returncode == 0, err
+        return out, err
+
+
+def assert_complete(script: RecordedScript) -> None:
+    run = script.only_run()
+    assert run.status == "completed"
+    assert run.lost == NOTHING_LOST
+    assert script.store.load_points(run.id, "loss").steps.tolist() == list(range(STEPS))
+    assert script.store.load_points(run.id, "loss").values.tolist() == [step / 2 for step in range(STEPS)]
+    pieces = script.store.load_console(run.id, limit=5000).pieces
+    text = "".join(piece.text for piece in pieces if piece.stream == "stdout")
+    assert text.replace("ready\n", "") == "started\n" + "".join(f"step {step}\n" for step in range(STEPS))
+
+
+def test_on_a_full_disk_a_run_goes_straight_to_the_database(script: RecordedScript, disk: Path) -> None:
+    training = OnASmallDisk(script, disk)
+    fill(disk)
+    training.go_on()
+    out, err = training.finish()
+    assert f"lost {NOTHING_LOST}" in out
+    assert err.count("held in memory") == 1
+    assert_complete(script)
+
+
+def test_a_run_comes_back_from_memory_when_a_full_disk_has_room_again(script: RecordedScript, disk: Path) -> None:
+    with pymongo.MongoClient(script.uri) as client:
+        training = OnASmallDisk(script, disk, WAIT="1")
+        client.admin.command("fsync", lock=True)  # the database takes nothing
+        try:
+            filler = fill(disk)
+            training.go_on()
+            training.wait_for(f"step {STEPS - 10}")
+            time.sleep(1.5)
+            filler.unlink()
+            time.sleep(1.5)
+            training.go_on()
+            training.wait_for(f"step {STEPS - 1}")
+        finally:
+            client.admin.command("fsyncUnlock")
+    _, err = training.finish()
+    assert err.count("held in memory") == 1
+    assert err.count("can be written to") == 1
+    assert_complete(script)
+
+
+def test_on_a_read_only_disk_a_run_is_kept_in_the_second_place(
+    script: RecordedScript, disk: Path, tmp_path: Path
+) -> None:
+    (disk / "home").mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    training = OnASmallDisk(script, disk, TMPDIR=str(tmp_path / "second"))
+    training.go_on()
+    _, err = training.finish()
+    assert "Read-only file system" in err
+    assert str(tmp_path / "second") in err
+    assert_complete(script)
+
+
+def test_what_only_the_memory_of_an_ended_training_held_is_counted_in_the_run(
+    script: RecordedScript, disk: Path, database_uri: str
+) -> None:
+    nowhere = f"mongodb://127.0.0.1:{free_port()}/nowhere?directConnection=true"
+    away = RecordedScript(script.folder, nowhere, script.store)
+    training = OnASmallDisk(away, disk, CLOISTER_EXIT_WAIT="1", CLOISTER_COURIER_IDLE="0.1")
+    filler = fill(disk)
+    training.go_on()
+    _, err = training.finish()
+    assert "has lost" in err
+
+    filler.unlink()
+    synced = subprocess.run(
+        [sys.executable, "-m", "cloister", "sync", "--uri", database_uri, str(disk / "home" / "journal")],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert synced.returncode == 0, synced.stderr
+    run = script.only_run()
+    assert run.status == "completed"
+    kept = len(script.store.load_points(run.id, "loss"))
+    assert 10 < kept < STEPS
+    assert run.lost["points"] == STEPS - kept
+    assert run.lost["lines"] > 0
