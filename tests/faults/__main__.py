@@ -93,10 +93,11 @@ def _empty_table(share: float, seed: int) -> Table:
 
 
 def _cells(outcome: Outcome) -> tuple[str, ...]:
-    counts = (outcome.times, outcome.accepted, outcome.stored, outcome.lost, outcome.doubled, outcome.counted)
+    counts = (outcome.times, outcome.accepted, outcome.stored, outcome.lost, outcome.doubled)
     verdict = "[green]holds[/]" if outcome.holds else "[bold red]FAILS[/]"
     return (
         *(f"{count:,}" for count in counts),
+        f"{outcome.counted_bytes:,} B" if outcome.counted_bytes and not outcome.counted else f"{outcome.counted:,}",
         f"{outcome.worst_ms:.1f}",
         "yes" if outcome.exits_alike else "NO",
         f"{outcome.seconds:.0f}",

@@ -14,7 +14,7 @@ from typing import Any
 import bson
 import numpy as np
 
-from .comparing import Accepted, Outcome, compare, compare_points, only_run
+from .comparing import Accepted, Outcome, compare, compare_points, note_counted, only_run
 from .places import NOWHERE, Place, Training, Workplace
 
 STEPS = 400
@@ -110,7 +110,7 @@ def _compare_damaged(place: Place, training: Training, damaged: list[Record], *,
         lost = compare_points(outcome, store, run, [Accepted(kept, np.empty(0, np.int64))])
         outcome.complain_if(lost, f"{lost} undamaged points lost")
         outcome.lost += 2 * len(gone)
-        outcome.counted += run.lost.get("points", 0) + run.lost.get("lines", 0)
+        note_counted(outcome, run)
         if counts:  # nobody can know what followed a cut
             outcome.complain_if(
                 not any(run.lost.values()), f"the damage to {damaged[0].fields['k']} is not counted in the run"
