@@ -76,7 +76,7 @@ class ConsoleShipper:
         """Add what was printed; text that is stored already only counts."""
         text = str(record.fields.get("text", ""))
         stream = "stderr" if record.fields.get("stream") == "stderr" else "stdout"
-        size = len(text.encode("utf-8", "replace"))
+        size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
         self._lines += text.count("\n")
         self._bytes += size
         self._behind += size

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Stream = Literal["stdout", "stderr"]
 PAGE_LIMIT = 5000
+PAGE_CHARACTERS = 3_000_000
+BATCH_PIECES = 64  # 4 MiB at most
 PIECE_LINES = 500  # in one stored piece: pages are cut between pieces, and show about 3,000 lines
 _PARTS = 1 << 16  # of one record at most, in the places of pieces
 
@@ -73,7 +75,10 @@ def split_text(text: str) -> Iterable[str]:
 def load_console(
     database: Database[dict[str, Any]], run_id: Any, *, after: str | None, before: str | None, limit: int
 ) -> ConsolePage:
-    """Up to `limit` pieces after or before a cursor; with neither, the newest. Always in writing order."""
+    """Up to `limit` pieces after or before a cursor; with neither, the newest. Always in writing order.
+
+    A page ends early, and says that there is more, once it holds `PAGE_CHARACTERS`.
+    """
     limit = max(1, min(limit, PAGE_LIMIT))
     condition: dict[str, Any] = {"run_id": run_id}
     if after is not None:
@@ -81,8 +86,15 @@ def load_console(
     elif before is not None:
         condition["n"] = {"$lt": _parse_cursor(before)}
     direction = 1 if after is not None else -1
-    found = list(database["console"].find(condition).sort("n", direction).limit(limit + 1))
-    more, found = len(found) > limit, found[:limit]
+    found: list[dict[str, Any]] = []
+    characters, more = 0, False
+    # In batches: of a chatty run a thousand pieces are 64 MB, more than anybody shows.
+    for document in database["console"].find(condition).sort("n", direction).limit(limit + 1).batch_size(BATCH_PIECES):
+        more = len(found) == limit or characters > PAGE_CHARACTERS
+        if more:
+            break
+        found.append(document)
+        characters += len(document.get("text") or "")
     if direction < 0:
         found.reverse()
     pieces = tuple(read_piece(document) for document in found)

@@ -84,8 +84,8 @@ class Courier:
         if False in tried and True not in tried:
             raise max(self._failures.values(), key=lambda failure: failure.retry_at).error
         # What is of no run that we know is kept for people to look at; nobody waits for it.
-        known = {uid for uid, shipper in self._shippers.items() if shipper.run_id is not None}
-        return any(uid in known or is_running(runs[uid]) for uid in runs)
+        ours = {uid for uid, shipper in self._shippers.items() if shipper.run_id is not None}
+        return any(uid in ours or is_running(runs[uid]) for uid in runs)
 
     def _ship_run(self, uid: str, folders: tuple[Path, ...]) -> bool | None:
         """Ship one run; says whether the database took what it was given, None if it was given nothing."""

@@ -50,13 +50,10 @@ class SegmentFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.number = segment_number(path)
 
     def __repr__(self) -> str:
         return str(self.path)
-
-    @property
-    def number(self) -> int:
-        return segment_number(self.path)
 
     def size(self) -> int:
         try:
