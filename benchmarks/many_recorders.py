@@ -174,7 +174,7 @@ def watch(processes: list[BaseProcess], shared: Shared, database: PrivateDatabas
         shared.end()
         ended = time.monotonic()
         while looks[-1].behind > 0 and time.monotonic() - ended < REST_SECONDS:
-            time.sleep(1.0)
+            time.sleep(max(1.0, (time.monotonic() - ended) / 3))
             looks.append(look())
     return looks
 
