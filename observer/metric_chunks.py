@@ -70,18 +70,22 @@ def chunk_keys_of(metric: ObjectId, segment: int | None = None) -> dict[str, Bin
 # ---- points as bytes
 
 
-def pack_points(points: Points) -> bytes:
+def pack_points(points: Points, clock: bytes | None = None) -> bytes:
     """`points` as bytes: a format, then the packed steps, wall times in microseconds, and values.
 
     Values come back bit for bit, wall times to the microsecond. Bytes of the same weight stand together, so that the
     database's compression finds what repeats: sign and exponent, the high bytes of intervals.
+
+    Args:
+        clock: what `pack_clock` makes of steps and wall times, where that is known already.
     """
-    return b"".join((bytes([FORMAT]), *pack_clock(points.steps, points.wall_times), pack_values(points.values)))
+    clock = pack_clock(points.steps, points.wall_times) if clock is None else clock
+    return b"".join((bytes([FORMAT]), clock, pack_values(points.values)))
 
 
-def pack_clock(steps: Int64s, wall_times: Float64s) -> tuple[bytes, bytes]:
+def pack_clock(steps: Int64s, wall_times: Float64s) -> bytes:
     """The columns that metrics logged together share, packed."""
-    return pack_integers(steps), pack_integers(_microseconds(wall_times))
+    return pack_integers(steps) + pack_integers(_microseconds(wall_times))
 
 
 def unpack_points(packed: bytes, count: int) -> Points:
@@ -135,9 +139,10 @@ def pack_values(values: Float64s) -> bytes:
     """A column of float64 in the smallest form that gives back every bit."""
     bits = values.view(np.int64)
     with np.errstate(all="ignore"):  # too large for float32, NaN: then the bits differ, which is what is asked
-        for decimals in range(_MOST_DECIMALS + 1):
-            if _is_decimal(values[:8], bits[:8], decimals) and _is_decimal(values, bits, decimals):
-                return bytes([_DECIMALS + decimals]) + pack_integers(_scaled(values, decimals))
+        if all(_may_be_decimal(value) for value in values[:: max(1, len(values) // 4)].tolist()):
+            for decimals in range(_MOST_DECIMALS + 1):
+                if _is_decimal(values[:8], bits[:8], decimals) and _is_decimal(values, bits, decimals):
+                    return bytes([_DECIMALS + decimals]) + pack_integers(_scaled(values, decimals))
         narrow = values.astype(np.float32)
         is_narrow = np.array_equal(narrow.astype(np.float64).view(np.int64), bits)
     if is_narrow:
@@ -159,6 +164,11 @@ def unpack_values_into(packed: bytes, offset: int, values: Float64s) -> int:
     width = 8 if kind == _FLOAT64 else 4
     values[:] = _gathered(packed, offset, len(values), width, width).view(f"<f{width}")[:, 0]
     return offset + width * len(values)
+
+
+def _may_be_decimal(value: float) -> bool:
+    """Whether a look at a few values is worth more: most columns are of noise, which is no decimal."""
+    return abs(value) < _WHOLE_LIMIT and round(value * 10.0**_MOST_DECIMALS) / 10.0**_MOST_DECIMALS == value
 
 
 def _is_decimal(values: Float64s, bits: Int64s, decimals: int) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .metric_chunks import (
     CHUNK_POINTS,
     METRIC_CHUNKS,
@@ -14,10 +16,12 @@ from .metric_chunks import (
     chunk_key,
     chunk_keys_of,
     chunk_place,
+    pack_clock,
     pack_points,
     unpack_points,
 )
 from .metric_tails import METRIC_TAILS, Stretch, join_stretches, stretches_in, tail_fields_of, tail_keys_of
+from .points import Points
 
 if TYPE_CHECKING:
     from bson import ObjectId
@@ -26,7 +30,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloister")
 
 _MERGED_AT_ONCE = 8  # so many pieces of one size become one: a point is rewritten log8(4,096 / first size) times
-_METRICS_AT_ONCE = 128  # looked up by one query, rewritten by one command; in memory meanwhile
+_METRICS_AT_ONCE = 1000  # looked up by one query
+_POINTS_AT_ONCE = 100_000  # rewritten by one command; in memory meanwhile
 _DUPLICATE_KEY = 11000
 
 
@@ -75,12 +80,24 @@ class Pieces:
             stretches: by metric; what is stored already is passed over. May be empty ones, to have their pieces merged.
             merge_all: leave no piece but the last chunk of each metric.
         """
-        metrics = list(stretches)
-        for start in range(0, len(metrics), _METRICS_AT_ONCE):
-            block = metrics[start : start + _METRICS_AT_ONCE]
-            self._look_up([metric for metric in block if metric not in self._covered])
-            yield from self._take_in_block({metric: stretches[metric] for metric in block}, merge_all)
+        unknown = [metric for metric in stretches if metric not in self._covered]
+        for start in range(0, len(unknown), _METRICS_AT_ONCE):
+            self._look_up(unknown[start : start + _METRICS_AT_ONCE])
+        for block in self._blocks(stretches):
+            yield from self._take_in_block(block, merge_all)
         self._delete_outlived()
+
+    def _blocks(self, stretches: Mapping[bytes, Stretch]) -> Iterator[dict[bytes, Stretch]]:
+        """`stretches` in parts that memory has room for, together with the pieces that they may be merged with."""
+        block: dict[bytes, Stretch] = {}
+        size = 0
+        for metric, stretch in stretches.items():
+            size += len(stretch.points) + sum(count for _, count in self._covered[metric].pieces)
+            block[metric] = stretch
+            if size >= _POINTS_AT_ONCE:
+                yield block
+                block, size = {}, 0
+        yield block
 
     def _take_in_block(self, stretches: dict[bytes, Stretch], merge_all: bool) -> Iterator[tuple[bytes, Stretch]]:
         merged = {}
@@ -122,7 +139,7 @@ class Pieces:
     def _write_full(self, chunks: Sequence[tuple[bytes, Stretch]]) -> None:
         from pymongo import ReplaceOne
 
-        documents = [_chunk_document(metric, chunk) for metric, chunk in chunks]
+        documents = _chunk_documents(chunks)
         if documents:
             writes = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents]
             self._chunks.bulk_write(writes, ordered=True)
@@ -131,7 +148,7 @@ class Pieces:
         from pymongo import ReplaceOne
         from pymongo.errors import BulkWriteError
 
-        documents = [_chunk_document(metric, chunk) for metric, chunk in chunks]
+        documents = _chunk_documents(chunks)
         if not documents:
             return
         # Never over one that holds more, which another shipper of the same run may have written.
@@ -237,19 +254,31 @@ def _read_chunk(chunk: Mapping[str, Any]) -> Stretch | None:
         return None
 
 
-def _chunk_document(metric: bytes, chunk: Stretch) -> dict[str, Any]:
+def _chunk_documents(chunks: Iterable[tuple[bytes, Stretch]]) -> list[dict[str, Any]]:
     from bson import ObjectId
 
-    points = chunk.points
-    return {
-        "_id": chunk_key(ObjectId(metric), chunk.segment, chunk.offset),
-        "n": len(points),
-        "first": int(points.steps.min()),
-        "last": int(points.steps.max()),
-        "since": float(points.wall_times.min()),
-        "until": float(points.wall_times.max()),
-        "c": pack_points(points),
-    }
+    documents = []
+    clock: Points | None = None  # metrics logged together stand next to each other: what they share is packed once
+    shared: dict[str, Any] = {}
+    packed = b""
+    for metric, chunk in chunks:
+        points = chunk.points
+        if clock is None or not _have_one_clock(clock, points):
+            clock, packed = points, pack_clock(points.steps, points.wall_times)
+            shared = {
+                "n": len(points),
+                "first": int(points.steps.min()),
+                "last": int(points.steps.max()),
+                "since": float(points.wall_times.min()),
+                "until": float(points.wall_times.max()),
+            }
+        key = chunk_key(ObjectId(metric), chunk.segment, chunk.offset)
+        documents.append({"_id": key, **shared, "c": pack_points(points, packed)})
+    return documents
+
+
+def _have_one_clock(one: Points, other: Points) -> bool:
+    return np.array_equal(one.steps, other.steps) and np.array_equal(one.wall_times, other.wall_times)
 
 
 def _from(stretch: Stretch, start: int) -> Stretch:

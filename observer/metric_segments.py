@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloister")
 
 # Tails are read whole when they are made into chunks, and in part by whoever reads a metric of a live run.
-TAILS_BYTES = 4 * 1024 * 1024
+TAILS_BYTES = 6 * 1024 * 1024
 TAILS_COUNT = 512
 _HELD_FROM_POINTS = 64  # a metric that gets fewer in a batch is not held in memory until its chunk is full
 _HELD_POINTS = 100_000  # of all metrics, 2.4 MB

@@ -116,11 +116,27 @@ def stretches_in(tail: Mapping[str, Any], metric: ObjectId) -> Iterator[Stretch]
             yield Stretch(segment, int(frame.offsets[row]), points)
 
 
+def all_stretches_in(tail: Mapping[str, Any]) -> Iterator[tuple[bytes, Stretch]]:
+    """What a whole tail holds, by metric id.
+
+    Raises:
+        DamagedChunk: it does not hold what its lengths say.
+    """
+    segment, _ = tail_place(bytes(tail["_id"]))
+    clocks = unpack_clocks(tail)
+    for block in (tail.get("b") or {}).values():
+        for frame in frames_in(bytes(block), clocks):
+            if frame.clock is not None:
+                for row, metric in enumerate(frame.metrics):
+                    points = Points(frame.clock.steps, frame.values[row], frame.clock.wall_times)
+                    yield metric, Stretch(segment, int(frame.offsets[row]), points)
+
+
 # ---- the parts of a tail
 
 
 def pack_clock_entry(clock: Points) -> bytes:
-    return b"".join((_COUNT.pack(len(clock)), *pack_clock(clock.steps, clock.wall_times)))
+    return _COUNT.pack(len(clock)) + pack_clock(clock.steps, clock.wall_times)
 
 
 def unpack_clocks(tail: Mapping[str, Any]) -> list[Points]:
@@ -207,6 +223,9 @@ def join_stretches(stretches: Iterable[Stretch]) -> list[Stretch]:
 
     A replay, a merge of small chunks or a reader between two writes finds points twice: equal places hold equal points.
     """
+    stretches = list(stretches)
+    if len(stretches) < 2:
+        return stretches
     joined: list[list[Stretch]] = []
     for stretch in sorted(stretches, key=lambda part: (part.segment, part.offset, -part.end)):
         last = joined[-1][-1] if joined else None
@@ -217,5 +236,4 @@ def join_stretches(stretches: Iterable[Stretch]) -> list[Stretch]:
     return [
         Stretch(parts[0].segment, parts[0].offset, Points.concatenate([part.points for part in parts]))
         for parts in joined
-        if parts
     ]

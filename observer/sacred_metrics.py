@@ -108,15 +108,12 @@ class SacredMetrics:
             if not 0 < missing <= len(stretch.points):
                 continue
             columns = _columns(stretch.points[slice(len(stretch.points) - missing, None)])
-            writes.append(
-                UpdateOne(
-                    {"_id": ObjectId(metric), "cloister.count": copy.count, "cloister.thinned": False},
-                    {
-                        "$push": {name: {"$each": values} for name, values in columns.items()},
-                        "$set": {"cloister.count": total, "cloister.stored": total},
-                    },
-                )
-            )
+            counts = {"cloister.count": total, "cloister.stored": total}
+            update: dict[str, Any] = {"$set": {**columns, **counts}}
+            if copy.count:
+                update = {"$set": counts, "$push": {name: {"$each": values} for name, values in columns.items()}}
+            known = {"_id": ObjectId(metric), "cloister.count": copy.count, "cloister.thinned": False}
+            writes.append(UpdateOne(known, update))
             written[metric] = total
             if len(writes) >= _WRITES_AT_ONCE:
                 self._write(writes, written)
