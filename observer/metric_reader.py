@@ -67,13 +67,18 @@ class StoredMetric:
 
 def find_metric(database: Database[dict[str, Any]], run_id: RunId, name: str) -> StoredMetric:
     """Where the points of this metric are, if the run has it."""
-    stored_name = name.encode("utf-8", "backslashreplace").decode()  # how `run.log` spells what UTF-8 cannot
+    stored_name = spelled(name)
     path = summary_path(stored_name)
     run = database["runs"].find_one({"_id": run_id}, {UID: 1, "start_time": 1, "status": 1, path: 1}) or {}
     uid, summary = _at(run, UID), _at(run, path)
     key = MetricKey(metric_id(uid or "", stored_name), uid if isinstance(uid, str) else None, run_id, stored_name)
     count = read_summary(name, summary).count if isinstance(summary, Mapping) else 0
     return StoredMetric(key, _aware(run.get("start_time")), count, run.get("status") != "RUNNING")
+
+
+def spelled(name: str) -> str:
+    """A metric's name as `run.log` spells it: what UTF-8 cannot hold is written out."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def load_points(database: Database[dict[str, Any]], metric: StoredMetric) -> Points | None:

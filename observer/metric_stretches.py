@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,10 @@ from .metric_chunks import (
     chunk_key,
     chunk_keys_of,
     chunk_place,
+    metric_id,
     unpack_points_into,
 )
-from .metric_tails import METRIC_TAILS, Stretch, stretches_in, tail_fields_of, tail_keys_of
+from .metric_tails import METRIC_TAILS, Stretch, all_stretches_in, stretches_in, tail_fields_of, tail_keys_of
 from .points import Points
 
 if TYPE_CHECKING:
@@ -66,13 +67,8 @@ class Extent:
 
 def load_tails(database: Database[dict[str, Any]], metric: MetricKey) -> list[Stretch]:
     """The newest points, which may not be in chunks yet; damaged tails are left out with a warning."""
-    try:
-        keys = tail_keys_of(metric.run_uid or "")
-    except ValueError:  # recorded by another tool: it has no tails
-        return []
     stretches: list[Stretch] = []
-    found = database[METRIC_TAILS].find({"_id": keys}, tail_fields_of(metric.id), batch_size=ALL_AT_ONCE)
-    for tail in found.sort("_id", 1):
+    for tail in _find_tails(database, metric.run_uid, tail_fields_of(metric.id)):
         try:
             stretches += stretches_in(tail, metric.id)
         except (DamagedChunk, AttributeError, TypeError) as damage:
@@ -80,10 +76,36 @@ def load_tails(database: Database[dict[str, Any]], metric: MetricKey) -> list[St
     return stretches
 
 
+def load_many(
+    database: Database[dict[str, Any]], run_id: RunId, run_uid: str, names: Iterable[str]
+) -> dict[str, list[Stretch]]:
+    """All stretches of several metrics of a run by name, with few questions; a point may be in several of them."""
+    metrics = {}
+    for name in names:
+        metric = MetricKey(metric_id(run_uid, name), run_uid, run_id, name)
+        metrics[metric.id.binary] = metric
+    found: dict[str, list[Stretch]] = {metric.name: [] for metric in metrics.values()}
+    for tail in _find_tails(database, run_uid, None):
+        try:
+            for key, stretch in all_stretches_in(tail):
+                if key in metrics:
+                    found[metrics[key].name].append(stretch)
+        except (DamagedChunk, AttributeError, TypeError) as damage:
+            logger.warning("Run %s, one of its metrics: %s", run_id, damage)
+    every = list(metrics.values())
+    for start in range(0, len(every), RANGES_AT_ONCE):
+        ranges = [{"_id": chunk_keys_of(metric.id)} for metric in every[start : start + RANGES_AT_ONCE]]
+        chunks, _ = _find_chunks(database, metrics, {"$or": ranges})
+        for key, chunk in chunks:
+            found[metrics[key].name].append(chunk)
+    return found
+
+
 def load_all(database: Database[dict[str, Any]], metric: MetricKey) -> Points:
     """Every point of a metric in the order of logging."""
     tails = load_tails(database, metric)  # before the chunks that they may be compacted into meanwhile
-    chunks, columns = _find_chunks(database, metric, {"_id": chunk_keys_of(metric.id)})
+    found, columns = _find_chunks(database, {metric.id.binary: metric}, {"_id": chunk_keys_of(metric.id)})
+    chunks = [chunk for _, chunk in found]
     held = merge_extents(map(_extent_of, chunks))
     newer = points_outside(tails, held)
     if not newer and len(columns) == sum(extent.end[1] - extent.start[1] for extent in held):
@@ -96,8 +118,9 @@ def load_chunks(database: Database[dict[str, Any]], metric: MetricKey, extents: 
     found = []
     for start in range(0, len(extents), RANGES_AT_ONCE):
         ranges = [_keys_in(metric.id, extent) for extent in extents[start : start + RANGES_AT_ONCE]]
-        chunks, _ = _find_chunks(database, metric, ranges[0] if len(ranges) == 1 else {"$or": ranges})
-        found += chunks
+        condition = ranges[0] if len(ranges) == 1 else {"$or": ranges}
+        chunks, _ = _find_chunks(database, {metric.id.binary: metric}, condition)
+        found += [chunk for _, chunk in chunks]
     return found
 
 
@@ -178,35 +201,43 @@ def gaps_between(extents: Iterable[Extent]) -> list[Extent]:
     return [*gaps, Extent(position, END)]
 
 
+def _find_tails(
+    database: Database[dict[str, Any]], run_uid: str | None, fields: dict[str, int] | None
+) -> Iterator[dict[str, Any]]:
+    try:
+        keys = tail_keys_of(run_uid or "")
+    except ValueError:  # recorded by another tool: it has no tails
+        return
+    yield from database[METRIC_TAILS].find({"_id": keys}, fields, batch_size=ALL_AT_ONCE).sort("_id", 1)
+
+
 def _find_chunks(
-    database: Database[dict[str, Any]], metric: MetricKey, condition: dict[str, Any]
-) -> tuple[list[Stretch], Points]:
-    """Chunks in the order of logging, and the columns that they are slices of."""
+    database: Database[dict[str, Any]], metrics: Mapping[bytes, MetricKey], condition: dict[str, Any]
+) -> tuple[list[tuple[bytes, Stretch]], Points]:
+    """Chunks by metric in the order of logging, and the columns that they are slices of."""
     # From the last to the first: small chunks are merged into the one before them and deleted then, so whoever misses
     # a small one finds the larger one afterwards.
-    found = database[METRIC_CHUNKS].find(condition, {"n": 1, "c": 1}, batch_size=ALL_AT_ONCE).sort("_id", -1)
-    chunks = [chunk for chunk in found if _has_form(metric, chunk)][::-1]
+    newest_first = database[METRIC_CHUNKS].find(condition, {"n": 1, "c": 1}, batch_size=ALL_AT_ONCE).sort("_id", -1)
+    rows = [(bytes(chunk["_id"]), chunk.get("n"), chunk.get("c")) for chunk in newest_first][::-1]
     # One allocation for all: chunks are unpacked into slices of it, and a whole metric needs no copy.
-    columns = _room_for(sum(chunk["n"] for chunk in chunks))
-    stretches, start = [], 0
-    for chunk in chunks:
-        points = columns[start : start + chunk["n"]]
+    columns = _room_for(sum(count for _, count, packed in rows if _has_form(count, packed)))
+    found, start = [], 0
+    for key, count, packed in rows:
         try:
-            unpack_points_into(chunk["c"], points)
+            if not _has_form(count, packed):
+                raise DamagedChunk(f"it says that it holds {count!r} points")
+            points = columns[start : start + count]
+            unpack_points_into(packed, points)
         except DamagedChunk as damage:
-            _warn(metric, damage)
+            _warn(metrics[key[:12]], damage)
             continue
-        stretches.append(Stretch(*chunk_place(bytes(chunk["_id"])), points))
-        start += chunk["n"]
-    return stretches, columns[:start]
+        found.append((key[:12], Stretch(*chunk_place(key), points)))
+        start += count
+    return found, columns[:start]
 
 
-def _has_form(metric: MetricKey, chunk: dict[str, Any]) -> bool:
-    count, packed = chunk.get("n"), chunk.get("c")
-    if isinstance(count, int) and 0 <= count <= CHUNK_POINTS and isinstance(packed, bytes):
-        return True
-    _warn(metric, DamagedChunk(f"it says that it holds {count!r} points"))
-    return False
+def _has_form(count: Any, packed: Any) -> bool:
+    return isinstance(count, int) and 0 <= count <= CHUNK_POINTS and isinstance(packed, bytes)
 
 
 def _room_for(count: int) -> Points:

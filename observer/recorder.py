@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .blobs import Digests
 from .courier_launch import ensure_courier, read_state, wake_courier
@@ -25,6 +25,10 @@ from .private_copies import CopyNotKept, PrivateCopies
 from .run_status import HEARTBEAT_SECONDS, StoredStatus
 from .settings import Settings
 from .shipping_note import read_note
+
+if TYPE_CHECKING:
+    from .live_points import LiveRun
+    from .runs import RunStore
 
 logger = logging.getLogger("cloister")
 
@@ -169,6 +173,15 @@ class Recorder:
         """Whether the courier has said that the database does not answer, and has not for so long."""
         state = read_state(self._destination)
         return state is not None and not state.reachable and time.time() - state.since >= for_seconds
+
+    def as_live_run(self, uid: str, open_store: Callable[[], RunStore]) -> LiveRun:
+        """This run for `load_live`, which reads its points while it is recorded."""
+        from .live_points import LiveRun  # imports numpy, which a training may not
+
+        def wake() -> None:
+            wake_courier(self._destination, self._settings, now=True)
+
+        return LiveRun(uid, self._folders, self._journal.memory, open_store, wake, self.is_unreachable)
 
     def left_bytes(self) -> int:
         """How much was not in the database yet when the courier last said so; 0 while it has not."""

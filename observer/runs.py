@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -11,16 +12,19 @@ from .blobs import Blob, open_blob
 from .console_store import ConsolePage, load_console
 from .errors import CloisterError
 from .field_names import decode_field_name
-from .metric_reader import Axis, Curve, find_metric, load_curve, load_points
-from .metric_summary import MetricSummary, read_summary
+from .metric_reader import Axis, Curve, find_metric, load_curve, load_points, spelled
+from .metric_stretches import join_points, load_many
+from .metric_summary import SYSTEM_PREFIX, MetricSummary, read_summary
 from .points import Points
 from .run_query import BadRunQuery, RunQuery, match_project
 from .run_record import (
     EXPERIMENT_NAME,
+    JOURNAL,
     LEFT_OUT_OF_LISTS,
     LOST_AFTER_SECONDS,
     PROJECT,
     SUMMARY,
+    UID,
     UPDATED_AT,
     RunId,
     RunRecord,
@@ -28,6 +32,7 @@ from .run_record import (
 )
 
 if TYPE_CHECKING:
+    import pandas
     from pymongo.database import Database
 
 COLUMNS_FROM_RUNS = 50
@@ -281,6 +286,43 @@ class RunStore:
         if curve is None:
             raise self._metric_not_found(run_id, name)
         return curve
+
+    def load_history(
+        self, run_id: RunId, metrics: Sequence[str] | None = None, *, wall_time: bool = False
+    ) -> pandas.DataFrame:
+        """The metrics of a run as a pandas DataFrame, one row for each step at which any of them was logged.
+
+        Args:
+            metrics: which, in the order of the columns; all but hardware metrics, by name, when left out.
+            wall_time: whether to add the column `wall_time` (UTC): when the last point of the row was logged.
+
+        Returns:
+            The column `step`, then a column for each metric: NaN where it was not logged, the value logged last where
+            it was logged several times at a step.
+
+        Raises:
+            RunNotFound, MetricNotFound: there is no such run, or the run has no such metric.
+            PandasMissing: pandas is not installed.
+        """
+        from .history import tabulate
+
+        run = self.load_run(run_id)
+        if metrics is None:
+            known = [metric.name for metric in self.list_metrics(run_id)]
+            metrics = [name for name in known if not name.startswith(SYSTEM_PREFIX)]
+        names = list(dict.fromkeys(map(spelled, metrics)))
+        stored = load_many(self.database, run_id, run.uid, names) if run.uid else {}
+        points = {name: join_points(stored.get(name, [])) for name in names}
+        for name in names:
+            if not len(points[name]):  # by Sacred, or by nobody
+                points[name] = self.load_points(run_id, name)
+        return tabulate(points, wall_time=wall_time)
+
+    def load_checkpoints(self, uid: str) -> dict[int, int]:
+        """How many bytes of each journal segment of a run have been applied."""
+        document = self.database["runs"].find_one({UID: uid}, {JOURNAL: 1}) or {}
+        segments = (document.get("cloister") or {}).get("journal") or {}
+        return {int(segment, 16): int(place["offset"]) for segment, place in segments.items()}
 
     def _metric_not_found(self, run_id: RunId, name: str) -> MetricNotFound:
         known = self.database["metrics"].distinct("name", {"run_id": run_id})
