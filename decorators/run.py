@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..observer.bson_values import to_bson
+from ..observer.bson_values import NAME_LIMIT, to_bson, to_text
 from ..observer.errors import CloisterError
 from ..observer.private_copies import CopyNotKept
 from ..observer.recorder import Recorder
@@ -25,12 +25,17 @@ from .run_travel import hand_over
 from .scalars import BadStep, Scalars, as_step
 
 if TYPE_CHECKING:
+    import pandas
+
     from ..observer.console_capture import ConsoleCapture
     from ..observer.hardware import HardwareSampler
+    from ..observer.points import Points
     from ..observer.runs import RunStore
     from ..observer.snapshot_recording import SnapshotRecording
 
 logger = logging.getLogger("cloister")
+
+METADATA_LIMIT_BYTES = 64 * 1024  # those of all artifacts are in the one document of the run
 
 OnBadValue = Literal["warn", "raise"]
 
@@ -129,6 +134,48 @@ class Run:
         for refusal in refused:
             self._refuse(refusal, refusal.cause)
 
+    def points(self, name: str) -> Points:
+        """Every point of a metric that was logged before the call, in the order of logging, as numpy columns.
+
+        Waits up to 2 s for the courier; what it has not shipped by then is read from the journal, which is all there
+        is while the database is away.
+
+        Raises:
+            MetricNotFound: nothing was logged under this name.
+        """
+        from ..observer.live_points import load_live
+        from ..observer.metric_reader import spelled
+        from ..observer.runs import MetricNotFound
+
+        live = self._recorder.as_live_run(self.uid, self.store)
+        found = load_live(live, [spelled(name)]).get(spelled(name))
+        if found is None:
+            raise MetricNotFound(self.name, name, sorted(load_live(live, None)))
+        return found
+
+    def history(self, metrics: Sequence[str] | None = None, *, wall_time: bool = False) -> pandas.DataFrame:
+        """What was logged before the call as a pandas DataFrame, one row for each step; see `RunStore.load_history`.
+
+        Args:
+            metrics: which, in the order of the columns; all but hardware metrics, by name, when left out.
+            wall_time: whether to add the column `wall_time` (UTC): when the last point of the row was logged.
+
+        Raises:
+            MetricNotFound: nothing was logged under one of these names.
+            PandasMissing: pandas is not installed.
+        """
+        from ..observer.history import tabulate
+        from ..observer.live_points import load_live
+        from ..observer.metric_reader import spelled
+        from ..observer.runs import MetricNotFound
+
+        names = None if metrics is None else list(dict.fromkeys(map(spelled, metrics)))
+        found = load_live(self._recorder.as_live_run(self.uid, self.store), names)
+        for name in names or ():
+            if name not in found:
+                raise MetricNotFound(self.name, name, sorted(found))
+        return tabulate({name: found[name] for name in names or sorted(found)}, wall_time=wall_time)
+
     def log_artifact(
         self,
         path: str | os.PathLike[str],
@@ -148,12 +195,17 @@ class Run:
         Raises:
             OSError: only with `on_bad_value="raise"`: the file cannot be read.
         """
-        source = Path(path)
         if self._ended:
             self._refuse(RunEnded(self.name), "ended")
             return
         try:
-            self._recorder.record_artifact(source, name or source.name, content_type, to_bson(dict(metadata or {})))
+            source = Path(path)
+            self._recorder.record_artifact(
+                source,
+                to_text(name or source.name, NAME_LIMIT),
+                None if content_type is None else to_text(content_type, NAME_LIMIT),
+                to_bson(dict(metadata or {}), METADATA_LIMIT_BYTES),
+            )
         except CopyNotKept as error:
             self._refuse(error, ("artifact", str(source)))
         except OSError as error:
@@ -168,12 +220,12 @@ class Run:
 
     def add_tags(self, *tags: str) -> None:
         """Add tags to those that the run has."""
-        self.tags = tuple(dict.fromkeys((*self.tags, *map(str, tags))))
+        self.tags = tuple(dict.fromkeys((*self.tags, *(to_text(tag, NAME_LIMIT) for tag in tags))))
         self._guard(self._recorder.record_fields, {"cloister.tags": list(self.tags)})
 
     def note(self, text: str) -> None:
         """Set the run's notes."""
-        self._guard(self._recorder.record_fields, {"cloister.notes": str(text)})
+        self._guard(self._recorder.record_fields, {"cloister.notes": to_text(text)})
 
     @property
     def next_step(self) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..observer.account import host_name, login_name
-from ..observer.bson_values import to_bson
+from ..observer.bson_values import NAME_LIMIT, to_bson, to_text
 from ..observer.errors import CloisterError
 from ..observer.field_names import decode_field_names
 from ..observer.recorder import Recorder
@@ -200,7 +200,7 @@ def _header(plan: RunPlan, settings: Settings, identity: Identity) -> dict[str, 
         header.update({name: value for name, value in identity.known.fields.items() if value is not None})
         if identity.known.config is not None:
             header["config"] = identity.known.config
-        header["tags"] = list(dict.fromkeys((*header["tags"], *map(str, plan.tags))))
+        header["tags"] = list(dict.fromkeys((*header["tags"], *(to_text(tag, NAME_LIMIT) for tag in plan.tags))))
     place = identity.place
     header.update(rank=place.rank, world_size=place.world_size, session=identity.session, resumed=identity.is_resumed)
     if place.world_size > 1:
@@ -213,14 +213,14 @@ def _header(plan: RunPlan, settings: Settings, identity: Identity) -> dict[str, 
 def _described(plan: RunPlan, settings: Settings, uid: str) -> dict[str, Any]:
     return {
         "uid": uid,
-        "project": str(plan.project or settings.project or DEFAULT_PROJECT),
-        "name": str(plan.name or f"{plan.experiment}-{uid[-4:]}"),
+        "project": to_text(plan.project or settings.project or DEFAULT_PROJECT, NAME_LIMIT),
+        "name": to_text(plan.name or f"{plan.experiment}-{uid[-4:]}", NAME_LIMIT),
         "experiment": plan.experiment,
         "command": plan.command,
         "group": plan.group,
         "job_type": plan.job_type,
-        "tags": [str(tag) for tag in plan.tags],
-        "notes": str(plan.notes),
+        "tags": [to_text(tag, NAME_LIMIT) for tag in plan.tags],
+        "notes": to_text(plan.notes),
         "owner": login_name(),
         "start_time": session_time(),
         "config": to_bson(plan.config),
