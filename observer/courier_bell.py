@@ -43,6 +43,8 @@ class Bell:
         for descriptor in (self._waker, self._waiter, self._descriptor):
             if descriptor >= 0:
                 os.close(descriptor)
+        with contextlib.suppress(OSError):  # journals are copied to sticks, and most of those hold no FIFOs
+            self._path.unlink()
         self._waker = self._waiter = self._descriptor = -1
 
     def stop(self) -> None:
