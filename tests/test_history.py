@@ -95,7 +95,7 @@ def test_points_are_read_from_the_journal_alone_while_the_database_is_away(
         assert_is_mixed(run.history())
         assert run.points("lr").values.tolist() == [0.1]
     assert "The database does not answer" in caplog.text
-    with pytest.raises(MetricNotFound, match="no metric 'los'. Did you mean 'loss'"):
+    with pytest.raises(MetricNotFound, match=r"no metric 'los'\. Did you mean 'loss'"):
         run.points("los")
     run.finish()
     assert_is_mixed(run.history())
