@@ -26,6 +26,7 @@ from .metric_tails import (
     pack_ends,
     pack_frame,
     tail_key,
+    tail_place,
     unpack_clocks,
     unpack_ends,
 )
@@ -121,8 +122,13 @@ class SegmentPoints:
                 self._take_many(metric, start, group, row)
         return group
 
-    def store(self, sequence: int) -> None:
-        """Write what was taken since the last call; `sequence` is the last one taken."""
+    def store(self, sequence: int) -> bool:
+        """Write what was taken since the last call; `sequence` is the last one taken.
+
+        Returns:
+            Whether any of it went into a chunk at once, where `groups_after` will not find it.
+        """
+        filled = bool(self._full)
         self._pieces.write_full(self._full)
         for metric, chunk in self._full:
             self._pyramid.add_chunk(_object_id(metric), self._segment, chunk.offset, chunk.points)
@@ -131,6 +137,12 @@ class SegmentPoints:
             self._write_tail(sequence)
             self._loose = {}
         self._sequence = max(self._sequence, sequence)
+        return filled
+
+    @property
+    def sequence(self) -> int:
+        """Of the last record that was stored."""
+        return self._sequence
 
     def _take_many(self, metric: bytes, start: int, group: MetricGroup, row: int) -> None:
         points = group.points(row)
@@ -260,6 +272,22 @@ class SegmentPoints:
         """What the tails hold that the checkpoint covers, by metric."""
         return self._read_tails(self._committed_sequence())
 
+    def groups_after(self, sequence: int) -> Iterator[MetricGroup]:
+        """The points in tails that the checkpoint covers, of records after `sequence`, as they were logged.
+
+        Their own sequences are not known any more. Tails may hold the same points, where batches were cut anew after a
+        courier was killed; each comes once.
+        """
+        ends = self._load_ledger()
+        for tail in self._committed_tails(self._committed_sequence()):
+            is_new = tail_place(bytes(tail["_id"]))[1] > sequence
+            for frame in self._frames(tail):
+                count = 0 if frame.clock is None else len(frame.clock)
+                known = np.array([ends.get(metric, 0) for metric in frame.metrics], np.int64)
+                ends.update(zip(frame.metrics, np.maximum(known, frame.offsets + count).tolist(), strict=True))
+                if is_new and frame.clock is not None:
+                    yield from _fresh_groups(frame, frame.clock, np.maximum(known - frame.offsets, 0))
+
     # ---- as stored
 
     def _committed_sequence(self) -> int:
@@ -268,9 +296,7 @@ class SegmentPoints:
 
     def _load(self) -> None:
         """Where each metric stood at the checkpoint, for a courier that goes on where another ended."""
-        ledger = self._database[METRIC_TAILS].find_one({"_id": tail_key(self._uid, self._segment, LEDGER_SEQUENCE)})
-        if ledger is not None:
-            self._ends = unpack_ends(ledger["ends"])
+        self._ends = self._load_ledger()
         for tail in self._committed_tails(self._sequence):
             self._tails_count += 1
             for frame in self._frames(tail):
@@ -278,6 +304,10 @@ class SegmentPoints:
                 self._tails_bytes += frame.values.nbytes
                 for metric, offset in zip(frame.metrics, frame.offsets.tolist(), strict=True):
                     self._ends[metric] = max(self._ends.get(metric, 0), offset + count)
+
+    def _load_ledger(self) -> dict[bytes, int]:
+        ledger = self._database[METRIC_TAILS].find_one({"_id": tail_key(self._uid, self._segment, LEDGER_SEQUENCE)})
+        return {} if ledger is None else unpack_ends(ledger["ends"])
 
     def _committed_tails(self, sequence: int) -> Iterator[dict[str, Any]]:
         keys = {
@@ -348,6 +378,15 @@ def _frames_of(parts: list[_Part]) -> Iterator[tuple[int, Frame]]:
         metrics = tuple(part.metric for part in parts[start:end])
         yield first_bytes[start], Frame(metrics, offsets[start:end], clock, values[start:end])
         start = end
+
+
+def _fresh_groups(frame: Frame, clock: Points, known: Int64s) -> Iterator[MetricGroup]:
+    """A frame without the points of each metric that are `known`."""
+    for skipped in np.unique(known[known < len(clock)]).tolist():
+        rows = np.flatnonzero(known == skipped)
+        metrics = [frame.metrics[row] for row in rows.tolist()]
+        rest = clock[slice(skipped, None)]
+        yield MetricGroup(metrics, rest.steps, rest.wall_times, rest.steps, frame.values[rows, skipped:])
 
 
 def _object_id(metric: bytes) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .field_names import decode_field_name
+from .field_names import decode_field_name, encode_field_name
 from .journal_batches import PointColumns
 from .metric_chunks import metric_id
 from .metric_pieces import Pieces
@@ -16,21 +18,26 @@ from .metric_segments import MetricGroup, SegmentPoints
 from .metric_summary import SYSTEM_PREFIX, MetricSummary, empty_summary, read_summary
 from .metric_tails import Stretch
 from .points import Points
-from .run_record import summary_path
+from .run_record import JOURNAL, summary_path
 from .sacred_metrics import SacredMetrics
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
 HISTORY_SEGMENT = 0  # no journal has it: the points that a forked run shares with its parent, metric by metric
+# The summaries of 5,000 metrics are half a megabyte. Few are written with each batch, many when they have enough news.
+_FEW_SUMMARIES = 64
+_SUMMARY_POINTS = 8  # new points of a metric that outweigh its summary
+_SUMMARY_SECONDS = 5.0
 
 
 class MetricShipper:
     """Takes points in the order of the journal and stores them; the run's own document is left to the caller.
 
-    For each batch: `take`, `store`, then the update of the run's document with `summary_changes`, `newly_named` and the
-    checkpoint. When that fails, this object is of no use any more: a new one starts from the checkpoint. When it has
-    worked, `tidy` may make chunks of what the checkpoint covers, and `finish_segment` leaves nothing but chunks.
+    For each batch: `take`, `store`, then one update of the run's document with `summary_changes`, `newly_named`, the
+    checkpoint, and `summed_changes` within it. When that fails, this object is of no use any more: a new one starts from
+    the checkpoint. When it has worked, `tidy` makes chunks of what the checkpoint covers, and `finish_segment` leaves
+    nothing but chunks.
     """
 
     def __init__(self, database: Database[dict[str, Any]], run: dict[str, Any], *, is_new: bool) -> None:
@@ -44,6 +51,10 @@ class MetricShipper:
         self._names: dict[str, bytes] = {}  # ids by encoded name
         self._summaries: dict[bytes, MetricSummary] = {}
         self._changed: set[bytes] = set()
+        self._new_points = 0  # since summaries were last written
+        self._must_sum = False  # not everything that the summaries lack can be read back from tails
+        self._summed: dict[int, int] = {}  # by segment: the sequence up to which the run's document sums its points
+        self._summed_at = -math.inf
         self._named: list[dict[str, str]] = []
         self._segments: dict[int, SegmentPoints] = {}
         self._taken: dict[int, int] = {}  # the last sequence of each segment that was taken and not stored
@@ -59,8 +70,7 @@ class MetricShipper:
             self._take_history(columns)
             return
         points = self._segment(segment)
-        if points.is_heavy:
-            self._compact(segment)
+        self._compact(segment)
         for encoded, alike in _alike(columns):
             metrics = [self._names.get(name) or self._find(name) for name in encoded]
             values = np.concatenate([column.values for column in alike]).reshape(len(alike), -1)
@@ -73,20 +83,40 @@ class MetricShipper:
     def store(self) -> None:
         """Write what was taken. All keys follow from the journal: a replay overwrites it with itself."""
         for segment, sequence in self._taken.items():
-            self._segments[segment].store(sequence)
+            self._must_sum |= self._segments[segment].store(sequence)
         self._taken = {}
         self._store_history()
         self._pyramid.flush()
         self._named += self._sacred.create()
 
-    def summary_changes(self) -> dict[str, Any]:
-        """What to set in the run's document for the metrics that got points since the last call."""
+    def summary_changes(self, *, force: bool = False) -> dict[str, Any]:
+        """What to set in the run's document for the metrics that got points since their summaries were last written.
+
+        Those of very many metrics wait until they have more news, unless `force`: a courier that goes on where this one
+        was killed has them from the tails.
+        """
+        count = len(self._changed)
+        is_late = time.monotonic() - self._summed_at >= _SUMMARY_SECONDS
+        is_small = count <= _FEW_SUMMARIES or self._new_points >= _SUMMARY_POINTS * count
+        if not (is_small or is_late or force or self._must_sum):
+            return {}
         changes = {}
         for metric in self._changed:
             summary = self._summaries[metric]
             changes[summary_path(summary.name)] = summary.as_document()
         self._changed = set()
+        self._new_points, self._must_sum, self._summed_at = 0, False, time.monotonic()
+        self._summed = {segment: points.sequence for segment, points in self._segments.items() if points.sequence}
         return changes
+
+    def final_changes(self, segment: int) -> dict[str, Any]:
+        """What is to be written, as after a batch, before `finish_segment`."""
+        self._segment(segment)
+        return self.summary_changes(force=True)
+
+    def summed_changes(self) -> dict[str, int]:
+        """What to set in the checkpoints: how far the summaries go. Belongs to the same update as those."""
+        return {f"{JOURNAL}.{segment:016x}.summed": sequence for segment, sequence in self._summed.items()}
 
     def newly_named(self) -> list[dict[str, str]]:
         """Entries for `info.metrics`, by which Sacred's readers find the metrics of a run."""
@@ -99,25 +129,35 @@ class MetricShipper:
         """Make chunks and bring Sacred's documents up to date where that is due; nothing more comes for a moment."""
         for segment, points in self._segments.items():
             points.rest()
-            if points.is_heavy:
-                self._compact(segment)
+            self._compact(segment)
         self._refresh_sacred(force=False)
 
     def finish_segment(self, segment: int, *, is_last: bool) -> None:
         """Leave full chunks and one more for each metric; the segment gets no more points and may be deleted then.
 
+        Call it when its `final_changes` have been written.
+
         Args:
             is_last: nothing else of the run waits here: Sacred's documents are brought up to date too.
         """
-        points = self._segments.pop(segment, None) or SegmentPoints(self._database, self._run, segment, self._pyramid)
+        points = self._segment(segment)
+        del self._segments[segment]
+        self._summed.pop(segment, None)
         points.finish(lambda stretches: self._sacred.append(segment, stretches, self._summaries))
         if is_last:
             self._find_all()
         self._refresh_sacred(force=is_last)
 
     def _compact(self, segment: int) -> None:
+        """Make chunks of the segment's tails if they are many."""
+        points = self._segments[segment]
+        if not points.is_heavy:
+            return
+        if self._summed.get(segment, 0) < points.sequence:
+            self._must_sum = True  # and next time the tails are not needed any more
+            return
         # Sacred's documents first: appending what the tails hold is cheaper than reading it back from chunks.
-        self._segments[segment].compact(lambda stretches: self._sacred.append(segment, stretches, self._summaries))
+        points.compact(lambda stretches: self._sacred.append(segment, stretches, self._summaries))
 
     def _refresh_sacred(self, *, force: bool) -> None:
         due = self._sacred.due(self._summaries, force=force)
@@ -133,7 +173,23 @@ class MetricShipper:
         points = self._segments.get(segment)
         if points is None:
             points = self._segments[segment] = SegmentPoints(self._database, self._run, segment, self._pyramid)
+            self._sum_up(segment, points)
         return points
+
+    def _sum_up(self, segment: int, points: SegmentPoints) -> None:
+        """Add to the summaries what their document lacks of the points that were stored before."""
+        known = self._run["cloister"]["journal"].get(f"{segment:016x}") or {}
+        self._summed[segment] = int(known.get("summed", 0))
+        if self._summed[segment] < points.sequence:
+            for group in points.groups_after(self._summed[segment]):
+                self._find_by_id(group.metrics)
+                self._extend_summaries(segment, group)
+
+    def _find_by_id(self, metrics: Sequence[bytes]) -> None:
+        unknown = [_object_id(metric) for metric in metrics if metric not in self._summaries]
+        if unknown:
+            for document in self._database["metrics"].find({"_id": {"$in": unknown}}, {"name": 1}):
+                self._find(encode_field_name(document["name"]))
 
     def _find(self, encoded: str) -> bytes:
         name = decode_field_name(encoded)
@@ -168,6 +224,7 @@ class MetricShipper:
             )
             self._sacred.note(metric, summary.name, segment)
         self._changed.update(group.metrics)
+        self._new_points += group.values.size
 
     # ---- history shared with another run
 
@@ -179,6 +236,7 @@ class MetricShipper:
             self._summaries[metric] = self._summaries[metric].extended(points)
             self._sacred.note(metric, self._summaries[metric].name, HISTORY_SEGMENT)
             self._changed.add(metric)
+        self._must_sum = True
 
     def _store_history(self) -> None:
         if not self._history:

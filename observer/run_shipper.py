@@ -224,6 +224,7 @@ class RunShipper:
         self._update.append("info.metrics", *self._metrics.newly_named())
         self._update.count_console(self._console.count_changes())
         self._update.move_checkpoint(segment.number, {"offset": batch.end, "sequence": batch.last_sequence})
+        self._update.set_all(self._metrics.summed_changes())
         self._commit(self._update)
 
     def _commit(self, update: RunUpdate) -> None:
@@ -292,12 +293,23 @@ class RunShipper:
             update = RunUpdate()
             try:
                 if self._history.copy(self._metrics, update):
+                    update.set_all(self._metrics.summed_changes())
                     self._commit(update)
             except Overtaken:
                 self._reload()
 
     def _let_go(self, segment: ShippableSegment) -> None:
         """Delete a segment that is applied and held by nobody, once that is stored for good."""
+        summaries = self._metrics.final_changes(segment.number)
+        if summaries:
+            update = RunUpdate()
+            update.fields.update(summaries)
+            update.set_all(self._metrics.summed_changes())
+            try:
+                self._commit(update)
+            except Overtaken:
+                self._reload()
+                return  # the next round finds it as it is then
         self._metrics.finish_segment(segment.number, is_last=segment is self._segments[-1])
         self._console.refresh_captured_out(force=True)
         torn = segment.size() - self._checkpoint(segment.number)["offset"]

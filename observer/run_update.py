@@ -76,7 +76,8 @@ class RunUpdate:
     def checkpoints(self) -> dict[str, Any]:
         """How far the journal is applied with this update, by segment."""
         start = len(JOURNAL) + 1
-        return {field[start:]: value for field, value in self.fields.items() if field.startswith(f"{JOURNAL}.")}
+        moved = {field[start:]: value for field, value in self.fields.items() if field.startswith(f"{JOURNAL}.")}
+        return {segment: value for segment, value in moved.items() if "." not in segment}  # not one's `summed` alone
 
     def document(self) -> dict[str, Any]:
         """All of it, as MongoDB takes it."""
