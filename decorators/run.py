@@ -143,15 +143,8 @@ class Run:
         Raises:
             MetricNotFound: nothing was logged under this name.
         """
-        from ..observer.live_points import load_live
-        from ..observer.metric_reader import spelled
-        from ..observer.runs import MetricNotFound
-
-        live = self._recorder.as_live_run(self.uid, self.store)
-        found = load_live(live, [spelled(name)]).get(spelled(name))
-        if found is None:
-            raise MetricNotFound(self.name, name, sorted(load_live(live, None)))
-        return found
+        [points] = self._load_live([name]).values()
+        return points
 
     def history(self, metrics: Sequence[str] | None = None, *, wall_time: bool = False) -> pandas.DataFrame:
         """What was logged before the call as a pandas DataFrame, one row for each step; see `RunStore.load_history`.
@@ -165,16 +158,8 @@ class Run:
             PandasMissing: pandas is not installed.
         """
         from ..observer.history import tabulate
-        from ..observer.live_points import load_live
-        from ..observer.metric_reader import spelled
-        from ..observer.runs import MetricNotFound
 
-        names = None if metrics is None else list(dict.fromkeys(map(spelled, metrics)))
-        found = load_live(self._recorder.as_live_run(self.uid, self.store), names)
-        for name in names or ():
-            if name not in found:
-                raise MetricNotFound(self.name, name, sorted(found))
-        return tabulate({name: found[name] for name in names or sorted(found)}, wall_time=wall_time)
+        return tabulate(self._load_live(metrics), wall_time=wall_time)
 
     def log_artifact(
         self,
@@ -416,6 +401,20 @@ class Run:
             logger.debug("The number of run %s cannot be looked up: %s", self.uid, error)
             return None
         return None if record is None else int(record.id)
+
+    def _load_live(self, metrics: Sequence[str] | None) -> dict[str, Points]:
+        """Points of these metrics in this order, of all but hardware metrics by name."""
+        from ..observer.live_points import load_live
+        from ..observer.metric_reader import spelled
+        from ..observer.runs import MetricNotFound
+
+        live = self._recorder.as_live_run(self.uid, self.store)
+        names = None if metrics is None else list(dict.fromkeys(map(spelled, metrics)))
+        found = load_live(live, names)
+        for name in names or ():
+            if name not in found:
+                raise MetricNotFound(self.name, name, sorted(load_live(live, None)))
+        return {name: found[name] for name in (sorted(found) if names is None else names)}
 
     def store(self) -> RunStore:
         """A store that reads from where this run goes; close it, or use it in a `with` block."""
