@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import threading
 import time
@@ -184,3 +185,107 @@ def test_segments_of_a_process_sort_by_creation_although_the_clock_is_set_back(
 
     steps = [record.fields["s"] for record in read_all(tmp_path / "run") if record.kind == "points"]
     assert steps == [1, 25, 26]
+
+
+def test_a_fork_beside_threads_that_log_hangs_neither_process(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run", HEADER)
+    over = threading.Event()
+
+    def work(thread: int) -> None:
+        step = 0
+        while not over.is_set():
+            journal.record("points", {"s": step, "v": {f"thread {thread}": 1.0}})
+            step += 1
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    children = []
+    for number in range(40):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # a lock that nobody holds any more would have it wait for ever
+            journal.record("points", {"s": number, "v": {"child": 1.0}})
+            os._exit(0)
+        children.append(child)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 40
+
+    records = [record for record in read_all(tmp_path / "run") if record.kind == "points"]
+    assert sorted(record.fields["s"] for record in records if "child" in record.fields["v"]) == list(range(40))
+    for thread in range(4):
+        steps = [record.fields["s"] for record in records if f"thread {thread}" in record.fields["v"]]
+        assert steps == list(range(len(steps)))
+    assert sum(is_held(path) for path in segments_in(tmp_path / "run")) == 1
+    journal.close()
+
+
+def test_a_fork_in_a_signal_handler_inside_a_record_is_no_trap(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run", HEADER)
+    children: list[int] = []
+
+    def handle(_number: int, _frame: object) -> None:
+        child = os.fork()
+        if child == 0:
+            journal.record("points", {"s": len(children), "v": {"child": 1.0}})
+            os._exit(0)
+        children.append(child)
+        journal.record("points", {"s": len(children), "v": {"handler": 1.0}})
+
+    before = signal.signal(signal.SIGALRM, handle)
+    step = 0
+    try:
+        for number in range(10):
+            signal.setitimer(signal.ITIMER_REAL, 0.002)
+            while len(children) == number:
+                journal.record("points", {"s": step, "v": {"main": 1.0}})
+                step += 1
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * len(children)
+
+    found = [record.fields for record in read_all(tmp_path / "run") if record.kind == "points"]
+    assert [fields["s"] for fields in found if "main" in fields["v"]] == list(range(step))
+    assert len([fields for fields in found if "handler" in fields["v"]]) == len(children)
+    assert sorted(fields["s"] for fields in found if "child" in fields["v"]) == list(range(len(children)))
+    journal.close()
+
+
+def test_with_fsync_every_record_is_on_the_disk_when_it_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[int] = []
+    force = os.fdatasync
+
+    def note(descriptor: int) -> None:
+        forced.append(os.fstat(descriptor).st_size)
+        force(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", note)
+    journal = Journal(tmp_path / "run", HEADER, durability="fsync")
+    [path] = segments_in(tmp_path / "run")
+    for step in range(3):
+        journal.record("points", {"s": step, "v": {"loss": 1.0}})
+        assert forced[-1] == path.stat().st_size
+    journal.close()
+
+
+def test_what_was_recorded_in_a_segment_that_is_full_is_forced_to_the_disk_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: set[int] = set()
+    force = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda number: (forced.add(os.fstat(number).st_ino), force(number)))
+    monkeypatch.setattr("cloister.observer.journal.SEGMENT_LIMIT_BYTES", 2000)
+    journal = Journal(tmp_path / "run", HEADER)
+    journal.tend()
+    for _ in range(3):
+        journal.record("console", {"stream": "stdout", "text": "x" * 3000})
+    held = [path for path in segments_in(tmp_path / "run") if is_held(path)]
+    assert len(held) == 3  # the full ones too, until they are on the disk
+    journal.tend()
+    assert [is_held(path) for path in held] == [False, False, True]
+    assert {path.stat().st_ino for path in held} <= forced
+    journal.close()
