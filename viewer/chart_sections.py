@@ -95,6 +95,9 @@ def describe_metric(name: str) -> ChartSpec:
 
 def section_name(metric: str) -> str:
     prefix, slash, rest = metric.partition("/")
+    number, deeper, _ = rest.partition("/")
+    if prefix == "rank" and deeper and number.isdecimal() and len(number) < 8:
+        return f"rank {number}"  # what one of several processes logged
     return prefix if slash and prefix and rest else UNGROUPED
 
 

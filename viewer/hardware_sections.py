@@ -40,6 +40,9 @@ def describe_hardware(name: str) -> ChartSpec:
 
 
 def hardware_section(name: str) -> str:
+    rank = re.match(r"rank/(\d{1,7})/", name[len(SYSTEM_PREFIX) :], re.ASCII)
+    if rank:
+        return f"Rank {int(rank[1])}"
     first, *rest = name[len(SYSTEM_PREFIX) :].split(".")
     if first == "gpu" and rest and rest[0].isdigit():
         return f"GPU {int(rest[0])}"

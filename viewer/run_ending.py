@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .wording import format_ago, format_clock_time, format_duration
+from .wording import count_noun, format_ago, format_clock_time, format_duration
 
 if TYPE_CHECKING:
     from ..observer.run_record import RunRecord
@@ -14,15 +14,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ending:
-    """A notice above the figures; `trace` is the traceback, if there is one."""
+    """A notice above the figures; `trace` is the traceback, if there is one, `status` what it looks like."""
 
     title: str
     sentence: str
     trace: str = ""
+    status: str = ""
 
 
 def describe_ending(run: RunRecord) -> Ending | None:
-    """None for a run that runs, waits or completed."""
+    """None for a run that runs, waits or completed, and none of whose ranks failed."""
+    ending = _own_ending(run)
+    failed = [state for state in run.ranks if state.rank and state.status == "failed"]
+    if not failed or (run.status == "failed" and run.fail_trace):
+        return ending
+    # The first one that failed is the cause; the others, rank 0 too, were stopped for it.
+    first = min(failed, key=lambda state: (state.heartbeat is None, state.heartbeat, state.rank))
+    trace = "".join(first.fail_trace).rstrip()
+    last = next((line.strip() for line in reversed(trace.splitlines()) if line.strip()), "it left no traceback")
+    others = f" {count_noun(len(failed) - 1, 'other rank')} failed after it." if len(failed) > 1 else ""
+    after = f" Rank 0: {ending.sentence}" if ending is not None else ""
+    return Ending(
+        f"Rank {first.rank} failed: {last}", f"On {first.host or 'an unknown host'}.{others}{after}", trace, "failed"
+    )
+
+
+def _own_ending(run: RunRecord) -> Ending | None:
     if run.status == "failed":
         return _failed(run)
     if run.status == "interrupted":

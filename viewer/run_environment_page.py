@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, abort, render_template
 
 from .environment_facts import describe_command, describe_environment
+from .run_processes import list_ranks
 from .store_access import current_store
 from .user_files import render_user_file
 
@@ -30,6 +31,7 @@ def show_environment(run_id: int) -> str:
         active_tab="environment",
         command=describe_command(run.argv),
         groups=describe_environment(run.environment),
+        ranks=list_ranks(run),
         distributions=[text.partition("==") for text in list_distributions(run)[:DISTRIBUTIONS_SHOWN]],
         editable=_texts(run.environment.get("editable_distributions")),
         notes=_texts(run.environment.get("notes")),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from .chart_sections import describe_metric
+from .run_processes import own_metrics
 from .runs_table import rank_metrics
 from .wording import count_noun, format_exact, format_number
 
@@ -32,7 +33,7 @@ def choose_figures(run: RunRecord) -> tuple[Figure, ...]:
     """The metrics that people judge a run by, its result when it is one number, and whether all points are stored."""
     last = [_result_figure(run)] if _is_number(run.result) else []
     last.append(_points_figure(run))
-    metrics = rank_metrics(run.summary)[: MOST_FIGURES - len(last)]
+    metrics = rank_metrics(own_metrics(run.summary))[: MOST_FIGURES - len(last)]
     return (*(_metric_figure(run.summary[name]) for name in metrics), *last)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import request
 
 from .run_colours import cookie_name, parse_drawn
+from .run_processes import describe_ranks, describe_resumed, list_notable_ranks, list_resumes, own_metrics
 from .wording import count_noun, format_clock_time, format_duration
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ def register_header_filters(app: Flask) -> None:
         started_and_ran=describe_time,
         git_words=describe_git,
         count_leaves=count_leaves,
+        resumed_words=describe_resumed,
+        ranks_words=describe_ranks,
+        notable_ranks=list_notable_ranks,
+        resumes=list_resumes,
+        own_metrics=own_metrics,
     )
 
 

@@ -31,15 +31,16 @@ HARDWARE_METRICS: dict[str, tuple[str, Unit]] = {
 }
 
 SYSTEM_PREFIX = "system/"  # hardware metrics are stored as metrics under this prefix
+_RANK = re.compile(r"^rank/\d{1,7}/", re.ASCII)
 _NUMBER = re.compile(r"(?<=\.)(\d{1,4})(?=\.)", re.ASCII)
 
 
 def describe_hardware_metric(name: str) -> tuple[str, Unit]:
-    """The title and the unit of a hardware metric, with or without its "system/" prefix.
+    """The title and the unit of a hardware metric, with or without its "system/" prefix and that of its rank.
 
     A name that this version does not know (from a newer one, or a foreign database) is its own title, without a unit.
     """
-    bare = name.removeprefix(SYSTEM_PREFIX)
+    bare = _RANK.sub("", name.removeprefix(SYSTEM_PREFIX), count=1)
     number = _NUMBER.search(bare)
     pattern = bare if number is None else bare[: number.start()] + "*" + bare[number.end() :]
     if pattern not in HARDWARE_METRICS:
