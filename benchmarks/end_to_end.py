@@ -4,8 +4,7 @@
 their own end; each tracker's own reader counts the points afterwards. CPU is user + system of the process and of all
 that it started, detached helpers too (supervise.py adopts them). The database's CPU stands beside it and is not in it:
 mongod serves Cloister and Sacred alike. MLflow does a twentieth of the work, and what it spends on top of its start is
-multiplied by twenty. "Left behind" is the part of the CPU that was spent after the process itself had ended, or beside it
-in a process that outlived it.
+multiplied by twenty. "Left behind" is the part of the CPU that processes spent which outlived the training's own.
 """
 
 from __future__ import annotations
