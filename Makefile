@@ -1,5 +1,6 @@
 # make demo    a dashboard with finished and live trainings, from nothing
 # make test    everything that is checked before a change lands
+# make faults  kill, freeze, fill and cut everything there is, and compare; ROWS="clock forks" SHARE=0.1 for less
 # make lint    ruff and mypy; make format lets ruff rewrite
 #
 # Each sets up .venv with what it needs, once, and again when pyproject.toml has changed.
@@ -7,9 +8,12 @@
 PYTHON ?= python3
 # Two workers, each with a database server of its own: most tests wait for processes and browsers, not for the CPU.
 PYTEST ?= -n 2 --dist loadfile
+# How much of the whole fault table: 0 is what the test suite does. ROWS are words of its rows' names, all when empty.
+SHARE ?= 1
+ROWS ?=
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format clean
+.PHONY: demo test faults lint format clean
 
 demo: .venv/has-demo
 	@.venv/bin/python examples/demo.py
@@ -17,6 +21,10 @@ demo: .venv/has-demo
 test: .venv/has-dev lint
 	@.venv/bin/python tests/install_chromium.py
 	@.venv/bin/python -m pytest $(PYTEST)
+
+# From tests/, where the program is a package of its own.
+faults: .venv/has-dev
+	@cd tests && ../.venv/bin/python -m faults --share $(SHARE) $(ROWS)
 
 # mypy names modules after their folder, and a checkout's folder may have any name: it looks at the package through a link.
 lint: .venv/has-dev

@@ -21,7 +21,14 @@ from .our_words import undocumented
 from .places import Place, Training, without_cloister
 
 Int64s = npt.NDArray[np.int64]
-UNPACED = ("rate", "note_syncs", "clock_back_at", "at_most")  # options that change nothing of what a training prints
+UNPACED = (
+    "tally",
+    "rate",
+    "note_syncs",
+    "clock_back_at",
+    "at_most",
+    "name",
+)  # options that change nothing of what a training prints
 HANG_SECONDS = 2.0  # a call that waits for a database or a disk takes longer than any pause of the scheduler
 
 

@@ -1,0 +1,14 @@
+"""A training, its courier or both are killed at random moments, and nothing that was accepted is lost."""
+
+from __future__ import annotations
+
+from faults.places import Workplace
+from faults.table import Row
+from faults.testing_rows import check, rows, work
+
+__all__ = ["work"]  # the fixture
+
+
+@rows("killing")
+def test_nothing_that_was_accepted_is_lost_to_kill_9(row: Row, work: Workplace) -> None:
+    check(row, work)
