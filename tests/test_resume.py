@@ -293,15 +293,20 @@ def test_a_fork_of_a_run_that_comes_later_gets_its_history_then(start: StartRun,
     with start(fork_from=(uid, 3)) as run:
         run.log({"loss": 7.0})
         assert run.id is not None
-        waiting = store.load_run(run.id).forked_from
-        assert waiting is not None
-        assert waiting.note == f"Run {uid} is not in this database yet. Its history is added when it is."
+        noted = f"Run {uid} is not in this database yet. Its history is added when it is."
+        wait_for(lambda: note_of(store, run.id) == noted, "what is missing is noted")
         finished(start, 5, join=uid)
-        wait_for(lambda: not store.load_run(run.id).forked_from.note, "the history is there")  # type: ignore[union-attr]
+        wait_for(lambda: note_of(store, run.id) == "", "the history is there")
     assert run.wait_until_stored()
 
     assert store.load_points(run.id, "loss").steps.tolist() == [0, 1, 2, 3, 4]
     assert store.load_run(run.id).summary["loss"].last == 7.0
+
+
+def note_of(store: RunStore, run_id: Any) -> str:
+    origin = store.load_run(run_id).forked_from
+    assert origin is not None
+    return origin.note
 
 
 @pytest.mark.parametrize("given", [12, "12", (12, "x"), (12, 1.5), ("no uid", 3), (12, 2**63), "12@"])
