@@ -102,9 +102,9 @@ class BlobUpload:
         missing = self._first_missing()
         while missing is not None:
             yield from self._send_from(missing)
-            before, missing = missing, self._first_missing()
-            if missing == before:
-                raise DigestMismatch(self._path, self.filename)
+            missing = self._first_missing()
+            if missing is not None and self._path.stat().st_size != self._digests.size:
+                raise DigestMismatch(self._path, self.filename)  # cut since it was read
         self._result = self._become_a_file()
 
     def _verify(self) -> Iterator[None]:

@@ -40,11 +40,13 @@ class Bell:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with contextlib.suppress(OSError):  # journals are copied to sticks, and most of those hold no FIFOs
+            # Only ours: in a folder that was removed and made anew, another courier has its own.
+            if self._descriptor >= 0 and os.path.samestat(os.fstat(self._descriptor), self._path.lstat()):
+                self._path.unlink()
         for descriptor in (self._waker, self._waiter, self._descriptor):
             if descriptor >= 0:
                 os.close(descriptor)
-        with contextlib.suppress(OSError):  # journals are copied to sticks, and most of those hold no FIFOs
-            self._path.unlink()
         self._waker = self._waiter = self._descriptor = -1
 
     def stop(self) -> None:

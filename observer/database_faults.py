@@ -42,6 +42,8 @@ def in_words(error: BaseException, uri: str | None) -> str:
     from .mongo import DatabaseUnreachable, LoginRefused, WritesRefused, first_sentence
 
     shown = uri or "the embedded database"
+    if isinstance(error, DatabaseUnreachable) and isinstance(error.__cause__, ConnectionFailure):
+        error = error.__cause__  # its own words say how long this attempt took, and would be news each time
     if isinstance(error, CloisterError):
         return str(error)
     if is_refused_login(error):
