@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import sysconfig
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +22,9 @@ logger = logging.getLogger("cloister")
 # What a finished run waits for its own snapshot: git reads for 10 s at most, packages and machine take milliseconds.
 FINISH_SECONDS = 12.0
 # What the snapshot imports, 180 ms in all: too long for the training to wait, and left in two pieces by a fork that
-# comes meanwhile.
+# comes meanwhile. The sources come before the rest of it: they are what may change.
+IMPORTED_FIRST = f"{__package__}.snapshot"
 IMPORTED_BESIDE = (
-    f"{__package__}.snapshot",
     "importlib.metadata",
     "psutil",
     "pynvml",
@@ -43,6 +45,7 @@ class SnapshotRecording:
         self._recorder = recorder
         self._git_field = "cloister.resumed_git" if resumed else "cloister.git"
         self._main_file = main_file
+        self._started = time.time()
         self._sources: Sources | None = None
         self._thread = threading.Thread(target=self._record, name="cloister-snapshot", daemon=True)
 
@@ -56,11 +59,11 @@ class SnapshotRecording:
             self._record_sources(self._sources)
 
     def _record(self) -> None:
-        import_beside(*IMPORTED_BESIDE)
+        import_beside(IMPORTED_FIRST)
         with no_fork():
             sysconfig.get_config_vars()  # imports a module of its own
         # Each part for itself: what goes wrong in one must not cost the others.
-        for part in (self._record_code, self._record_machine):
+        for part in (self._record_code, self._import_the_rest, self._record_git, self._record_machine):
             try:
                 part()
             except Exception as error:
@@ -68,13 +71,20 @@ class SnapshotRecording:
                 logger.warning("A part of the run's surroundings is not recorded: %s", error, exc_info=error)
 
     def _record_code(self) -> None:
-        from .snapshot import Sources, find_project_root, read_git_state
+        from .snapshot import Sources, find_project_root
 
-        folder = self._main_file.parent if self._main_file is not None else Path.cwd()
-        git = read_git_state(folder)
-        sources = Sources(self._main_file, find_project_root(self._main_file, Path(git.top) if git.top else None))
-        self._record_sources(sources)
+        # Not asked of git, which takes its time: the sources are to be what they were at the start.
+        sources = Sources(self._main_file, find_project_root(self._main_file, _find_work_tree(self._folder())))
+        self._record_sources(sources, since=self._started)
         self._sources = sources
+
+    def _import_the_rest(self) -> None:
+        import_beside(*IMPORTED_BESIDE)
+
+    def _record_git(self) -> None:
+        from .snapshot import read_git_state
+
+        git = read_git_state(self._folder())
         document = git.as_document()
         document.pop("diff", None)  # megabytes: stored as a file of its own
         fields = {self._git_field: to_bson(document)}
@@ -89,10 +99,17 @@ class SnapshotRecording:
             diff = "".join(git.changes.diff_pieces).encode("utf-8", "backslashreplace")
             self._recorder.record_attached(f"{self._git_field}.diff_file", "uncommitted.patch", diff, "text/x-diff")
 
-    def _record_sources(self, sources: Sources) -> None:
+    def _folder(self) -> Path:
+        return self._main_file.parent if self._main_file is not None else Path.cwd()
+
+    def _record_sources(self, sources: Sources, *, since: float = math.inf) -> None:
         for source in sources.read_new():
             if source.content is not None:
                 self._recorder.record_source(source.file.path, source.content)
+                if _was_changed(source.file.absolute, since):
+                    sources.notes.append(
+                        f"The source {source.file.path} was changed in the run's first moments: it may not be what ran."
+                    )
         if sources.notes:
             self._recorder.record_fields({"cloister.source_notes": to_bson(sources.notes)})
 
@@ -109,3 +126,19 @@ class SnapshotRecording:
                 "host": to_bson(read_host(gpus)),
             }
         )
+
+
+def _find_work_tree(folder: Path) -> Path | None:
+    """The folder, or the nearest one above it, that holds a git repository."""
+    try:
+        folder = folder.resolve()
+        return next((path for path in (folder, *folder.parents) if (path / ".git").exists()), None)
+    except OSError:
+        return None
+
+
+def _was_changed(path: Path, since: float) -> bool:
+    try:
+        return path.stat().st_mtime > since
+    except OSError:
+        return False

@@ -424,3 +424,29 @@ def test_at_a_terminal_a_long_wait_at_the_end_is_shown_and_ctrl_c_leaves_it(scri
     assert shown.count(b"'cloister sync' does") == 1
     script.wait_until_shipped()
     assert script.only_run().status == "completed"
+
+
+def test_sources_are_kept_as_they_were_when_the_run_started(script: RecordedScript) -> None:
+    (script.folder / "model.py").write_text("LAYERS = 2\n")
+    source = """
+        import pathlib, subprocess, time
+        import cloister, model
+
+        subprocess.run(["git", "init", "-q", "."], check=True)
+        for number in range(500):
+            pathlib.Path(f"notes-{number}.txt").write_text("untracked")
+        with cloister.start_run(project="sources") as run:
+            time.sleep(0.6)
+            pathlib.Path("model.py").write_text("LAYERS = 3\\n")
+            run.log({"loss": 1.0})
+    """
+    finished = script.run(source)
+    assert finished.returncode == 0, finished.stderr
+    script.wait_until_shipped()
+    run = script.only_run()
+    kept = {entry.path: script.store.open_blob(entry.file_id).read() for entry in run.sources}
+    # On a machine that was too busy to read it within the half second, the run says so.
+    assert kept["model.py"] == b"LAYERS = 2\n" or "model.py was changed in the run's first moments" in str(
+        run.source_notes
+    )
+    assert "train.py" in kept
