@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from cloister.observer import journal_segments
-from cloister.observer.journal import SEGMENT_LIMIT_BYTES, Journal
+from cloister.observer.journal import Journal
+from cloister.observer.journal_chain import SEGMENT_LIMIT_BYTES
 from cloister.observer.journal_records import JournalRecord, RecordTooLarge, decode_records, encode_record
 from cloister.observer.journal_segments import is_held, read_header, segments_in
 from hypothesis import given
@@ -150,7 +151,7 @@ def test_a_forked_child_writes_a_segment_of_its_own(tmp_path: Path) -> None:
 def test_a_descriptor_that_the_script_closed_costs_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "run", HEADER)
     journal.record("points", {"s": 0, "v": {"loss": 1.0}})
-    os.closerange(journal._descriptor, journal._descriptor + 1)  # as who makes a daemon of itself does
+    os.closerange(journal._chain.descriptor, journal._chain.descriptor + 1)  # as who makes a daemon of itself does
     journal.record("points", {"s": 1, "v": {"loss": 2.0}})
     journal.close()
 
@@ -163,7 +164,7 @@ def test_a_strangers_file_under_our_number_is_left_alone(tmp_path: Path) -> None
     strangers = tmp_path / "strangers.txt"
     strangers.touch()
     stranger = os.open(strangers, os.O_WRONLY)
-    os.dup2(stranger, journal._descriptor)
+    os.dup2(stranger, journal._chain.descriptor)
     journal.tend()  # once a second
     journal.record("points", {"s": 1, "v": {"loss": 2.0}})
     journal.close()
@@ -180,7 +181,7 @@ def test_segments_of_a_process_sort_by_creation_although_the_clock_is_set_back(
     journal = Journal(tmp_path / "run", HEADER)
     for hours in (1, 25, 26):
         monkeypatch.setattr(journal_segments.time, "time_ns", lambda back=hours: now - back * 3600 * 10**9)
-        os.close(journal._descriptor)
+        os.close(journal._chain.descriptor)
         journal.record("points", {"s": hours, "v": {"loss": 0.0}})
 
     steps = [record.fields["s"] for record in read_all(tmp_path / "run") if record.kind == "points"]
@@ -278,7 +279,7 @@ def test_what_was_recorded_in_a_segment_that_is_full_is_forced_to_the_disk_as_we
     forced: set[int] = set()
     force = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda number: (forced.add(os.fstat(number).st_ino), force(number)))
-    monkeypatch.setattr("cloister.observer.journal.SEGMENT_LIMIT_BYTES", 2000)
+    monkeypatch.setattr("cloister.observer.journal_chain.SEGMENT_LIMIT_BYTES", 2000)
     journal = Journal(tmp_path / "run", HEADER)
     journal.tend()
     for _ in range(3):

@@ -75,7 +75,7 @@ def log(journal: Journal, *steps: int) -> None:
 
 def wait_a_second(journal: Journal) -> None:
     """As if the second had passed after which a place that failed is tried again."""
-    journal._retry_at = [0.0] * len(journal.places)
+    journal._chain._retry_at = [0.0] * len(journal.places)
 
 
 def records(*folders: Path) -> list[JournalRecord]:
