@@ -21,6 +21,7 @@ from .courier_bell import Bell
 from .courier_launch import LOCK_FILE, LOG_LIMIT_BYTES, SHIPPING_FILE, held_lock
 from .courier_report import AnswerWatch, CourierReport
 from .database_faults import in_words, is_refused_login
+from .fork_guard import import_beside
 from .journal_places import journal_places, run_folders
 from .settings import Settings, load_settings
 from .working_uris import WorkingUris
@@ -197,6 +198,8 @@ def ensure_courier_thread(folder: Path, settings: Settings) -> None:
 def _work_in_thread(folder: Path, settings: Settings) -> None:
     with held_lock(folder) as is_ours:
         if is_ours:
+            # What the loop imports, before it does: a fork in the middle of an import leaves its child half of it.
+            import_beside("pymongo", "numpy", f"{__package__}.courier", f"{__package__}.mongo")
             CourierLoop(folder, settings).run(idle_seconds=settings.courier_idle)
 
 

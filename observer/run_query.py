@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import CloisterError
 from .run_record import EXPERIMENT_NAME, NAME, PROJECT, TAGS, summary_path
+from .run_sessions import PAUSED_SECONDS
 
 PAGE_SIZE_LIMIT = 500
 TEXT_LIMIT = 500
@@ -68,7 +69,9 @@ class RunQuery:
             return [{"$match": self.filter()}, {"$sort": {path: order, "_id": order}}, *page]
         value: Any = f"${path}"
         if path == "duration":
-            value = {"$subtract": [{"$ifNull": ["$stop_time", "$$NOW"]}, "$start_time"]}
+            paused = {"$convert": {"input": f"${PAUSED_SECONDS}", "to": "double", "onError": 0, "onNull": 0}}
+            passed = {"$subtract": [{"$ifNull": ["$stop_time", "$$NOW"]}, "$start_time"]}
+            value = {"$subtract": [passed, {"$multiply": [1000, paused]}]}
         return [
             {"$match": self.filter()},
             {"$addFields": {"_key": value}},

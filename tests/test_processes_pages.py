@@ -127,3 +127,20 @@ def test_hardware_of_a_rank_has_a_section_of_its_own() -> None:
         "Rank 2": ["GPU 0 memory of the run"],
         "Rank 10": ["CPU of the run"],
     }
+
+
+def test_the_api_tells_of_ranks_resumes_and_forks(client: FlaskClient, database: Database[dict[str, Any]]) -> None:
+    for number in (6, 7):
+        add_run(database, number)
+    set_ours(database, 7, paused_seconds=30.0, ranks={"0": rank_state(), "1": rank_state("FAILED")}, world_size=2)
+    set_ours(database, 7, resumed=[{"time": NOW, "host": "node-1", "pid": 1}], forked_from={"run_id": 6, "step": 5})
+    run = client.get("/api/v1/runs/7").json
+    assert run is not None
+    assert (run["world_size"], [rank["status"] for rank in run["ranks"]]) == (2, ["completed", "failed"])
+    assert run["resumed"][0]["host"] == "node-1"
+    assert run["forked_from"] == {"run_id": 6, "uid": None, "step": 5, "note": ""}
+    assert run["duration_seconds"] == 11
+    set_ours(database, 6, paused_seconds="long")
+    listed = client.get("/api/v1/projects/digits/runs?sort=duration").json
+    assert listed is not None
+    assert [entry["id"] for entry in listed["runs"]] == [7, 6]

@@ -141,6 +141,14 @@ RUN_SCHEMA = object_schema(
     environment=map_schema(ANYTHING),
     lost=map_schema(COUNT),
     console=object_schema(lines=COUNT, bytes=COUNT),
+    world_size=COUNT,
+    ranks=list_schema(
+        object_schema(
+            rank=COUNT, status=STATUS, host=TEXT, pid=ANYTHING, heartbeat=TIME, exit=ANYTHING, fail_trace=TEXTS
+        )
+    ),
+    resumed=list_schema(object_schema(time=TIME, host=TEXT, pid=ANYTHING, stopped=TIME, config_changes=ANYTHING)),
+    forked_from={"type": ["object", "null"]},
 )
 
 
@@ -188,6 +196,47 @@ def run_json(run: RunRecord) -> dict[str, Any]:
         "environment": json_value(run.environment),
         "lost": run.lost,
         "console": {"lines": run.console_lines, "bytes": run.console_bytes},
+        **_processes_json(run),
+    }
+
+
+def _processes_json(run: RunRecord) -> dict[str, Any]:
+    origin = run.forked_from
+    return {
+        "world_size": run.world_size,
+        "ranks": [
+            {
+                "rank": state.rank,
+                "status": state.status,
+                "host": json_value(state.host),
+                "pid": state.pid,
+                "heartbeat": json_time(state.heartbeat),
+                "exit": json_value(state.exit),
+                "fail_trace": json_value(state.fail_trace),
+            }
+            for state in run.ranks
+        ],
+        "resumed": [
+            {
+                "time": json_time(note.time),
+                "host": json_value(note.host),
+                "pid": note.pid,
+                "stopped": json_time(note.stopped),
+                "config_changes": [
+                    {"key": json_value(key), "kept": json_value(kept), "given": json_value(given)}
+                    for key, kept, given in note.config_changes
+                ],
+            }
+            for note in run.resumed
+        ],
+        "forked_from": None
+        if origin is None
+        else {
+            "run_id": json_value(origin.run_id),
+            "uid": json_value(origin.uid),
+            "step": origin.step,
+            "note": json_value(origin.note),
+        },
     }
 
 
