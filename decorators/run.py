@@ -297,7 +297,7 @@ class Run:
         self._record_end()  # which may be what the signal has interrupted
         self._guard(self._recorder.give_up_memory)
 
-    def settle(self, timeout_seconds: float, on_wait: Callable[[float], None] | None = None) -> bool:
+    def settle(self, timeout_seconds: float, on_wait: Callable[[int], None] | None = None) -> bool:
         """At exit: wait for the courier; if it cannot finish, say once where the record is."""
         stored = self._recorder.wait_until_stored(timeout_seconds, on_wait=on_wait)
         if not stored:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..observer.amounts import size_of
 from ..observer.settings import load_settings
 from .ending_signals import EndingSignals
 
@@ -108,11 +109,12 @@ class _Progress:
         self._started = started
         self._shown = ""
 
-    def show(self, _waited: float, left: str = "") -> None:
+    def show(self, left_bytes: int) -> None:
         stream = sys.stderr
         if time.monotonic() - self._started < PROGRESS_AFTER_SECONDS or stream is None:
             return
-        words = f"Cloister: storing {left or 'the rest of the run'}. Ctrl-C leaves it to the next run on this machine."
+        left = f" ({size_of(left_bytes)})" if left_bytes else ""
+        words = f"Cloister: storing the rest of the run{left}. Ctrl-C leaves it to the next run on this machine."
         with contextlib.suppress(OSError, ValueError):  # a terminal that has gone
             if words != self._shown and stream.isatty():
                 stream.write(f"\r{words.ljust(len(self._shown))}")

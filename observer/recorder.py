@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from .blobs import Digests
 from .courier_launch import ensure_courier, read_state, wake_courier
-from .direct_shipping import DirectShipping
 from .field_names import encode_field_name
 from .journal import TEND_SECONDS, Journal
 from .journal_allowance import JournalAllowance
@@ -27,6 +26,8 @@ from .settings import Settings
 from .shipping_note import read_note
 
 if TYPE_CHECKING:
+    from .direct_shipping import DirectShipping
+    from .journal_memory import JournalMemory
     from .live_points import LiveRun
     from .runs import RunStore
 
@@ -34,6 +35,7 @@ logger = logging.getLogger("cloister")
 
 NO_ROOM = "<not recorded: it does not fit into a document of the database, or into what was left of the disk>"
 SHORT_LINE_CHARACTERS = 2000
+TELL_SECONDS = 0.25  # between two figures for somebody who waits
 PATIENCE_SECONDS = 3.0  # an election of a new primary takes less, and nobody needs to hear of it
 
 
@@ -59,8 +61,8 @@ class Recorder:
         self._copies = PrivateCopies(places, allowance, forces_each=settings.durability == "fsync")
         self._folders = [place.folder for place in places]
         self._destination = self._journal.folder.parent  # where the courier is reached: the first that can be written
-        self._direct = DirectShipping(settings, self._folders)
-        self._journal.on_memory = self._direct.ensure
+        self._direct: DirectShipping | None = None
+        self._journal.on_memory = self._ship_from_memory
         self._journal.say()
         self._stopped = threading.Event()
         self._pulse: threading.Thread | None = None
@@ -188,18 +190,18 @@ class Recorder:
         note = read_note(self._folders)
         return 0 if note is None else note.left_bytes
 
-    def wait_until_stored(self, timeout_seconds: float, *, on_wait: Callable[[float], None] | None = None) -> bool:
+    def wait_until_stored(self, timeout_seconds: float, *, on_wait: Callable[[int], None] | None = None) -> bool:
         """Wait until the ended run is in the database; give up early when the courier says that it is out of reach.
 
         Args:
             timeout_seconds: how long at most.
-            on_wait: called about every 100 ms with the seconds waited so far.
+            on_wait: called about four times a second with how many bytes are left, 0 while that is not known.
 
         Returns:
             Whether all of it is stored.
         """
         started = time.monotonic()
-        revived = -1.0
+        revived = told = -1.0
         while not self.is_stored():
             waited = time.monotonic() - started
             hopeless = waited > 0.5 and self.is_unreachable() and not self._journal.memory
@@ -210,8 +212,9 @@ class Recorder:
                 self._revive_courier()
                 wake_courier(self._destination, self._settings, now=True)
             self._learn_number()
-            if on_wait is not None:
-                on_wait(waited)
+            if on_wait is not None and waited - told >= TELL_SECONDS:
+                told = waited
+                on_wait(self.left_bytes())
             time.sleep(0.01)
         return True
 
@@ -258,11 +261,18 @@ class Recorder:
         self._copies.force()  # before the records that name them
         self._journal.tend()
 
+    def _ship_from_memory(self, memory: JournalMemory) -> None:
+        if self._direct is None:
+            from .direct_shipping import DirectShipping  # spares the start of a run what hardly any needs
+
+            self._direct = DirectShipping(self._settings, self._folders)
+        self._direct.ensure(memory)
+
     def _learn_number(self) -> bool:
         """Look whether the courier has left the run's number beside the journal."""
         if self._number is None and (note := read_note(self._folders)) is not None:
             self._number = note.id
-        if self._number is None:
+        if self._number is None and self._direct is not None:
             self._number = self._direct.run_id
         return self._number is not None
 
