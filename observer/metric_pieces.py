@@ -159,7 +159,8 @@ class Pieces:
         try:
             self._chunks.bulk_write(writes, ordered=False)
         except BulkWriteError as error:
-            if any(found["code"] != _DUPLICATE_KEY for found in error.details["writeErrors"]):
+            refused = [found["code"] for found in error.details["writeErrors"]]
+            if not refused or set(refused) != {_DUPLICATE_KEY} or error.details.get("writeConcernErrors"):
                 raise
 
     def _outlive(self, metric: bytes, pieces: Iterable[tuple[int, int]], kept: int | None = None) -> None:

@@ -35,9 +35,9 @@ class MetricShipper:
     """Takes points in the order of the journal and stores them; the run's own document is left to the caller.
 
     For each batch: `take`, `store`, then one update of the run's document with `summary_changes`, `newly_named`, the
-    checkpoint, and `summed_changes` within it. When that fails, this object is of no use any more: a new one starts from
-    the checkpoint. When it has worked, `tidy` makes chunks of what the checkpoint covers, and `finish_segment` leaves
-    nothing but chunks.
+    checkpoint, and `summed_changes` within it. When that fails, this object is of no use any more: a new one starts
+    from the checkpoint. When it has worked, `tidy` makes chunks of what the checkpoint covers, and `finish_segment`
+    leaves nothing but chunks.
     """
 
     def __init__(self, database: Database[dict[str, Any]], run: dict[str, Any], *, is_new: bool) -> None:
