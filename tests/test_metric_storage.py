@@ -226,7 +226,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(actions=ACTIONS, confirmed_by_nobody=st.booleans(), tails=st.sampled_from([2, 5, 512]))
 def test_points_are_stored_once_whatever_is_cut_and_wherever_batches_end(
     database: Database[dict[str, Any]],
@@ -394,8 +394,8 @@ def test_three_bytes_are_sent_at_most_for_a_byte_of_the_journal(
 
 def stored_bytes(database: Database[dict[str, Any]]) -> int:
     """What the database takes on disk, less what it will use again, indexes included."""
-    # What is deleted stays readable at earlier times for five minutes, and what a checkpoint lets go of is free after the
-    # next one.
+    # What is deleted stays readable at earlier times for five minutes, and what one checkpoint lets go of is free after
+    # the next.
     database.client.admin.command("setParameter", 1, minSnapshotHistoryWindowInSeconds=0)
     for _ in range(2):
         database["elsewhere"].insert_one({})
