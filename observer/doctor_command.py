@@ -21,6 +21,7 @@ from .embedded.binary import WHEEL, Mongod, find_mongods
 from .embedded.errors import NoMongod
 from .embedded.status import embedded_status
 from .errors import CloisterError
+from .journal_places import Disk, disk_kind
 from .mongo import BadMongoUri, DatabaseUnreachable, LoginRefused, check, client_for, database_name, redact_uri
 from .settings import Settings, find_settings_file, load_settings
 
@@ -32,6 +33,13 @@ LITTLE_SPACE_BYTES = 2 * 1024**3  # a day of metrics and a few artifacts; below 
 NO_SPACE_BYTES = 200 * 1024**2
 UNSHIPPED_WARNING_BYTES = 64 * 1024**2
 CONNECT_TIMEOUT_MS = 3000
+
+DISK_WORDS: dict[Disk, str] = {"memory": "in memory", "network": "over the network"}
+DISK_ADVICE: dict[Disk, str] = {
+    "memory": "What is not shipped yet is gone after a reboot. Set CLOISTER_HOME to a folder on a disk.",
+    "network": "Journals there are slow, and locks may not hold between hosts: each host gets a folder of its own. Set "
+    "CLOISTER_HOME to a local disk if there is one that outlives the job.",
+}
 
 MARKS: dict[Verdict, Text] = {
     "ok": Text("ok", "green"),
@@ -140,6 +148,8 @@ def check_data_folder(settings: Settings) -> Iterator[Finding]:
         yield Finding("Data folder", "problem", found, "Make room, or set CLOISTER_HOME to a larger disk.")
     elif free < LITTLE_SPACE_BYTES:
         yield Finding("Data folder", "warning", found, "Make room, or set CLOISTER_HOME to a larger disk.")
+    elif (kind := disk_kind(folder)) != "disk":
+        yield Finding("Data folder", "warning", f"{found}, {DISK_WORDS[kind]}", DISK_ADVICE[kind])
     else:
         yield Finding("Data folder", "ok", found)
 

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import io
 import os
-import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from .journal_places import Place
 from .journal_segments import BLOBS_FOLDER
 from .segment_files import force_file, force_folder
 
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _FICLONE = 0x40049409  # <linux/fs.h>: share the blocks of another file until one of the two is written
 
 
@@ -84,18 +84,19 @@ class PrivateCopies:
             room = place.room_bytes()
             if room is not None and size > room:
                 raise _NotTaken("in memory, where there is too little room")
-            descriptor, temporary = tempfile.mkstemp(dir=folder)  # 0600
+            unfinished = folder / f"{os.urandom(8).hex()}.unfinished"
+            descriptor = os.open(unfinished, _NEW_FILE, 0o600)
         try:
             with _CopyFile(descriptor) as copy:
                 digests = _share(stream, copy) or digest_stream(stream, copy)
-                copy.flush()
                 if self._forces_each:
-                    os.fsync(descriptor)
+                    with _writing():
+                        os.fsync(descriptor)
             kept = folder / digests.sha256
             with _writing():
-                Path(temporary).replace(kept)
+                unfinished.replace(kept)
         except BaseException:  # Ctrl-C too: no half copy may stay
-            Path(temporary).unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
             raise
         if self._forces_each:
             force_folder(folder)

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import resource
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +88,8 @@ def rescue_segment(removed: OpenSegment) -> OpenSegment:
     Raises:
         OSError: there is no folder or no room.
     """
+    import shutil  # hardly anybody ever needs it
+
     rescued = create_file(removed.path)
     try:
         # Our descriptor is for writing alone; the file behind it can be opened again as long as it is open.

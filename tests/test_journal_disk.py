@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pymongo
 import pytest
-from cloister.observer import journal_memory
+from cloister.observer import journal_memory, journal_places
+from cloister.observer.doctor_command import check_data_folder
 from cloister.observer.journal import Journal
 from cloister.observer.journal_allowance import JournalAllowance
 from cloister.observer.journal_places import Place, UnsafeFolder, disk_kind, run_folders, writing_places
@@ -353,6 +354,32 @@ def test_the_kind_of_a_disk_is_read_from_the_mounts(tmp_path: Path, disk: Path) 
     for kind, expected in (("ext4", "disk"), ("nfs4", "network"), ("fuse.sshfs", "network"), ("tmpfs", "memory")):
         line = f"36 35 {number} / /mnt rw,noatime master:1 - {kind} /dev/somewhere rw\n"
         assert disk_kind(tmp_path, line) == expected
+
+
+def test_a_data_folder_that_nobody_chose_comes_second_where_it_is_in_memory(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(disk))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("CLOISTER_HOME", raising=False)
+    places = writing_places(load_settings())
+    assert [place.root.is_relative_to(disk) for place in places] == [False, True, False]
+    assert places[0].folder == tmp_path / f"cloister-{os.getuid()}" / "journal" / "embedded"
+    monkeypatch.setenv("CLOISTER_HOME", str(disk))  # chosen
+    assert writing_places(load_settings())[0].root == disk / "journal"
+    [finding] = check_data_folder(load_settings(home=Path("/dev/shm/cloister-is-not-made-by-asking")))
+    assert "in memory" in finding.found or finding.verdict == "problem"
+
+
+def test_hosts_that_share_a_data_folder_over_the_network_have_a_folder_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = tmp_path.stat().st_dev
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"36 35 {os.major(device)}:{os.minor(device)} / / rw - nfs4 server:/home rw\n")
+    monkeypatch.setattr(journal_places, "MOUNTS", mounts)
+    first = writing_places(load_settings(home=tmp_path))[0]
+    assert first.folder == tmp_path / "journal" / f"embedded@{os.uname().nodename}"
 
 
 # ---- files
