@@ -54,12 +54,13 @@ class Bins:
     def __len__(self) -> int:
         return len(self.counts)
 
-    def __getitem__(self, choice: slice | Int64s | npt.NDArray[np.bool_]) -> Bins:
+    def __getitem__(self, choice: slice | Int64s) -> Bins:
         columns: list[Any] = [column[..., choice] for column in self._columns()]
         return Bins(*columns)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Bins]) -> Bins:
+        parts = [part for part in parts if len(part)]
         if len(parts) < 2:
             return parts[0] if parts else cls.empty()
         by_column = zip(*(part._columns() for part in parts), strict=True)
@@ -161,12 +162,12 @@ def pack_bins(bins: Bins, size: int) -> bytes:
         flags |= _HAS_BAD
     packed = np.zeros(1, _layout(flags, len(bins)))[0]
     packed["values"] = bins.values
-    with np.errstate(over="ignore"):  # wide differences wrap around, and wrap back when they are added
-        packed["steps"], packed["times"] = bins.steps - base_step, bins.times - base_time
-        if flags & _HAS_BAD:
-            packed["bad"], packed["bad_values"] = bins.bad, bins.bad_values
-            packed["bad_steps"] = np.where(bins.bad > 0, bins.bad_steps - base_step, 0)
-            packed["bad_times"] = np.where(bins.bad > 0, bins.bad_times - base_time, 0)
+    # Wide differences wrap around, and wrap back when they are added.
+    packed["steps"], packed["times"] = bins.steps - base_step, bins.times - base_time
+    if flags & _HAS_BAD:
+        packed["bad"], packed["bad_values"] = bins.bad, bins.bad_values
+        packed["bad_steps"] = np.where(bins.bad > 0, bins.bad_steps - base_step, 0)
+        packed["bad_times"] = np.where(bins.bad > 0, bins.bad_times - base_time, 0)
     total = int(bins.counts.sum())
     if total > size * len(bins) or total <= size * (len(bins) - 1):
         raise ValueError(f"{total} points do not fill {len(bins)} bins of {size}.")
@@ -174,92 +175,86 @@ def pack_bins(bins: Bins, size: int) -> bytes:
     return _HEAD.pack(FORMAT, flags, len(bins), total, base_step, base_time) + body
 
 
-def count_packed(packed: Any, points: Any, size: int) -> int:
-    """How many bins a packed piece has.
+@dataclass(frozen=True)
+class PackedShape:
+    """What two packed pieces must have in common to be unpacked at once."""
+
+    flags: int
+    bins: int
+
+
+def read_shape(packed: Any, points: Any, size: int) -> PackedShape:
+    """The shape of a packed piece that holds bins of `size`, `points` in all.
 
     Raises:
-        DamagedBins: it is of another length or format, or not of so many points.
+        DamagedBins: it is of another length or format.
     """
-    _, count = _shape_of(packed, size)
-    found = _HEAD.unpack_from(packed)[3]
-    if found != points:
-        raise DamagedBins(f"it has {found} points and should have {points!r}")
-    return count
+    if not isinstance(packed, bytes) or len(packed) < _HEAD.size:
+        raise DamagedBins("it is cut off")
+    kind, flags, count, found, _, _ = _HEAD.unpack_from(packed)
+    if kind != FORMAT or flags & ~(_WIDE_STEPS | _WIDE_TIMES | _HAS_BAD):
+        raise DamagedBins(f"its format is {kind} with {flags}, this version reads {FORMAT}")
+    if found != points or not size * (count - 1) < found <= size * count:
+        raise DamagedBins(f"{found} points in {count} bins of {size}, where {points!r} should be")
+    if len(packed) != _HEAD.size + _layout(flags, count).itemsize:
+        raise DamagedBins(f"{len(packed)} bytes for {count} bins")
+    return PackedShape(flags, count)
 
 
-def unpack_bins(packed: Sequence[bytes], size: int) -> Bins:
-    """The bins of several packed pieces, one after the other. Pieces of one shape are unpacked at once.
-
-    Raises:
-        DamagedBins: one of them is of another length or format.
-    """
+def unpack_bins(packed: Sequence[bytes], shapes: Sequence[PackedShape], size: int) -> Bins:
+    """The bins of several packed pieces, one after the other. Pieces of one shape are unpacked at once."""
     if not packed:
         return Bins.empty()
-    shapes = [_shape_of(piece, size) for piece in packed]
-    if len(set(shapes)) == 1:
-        return _unpack_alike(packed, shapes[0], size)
-    by_shape: dict[tuple[int, int], list[int]] = {}
+    by_shape: dict[PackedShape, list[int]] = {}
     for place, shape in enumerate(shapes):
         by_shape.setdefault(shape, []).append(place)
+    if len(by_shape) == 1:
+        return _unpack_alike(packed, shapes[0], size)
     # Where each piece starts in the result: those of one shape are unpacked together and then put in their places.
-    starts = np.concatenate(([0], np.cumsum([bins for _, bins in shapes])))
+    starts = np.concatenate(([0], np.cumsum([shape.bins for shape in shapes])))
     parts, places = [], []
     for shape, members in by_shape.items():
         parts.append(_unpack_alike([packed[place] for place in members], shape, size))
-        places.append((starts[members][:, None] + np.arange(shape[1])).ravel())
+        places.append((starts[members][:, None] + np.arange(shape.bins)).ravel())
     order: Int64s = np.argsort(np.concatenate(places))
     return Bins.concatenate(parts)[order]
 
 
-def _unpack_alike(packed: Sequence[bytes], shape: tuple[int, int], size: int) -> Bins:
-    flags, count = shape
-    layout = np.dtype([("head", _HEAD_LAYOUT), ("body", _layout(flags, count))])
+def _unpack_alike(packed: Sequence[bytes], shape: PackedShape, size: int) -> Bins:
+    layout = np.dtype([("head", _HEAD_LAYOUT), ("body", _layout(shape.flags, shape.bins))])
     pieces = np.frombuffer(b"".join(packed), layout)
     head, body = pieces["head"], pieces["body"]
-    counts = np.full((len(pieces), count), size, np.int64)
-    counts[:, -1] = head["points"].astype(np.int64) - size * (count - 1)
-    with np.errstate(over="ignore"):
-        steps = body["steps"].astype(np.int64) + head["step"][:, None, None]
-        times = body["times"].astype(np.int64) + head["time"][:, None, None]
-    total = len(pieces) * count
-    bad, bad_values, bad_steps, bad_times = _unpack_bad(body, head) if flags & _HAS_BAD else _no_bad(total)
+    counts = np.full((len(pieces), shape.bins), size, np.int64)
+    counts[:, -1] = head["points"].astype(np.int64) - size * (shape.bins - 1)
+    total = len(pieces) * shape.bins
+    bad = _unpack_bad(body, head) if shape.flags & _HAS_BAD else _no_bad(total)
     return Bins(
         counts.ravel(),
-        body["values"].transpose(1, 0, 2).reshape(2, total).astype(np.float64),
-        steps.transpose(1, 0, 2).reshape(4, total),
-        times.transpose(1, 0, 2).reshape(4, total),
-        bad,
-        bad_values,
-        bad_steps,
-        bad_times,
+        np.ascontiguousarray(body["values"].transpose(1, 0, 2)).reshape(2, total),
+        _above(body["steps"], head["step"]),
+        _above(body["times"], head["time"]),
+        *bad,
     )
+
+
+def _above(column: npt.NDArray[Any], base: Int64s) -> Int64s:
+    """Differences of shape (pieces, 4, bins) as what they were, shape (4, pieces * bins), in one pass."""
+    pieces, rows, bins = column.shape
+    whole = np.empty((rows, pieces, bins), np.int64)
+    np.add(column.transpose(1, 0, 2), base[:, None], out=whole)  # wraps back what wrapped around
+    return whole.reshape(rows, pieces * bins)
 
 
 def _unpack_bad(body: npt.NDArray[np.void], head: npt.NDArray[np.void]) -> tuple[Int64s, Float64s, Int64s, Int64s]:
     bad = body["bad"].astype(np.int64)
-    with np.errstate(over="ignore"):
-        steps = np.where(bad > 0, body["bad_steps"].astype(np.int64) + head["step"][:, None], 0)
-        times = np.where(bad > 0, body["bad_times"].astype(np.int64) + head["time"][:, None], 0)
+    steps = np.where(bad > 0, body["bad_steps"] + head["step"][:, None], 0)
+    times = np.where(bad > 0, body["bad_times"] + head["time"][:, None], 0)
     return bad.ravel(), body["bad_values"].astype(np.float64).ravel(), steps.ravel(), times.ravel()
 
 
 def _no_bad(count: int) -> tuple[Int64s, Float64s, Int64s, Int64s]:
     zeros = np.zeros(count, np.int64)
     return zeros, np.full(count, np.nan), zeros, zeros
-
-
-def _shape_of(packed: Any, size: int) -> tuple[int, int]:
-    """Flags and number of bins of a packed piece that is as long as it says."""
-    if not isinstance(packed, bytes) or len(packed) < _HEAD.size:
-        raise DamagedBins("it is cut off")
-    kind, flags, count, points, _, _ = _HEAD.unpack_from(packed)
-    if kind != FORMAT or flags & ~(_WIDE_STEPS | _WIDE_TIMES | _HAS_BAD):
-        raise DamagedBins(f"its format is {kind} with {flags}, this version reads {FORMAT}")
-    if not size * (count - 1) < points <= size * count:
-        raise DamagedBins(f"{points} points do not fill {count} bins of {size}")
-    if len(packed) != _HEAD.size + _layout(flags, count).itemsize:
-        raise DamagedBins(f"{len(packed)} bytes for {count} bins")
-    return flags, count
 
 
 _HEAD_LAYOUT = np.dtype(

@@ -210,14 +210,15 @@ def unpack_integers_into(packed: bytes, offset: int, column: Int64s) -> int:
     if width > 8:
         raise ValueError(f"whole numbers of {width} bytes")
     whole = column.view(np.uint64)
-    whole[:1] = first % 2**64
     if width:
+        whole[:1] = first % 2**64
         room = next(room for room in (1, 2, 4, 8) if room >= width)
-        whole[1:] = _gathered(packed, offset, count, width, room).view(f"<u{room}")[:, 0]
-        whole[1:] += np.uint64(least)
-    else:
-        whole[1:] = np.uint64(least)
-    np.cumsum(column, out=column)
+        gathered = _gathered(packed, offset, count, width, room).view(f"<u{room}")[:, 0]
+        np.add(gathered, np.uint64(least), out=whole[1:])
+        np.cumsum(column, out=column)
+    else:  # regular, as most steps are: a third of the time that a sum takes
+        np.multiply(np.arange(len(column), dtype=np.uint64), np.uint64(least), out=whole)
+        whole += np.uint64(first % 2**64)
     return offset + int(width) * count
 
 

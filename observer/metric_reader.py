@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .bin_extremes import BinExtremes
+from .metric_bins import Bins
 from .metric_chunks import metric_id
-from .metric_sketch import Sketch, Window, sketch_metric
+from .metric_sketch import BINS_PER_PIXEL, Sketch, Window, sketch_metric
 from .metric_stretches import MetricKey, ShorterChunk, load_all
 from .metric_summary import read_summary
 from .points import Float64s, Int64s, Points
+from .pyramid_levels import FINE
 from .run_record import UID, RunId, summary_path
 from .thinning import thin
 
@@ -110,7 +113,7 @@ def load_curve(
         np.inf if high is None else high,
         pixels,
     )
-    if metric.count >= PYRAMID_POINTS and not (axis == "relative" and metric.start is None):
+    if _is_worth_bins(metric, window) and not (axis == "relative" and metric.start is None):
         try:
             curve = _draw(window, sketch_metric(database, metric.key, window))
         except ShorterChunk as disagreement:
@@ -124,28 +127,49 @@ def load_curve(
         return None
     if axis == "relative" and metric.start is None and len(points):  # Sacred's runs may lack it: the first point's time
         window = Window(float(points.wall_times.min()), window.low, window.high, pixels)
-    return _draw(window, Sketch(points, Points.empty(), 0))
+    return _draw(window, Sketch(points, Bins.empty()))
+
+
+def _is_worth_bins(metric: StoredMetric, window: Window) -> bool:
+    """Whether bins may spare anything: a chart of the whole metric uses none where they are wider than it can draw."""
+    is_whole = window.low == -np.inf and window.high == np.inf
+    return metric.count > (FINE.bin_points * BINS_PER_PIXEL * window.pixels if is_whole else PYRAMID_POINTS)
 
 
 def _draw(window: Window, sketch: Sketch) -> Curve:
-    points = Points.concatenate([sketch.extremes, sketch.points]) if len(sketch.extremes) else sketch.points
-    x = window.x_of(points)
+    extremes = BinExtremes(sketch.bins, window.origin)
+    x, values, order = window.x_of(sketch.points), sketch.points.values, None
+    single = _count_inside(window, x)
+    if len(extremes):
+        x, values = np.concatenate((extremes.x(), x)), np.concatenate((extremes.values(), values))
     if not np.all(x[1:] >= x[:-1]):
         order = np.argsort(x, kind="stable")
-        x, points = x[order], points[order]
-    first, last = int(np.searchsorted(x, window.low, "left")), int(np.searchsorted(x, window.high, "right"))
+        x, values = x[order], values[order]
+    first, last = np.searchsorted(x, window.low, "left"), np.searchsorted(x, window.high, "right")
     last = max(first, last)
-    chosen = thin(x[first:last], points.values[first:last], window.pixels) + first
-    total = sketch.binned + last - first - _count_inside(window, sketch.extremes)
+    chosen = thin(x[first:last], values[first:last], window.pixels) + first
+    total = int(sketch.bins.counts.sum()) + single
     is_thinned = len(chosen) < total
     neighbours = [place for place in (first - 1, last) if 0 <= place < len(x)]
     chosen = np.union1d(chosen, np.array(neighbours, np.int64)).astype(np.int64)
-    kept = points[chosen]
+    kept = _points_at(chosen if order is None else order[chosen], extremes, sketch.points)
     return Curve(x[chosen], kept.steps, kept.values, kept.wall_times, total, is_thinned)
 
 
-def _count_inside(window: Window, points: Points) -> int:
-    x = window.x_of(points)
+def _points_at(chosen: Int64s, extremes: BinExtremes, points: Points) -> Points:
+    """Out of the extremes and, behind them, the points, in the order of `chosen`."""
+    if not len(extremes):
+        return points[chosen]
+    is_extreme = chosen < len(extremes)
+    found = Points.concatenate([extremes.points(chosen[is_extreme]), points[chosen[~is_extreme] - len(extremes)]])
+    back = np.empty(len(chosen), np.int64)
+    back[np.concatenate((np.flatnonzero(is_extreme), np.flatnonzero(~is_extreme)))] = np.arange(len(chosen))
+    return found[back]
+
+
+def _count_inside(window: Window, x: Float64s) -> int:
+    if window.low == -np.inf and window.high == np.inf:
+        return len(x)
     return int(np.count_nonzero((x >= window.low) & (x <= window.high)))
 
 

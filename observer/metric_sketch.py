@@ -55,17 +55,15 @@ class Window:
 
 @dataclass(frozen=True)
 class Sketch:
-    """Points to draw, all of them as logged.
+    """What is to be drawn of a metric.
 
     Attributes:
         points: those that are read one by one.
-        extremes: the lowest and the highest of each bin, and where values begin not to be finite.
-        binned: how many points the bins stand for; all of them lie in the window.
+        bins: stand for all other points of the window; all of them lie in it as a whole.
     """
 
     points: Points
-    extremes: Points
-    binned: int
+    bins: Bins
 
 
 def sketch_metric(database: Database[dict[str, Any]], metric: MetricKey, window: Window) -> Sketch:
@@ -96,8 +94,7 @@ def sketch_metric(database: Database[dict[str, Any]], metric: MetricKey, window:
     singly = [*opened_fine.extents(), *opened_below.extents(), *without(wanted, below.extents())]
     read = load_extents(database, metric, sorted(singly, key=lambda extent: extent.start))
 
-    bins = Bins.concatenate([drawn, drawn_fine, drawn_below])
-    return Sketch(join_points([*stretches, *read]), _extremes(window, bins), int(bins.counts.sum()))
+    return Sketch(join_points([*stretches, *read]), Bins.concatenate([drawn, drawn_fine, drawn_below]))
 
 
 def _choose(window: Window, widest: float, placed: PlacedBins) -> tuple[Bins, PlacedBins]:
@@ -114,7 +111,7 @@ def _choose(window: Window, widest: float, placed: PlacedBins) -> tuple[Bins, Pl
         _mark(opened, members, column, nearest)
     for members, column, nearest in ((before, high, "argmax"), (after, low, "argmin")):
         _mark(opened, members, column, nearest)
-    return placed.bins[inside & ~opened], placed[opened]
+    return placed[inside & ~opened].bins, placed[opened]
 
 
 def _mark(opened: Mask, members: Mask, column: Float64s, nearest: str) -> None:
@@ -139,28 +136,3 @@ def _widest_bin(window: Window, levels: Sequence[Bins], points: Points) -> float
         return 0.0
     shown = min(max(highs), window.high) - max(min(lows), window.low)
     return float(max(shown, 0.0)) / (window.pixels * BINS_PER_PIXEL)
-
-
-def _extremes(window: Window, bins: Bins) -> Points:
-    """What is drawn of bins: lowest and highest in the order in which they come, then what is not finite."""
-    of_low, of_high = (2, 3)
-    clock = bins.steps if window.origin is None else bins.times
-    is_later = clock[of_low] > clock[of_high]
-    there = ~np.isnan(bins.values[0])
-    is_one = (bins.steps[2] == bins.steps[3]) & (bins.times[2] == bins.times[3]) & (bins.values[0] == bins.values[1])
-    kept = np.stack([there, there & ~is_one], axis=1).ravel()
-
-    def in_turn(low: Any, high: Any) -> Any:
-        return np.stack([np.where(is_later, high, low), np.where(is_later, low, high)], axis=1).ravel()[kept]
-
-    bad = bins.bad > 0
-    return Points.concatenate(
-        [
-            Points(
-                in_turn(bins.steps[of_low], bins.steps[of_high]),
-                in_turn(bins.values[0], bins.values[1]),
-                seconds(in_turn(bins.times[of_low], bins.times[of_high])),
-            ),
-            Points(bins.bad_steps[bad], bins.bad_values[bad], seconds(bins.bad_times[bad])),
-        ]
-    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .metric_bins import Bins, DamagedBins, count_packed, unpack_bins
+from .metric_bins import Bins, DamagedBins, PackedShape, read_shape, unpack_bins
 from .metric_stretches import ALL_AT_ONCE, RANGES_AT_ONCE, Extent, Place
 from .points import Int64s
 
@@ -55,7 +55,11 @@ class PlacedBins:
     def __len__(self) -> int:
         return len(self.offsets)
 
-    def __getitem__(self, choice: Mask) -> PlacedBins:
+    def __getitem__(self, mask: Mask) -> PlacedBins:
+        places = np.flatnonzero(mask)
+        choice: slice | Int64s = places
+        if len(places) and places[-1] - places[0] + 1 == len(places):  # neighbours, as most often: no copy
+            choice = slice(int(places[0]), int(places[-1]) + 1)
         return PlacedBins(self.segments[choice], self.offsets[choice], self.bins[choice])
 
     def extents(self) -> list[Extent]:
@@ -111,11 +115,11 @@ def load_level(
 ) -> PlacedBins:
     """The bins of the documents that begin in `extents`; damaged documents are left out with a warning."""
     places: list[Place] = []
-    bins: list[int] = []  # in each document
+    shapes: list[PackedShape] = []
     packed: list[bytes] = []
     for document in _find_documents(database, metric, level, extents):
         try:
-            bins.append(count_packed(document.get("c"), document.get("n"), level.bin_points))
+            shapes.append(read_shape(document.get("c"), document.get("n"), level.bin_points))
         except DamagedBins as damage:
             logger.warning("Metric %s: %s", metric, damage)
             continue
@@ -126,10 +130,11 @@ def load_level(
         return PlacedBins(np.empty(0, np.uint64), np.empty(0, np.int64), Bins.empty())
     segments = np.array([segment for segment, _ in places], np.uint64)
     starts = np.array([offset for _, offset in places], np.int64)
+    bins = [shape.bins for shape in shapes]
     # How many bins of its document stand before each bin.
     before = np.arange(sum(bins)) - np.repeat(np.cumsum(bins) - bins, bins)
     offsets = np.repeat(starts, bins) + before * level.bin_points
-    return PlacedBins(np.repeat(segments, bins), offsets, unpack_bins(packed, level.bin_points))
+    return PlacedBins(np.repeat(segments, bins), offsets, unpack_bins(packed, shapes, level.bin_points))
 
 
 def _find_documents(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cloister.observer.metric_bins import Bins, bin_points, merge_bins, pack_bins, unpack_bins
+from cloister.observer.metric_bins import Bins, bin_points, merge_bins, pack_bins, read_shape, unpack_bins
 from cloister.observer.metric_chunks import CHUNK_POINTS, metric_id
 from cloister.observer.metric_pyramid import PyramidBuilder
 from cloister.observer.metric_reader import Axis, Curve
@@ -357,9 +357,11 @@ def test_bins_come_back_as_they_were_packed_and_merge_as_if_made_at_once(
 ) -> None:
     points = Points(np.array(steps[: len(values)]), np.array(values), 1.7e9 + np.arange(len(values)) / 3)
     bins = bin_points(points, size)
-    assert same(unpack_bins([pack_bins(bins, size)], size), bins)
+    packed = pack_bins(bins, size)
+    shape = read_shape(packed, len(points), size)
+    assert same(unpack_bins([packed], [shape], size), bins)
+    assert same(unpack_bins([packed] * 2, [shape] * 2, size), Bins.concatenate([bins, bins]))
     assert same(merge_bins(bins, factor), bin_points(points, size * factor))
-    assert same(unpack_bins([pack_bins(bins, size)] * 2, size), Bins.concatenate([bins, bins]))
 
 
 def same(one: Bins, other: Bins) -> bool:
