@@ -135,8 +135,8 @@ def standalone_options(folder: DataFolder, port: int, settings: Settings) -> lis
     ]
     parameters = {
         "diagnosticDataCollectionEnabled": "false",
-        # What was deleted stays readable at earlier times for five minutes, which nobody asks for: the tails of metrics,
-        # written and deleted all the time, would be kept on disk for as long.
+        # What was deleted stays readable at earlier times, for five minutes by default. Nobody asks for that, and the
+        # tails of metrics, written and deleted all the time, would stay on disk for as long.
         "minSnapshotHistoryWindowInSeconds": "5",
         # Until there is a first user, mongod would let anybody on this machine make one; we log in with the key file.
         "enableLocalhostAuthBypass": "false",
