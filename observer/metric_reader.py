@@ -173,12 +173,6 @@ def _count_inside(window: Window, x: Float64s) -> int:
     return int(np.count_nonzero((x >= window.low) & (x <= window.high)))
 
 
-def load_metric(database: Database[dict[str, Any]], metric: Mapping[str, Any]) -> Points:
-    """All points of the metric whose document in `metrics` this is, in the order in which they were logged."""
-    points = load_points(database, find_metric(database, metric["run_id"], metric["name"]))
-    return Points.empty() if points is None else points
-
-
 def _sacred_points(metric: Mapping[str, Any]) -> Points:
     """The points of a document that Sacred wrote: three arrays, of which any may be missing or shorter."""
     values, steps, times = (_list(metric.get(name)) for name in ("values", "steps", "timestamps"))
