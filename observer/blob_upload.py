@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ logger = logging.getLogger("cloister")
 
 BATCH_CHUNKS = 16  # 4 MiB: PyMongo's own writer gathers 100 MB before it sends
 ORPHANED_AFTER = timedelta(days=2)  # a training that was killed on Friday evening is synced on Monday or starts over
-UPLOADS = "uploads"  # {_id: file id, sha256, size, at}: uploads that have begun and not ended
+UPLOADS = "uploads"  # {_id: file id, sha256, size, at, verified}: uploads that have begun and not ended
 MARK_SECONDS = 60.0
 _DUPLICATE = 11000
 
@@ -97,8 +98,13 @@ class BlobUpload:
         self._result = find_blob(self._database, self._digests.sha256)
         if self._result is not None:
             return
-        yield from self._verify()
+        facts = self._path.stat()
+        seen = f"{os.uname().nodename} {facts.st_dev} {facts.st_ino} {facts.st_mtime_ns} {facts.st_size}"
+        mark = self._database[UPLOADS].find_one({"_id": self.file_id}, {"verified": 1}) or {}
+        if mark.get("verified") != seen:  # a courier that was killed has read this very copy
+            yield from self._verify()
         _mark(self._database, [self._source])
+        self._database[UPLOADS].update_one({"_id": self.file_id}, {"$set": {"verified": seen}})
         missing = self._first_missing()
         while missing is not None:
             yield from self._send_from(missing)

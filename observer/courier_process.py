@@ -48,7 +48,12 @@ _threads: dict[Path, threading.Thread] = {}
 class CourierLoop:
     """Ships until there has been nothing to do for a minute, through every outage of the database."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, *, owns_process: bool = False) -> None:
+        """
+        Args:
+            owns_process: stderr is the courier's log. Otherwise it is the training's, and left alone.
+        """
+        self._owns_process = owns_process
         self._folder = folder
         self._settings = settings
         self._places = tuple(dict.fromkeys((folder, *journal_places(settings))))
@@ -58,6 +63,7 @@ class CourierLoop:
         self._uris = WorkingUris(settings)
         self._lock = _identity(folder / LOCK_FILE)
         self._swept_at = -SWEEP_SECONDS
+        self._has_worked = True  # since the last failure
 
     def stop(self) -> None:
         self._stopped.set()
@@ -75,8 +81,9 @@ class CourierLoop:
                 except Exception as error:
                     # Wide on purpose: whatever the database or the network does, the record waits on disk and is tried
                     # again; a courier that dies of an error would leave it there.
-                    if not self._report.is_failing:
+                    if self._has_worked:
                         failures, hopeful_at = 0, time.monotonic()  # a new outage
+                    self._has_worked = False
                     failures += 1
                     self._note_failure(error, failures)
                 else:
@@ -94,8 +101,10 @@ class CourierLoop:
             self._uris.refused()
         words = in_words(error, self._settings.uri)
         if self._report.say(reachable=False, error=words) or failures & (failures - 1) == 0:
-            logger.warning("Shipping failed (attempt %d): %s", failures, words)
-            _shorten_log()
+            level = logging.WARNING if self._owns_process else logging.DEBUG  # a training says it in its own words
+            logger.log(level, "Shipping failed (attempt %d): %s", failures, words)
+            if self._owns_process:
+                _shorten_log()
 
     def _rest_after(self, failures: int) -> None:
         low, high = BACKOFF_SECONDS
@@ -123,13 +132,14 @@ class CourierLoop:
     def _ship_with(self, courier: Courier, database: Database[dict[str, Any]], idle_seconds: float) -> None:
         busy_at = time.monotonic()
         pause = SHIP_SECONDS
-        while not self._stopped.is_set():
+        while not (self._stopped.is_set() or self._is_replaced()):
             has_more = courier.ship()
+            self._has_worked = True
             self._report.say_stored()
             now = time.monotonic()
             if has_more:
                 busy_at = now
-            elif now - busy_at >= idle_seconds or self._is_replaced():
+            elif now - busy_at >= idle_seconds:
                 return
             else:
                 self._sweep_sometimes(database)
@@ -211,7 +221,7 @@ def main() -> None:
         os.nice(NICENESS)
     folder = Path(sys.argv[1])
     settings = load_settings(folder)
-    loop = CourierLoop(folder, settings)
+    loop = CourierLoop(folder, settings, owns_process=True)
 
     def end(_number: int, _frame: FrameType | None) -> None:
         loop.stop()

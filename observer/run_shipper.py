@@ -17,12 +17,12 @@ from .history_copy import HistoryCopy
 from .journal_batches import JournalBatch, decode_batch
 from .journal_records import RECORD_LIMIT_BYTES, JournalRecord, check_format, decode_records
 from .metric_shipper import MetricShipper
-from .mongo import stored_for_good
+from .mongo import first_sentence, stored_for_good
 from .run_losses import RunLosses
 from .run_record import VERSION
 from .run_registry import register_run
 from .run_sessions import beat_changes, end_changes, is_newest, rank_of, take_session
-from .run_update import Overtaken, RunUpdate, as_date
+from .run_update import Overtaken, RunUpdate, Wish, as_date, granting
 from .shippable_segment import ShippableSegment
 from .shipping_note import ShippingNote, write_note
 
@@ -34,6 +34,7 @@ logger = logging.getLogger("cloister")
 BATCH_BYTES = 2 * 1024 * 1024
 HEADER_BYTES = 64 * 1024  # of most first records; a long config makes them longer
 NOTE_SECONDS = 0.5
+REFUSED_LIMIT = 100
 OVERTAKEN_SECONDS = 0.05  # the longest pause before a batch is applied again, doubled by each further time
 OVERTAKEN_LIMIT_SECONDS = 2.0
 
@@ -239,7 +240,7 @@ class RunShipper:
         except Exception as error:
             if not is_refused_document(error):
                 raise
-            self._apply_one_by_one(update)
+            self._do_without_refused(list(update.wishes()))
             update = update.without_wishes()
             self._losses.enter(update)
             self._write(update)
@@ -260,19 +261,26 @@ class RunShipper:
         ours["version"] = moved
         ours["journal"].update(update.checkpoints())
 
-    def _apply_one_by_one(self, update: RunUpdate) -> None:
-        """The database refuses something in `update`: find out what, and do without it."""
+    def _do_without_refused(self, wishes: list[Wish]) -> None:
+        """The database refuses something of `wishes`: find out what, by halves, and grant all else."""
         assert self._run is not None
-        for operator, field, value in update.wishes():
+        groups, refused = [wishes] if wishes else [], 0
+        while groups:
+            group = groups.pop()
             try:
-                self._database["runs"].update_one({"_id": self._run["_id"]}, {operator: {field: value}})
+                self._database["runs"].update_one({"_id": self._run["_id"]}, granting(group))
             except Exception as error:
                 if not is_refused_document(error):
                     raise
-                size = self._losses.note_refused(value)
+                refused += 1
+                half = len(group) // 2
+                if half and refused < REFUSED_LIMIT:  # a document that is full refuses everything
+                    groups += [group[half:], group[:half]]
+                    continue
+                size = sum(self._losses.note_refused(value) for _, _, value in group)
                 logger.error(
-                    "The database refuses %r of run %s (%d bytes), which is lost; all else is stored: %s",
-                    field, self.run_id, size, error,
+                    "The database refuses %s of run %s (%d bytes), which is lost; all else is stored: %s",
+                    ", ".join(repr(field) for _, field, _ in group[:5]), self.run_id, size, first_sentence(error),
                 )  # fmt: skip
 
     def _ship_files(self, segments: Sequence[int], seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -17,6 +17,9 @@ class Overtaken(CloisterError, RuntimeError):
 
     def __init__(self, run_id: object) -> None:
         super().__init__(f"Run {run_id} was shipped by another courier meanwhile; it is read and applied again.")
+
+
+Wish = tuple[str, str, Any]  # operator, field, value
 
 
 class RunUpdate:
@@ -90,8 +93,8 @@ class RunUpdate:
             update["$inc"] = self._counted
         return update
 
-    def wishes(self) -> Iterator[tuple[str, str, Any]]:
-        """What the journal's records wanted, one by one, as (operator, field, value): to find the one refused."""
+    def wishes(self) -> Iterator[Wish]:
+        """What the journal's records wanted, one by one: to find the one that is refused."""
         for field, value in self.fields.items():
             if not _is_account(field):
                 yield "$set", field, value
@@ -105,6 +108,17 @@ class RunUpdate:
         kept.fields = {field: value for field, value in self.fields.items() if _is_account(field)}
         kept._removed, kept._counted, kept.stored_digests = self._removed, self._counted, self.stored_digests
         return kept
+
+
+def granting(wishes: Sequence[Wish]) -> dict[str, Any]:
+    """Some wishes as MongoDB takes them."""
+    update: dict[str, Any] = {}
+    for operator, field, value in wishes:
+        if operator == "$addToSet":
+            update.setdefault(operator, {}).setdefault(field, {"$each": []})["$each"].append(value)
+        else:
+            update.setdefault(operator, {})[field] = value
+    return update
 
 
 def _is_account(field: str) -> bool:

@@ -138,7 +138,7 @@ def test_the_log_of_a_long_outage_stays_short(home: Path, tmp_path: Path, monkey
 
     with held_lock(folder):
         logged: list[str] = []
-        monkeypatch.setattr(courier_process.logger, "warning", lambda text, *values: logged.append(text % values))
+        monkeypatch.setattr(courier_process.logger, "log", lambda _level, text, *values: logged.append(text % values))
         Counted(folder, work.settings).run(idle_seconds=60)
     assert attempts == 9
     assert len(logged) <= 4  # 1, 2, 4, 8, ...
