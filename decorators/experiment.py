@@ -81,8 +81,18 @@ class Experiment(Generic[Parameters, Result]):
         resolved = self._spec.resolve_call(args, kwargs, command_line=self._command_line)
         is_command_line = self._spec.reads_command_line(args, kwargs, self._command_line)
         self._seed(resolved, is_command_line=is_command_line)
+        settled = [resolved]
+
+        def config_beside(kept: dict[str, Any]) -> dict[str, Any]:
+            settled.append(self._spec.resolve_call(args, kwargs, command_line=self._command_line, kept=kept))
+            return settled[-1].config
+
         with explained_exit(program_name()) if is_command_line else contextlib.nullcontext():
-            run = self._begin(resolved)
+            run = self._begin(resolved, config_beside)
+        if settled[-1] is not resolved:
+            resolved = settled[-1]
+            run.config = resolved.config
+            self._seed(resolved, is_command_line=is_command_line)
         self.last_run = run
         bound = resolved.bind(run)
         try:
@@ -102,11 +112,12 @@ class Experiment(Generic[Parameters, Result]):
                 check_seed(seed)
         seed_everything(seed)
 
-    def _begin(self, resolved: Resolved) -> Run:
+    def _begin(self, resolved: Resolved, config_beside: Callable[[dict[str, Any]], dict[str, Any]]) -> Run:
         plan = RunPlan(
             experiment=self.name,
             command=self.function.__name__,
             config=resolved.config,
+            config_beside=config_beside,
             defaults=resolved.defaults,
             project=self._project,
             name=self._run_name or name_from_overrides(self.name, resolved.overrides),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ class Identity:
 def settle_identity(
     settings: Settings,
     *,
-    config: Mapping[str, Any],
+    config_beside: Callable[[dict[str, Any]], Mapping[str, Any]],
     resume: int | str | None = None,
     join: str | None = None,
     rank: int | None = None,
@@ -76,7 +76,7 @@ def settle_identity(
     """Which run this process records from now on. Asks the database only about runs that may exist.
 
     Args:
-        config: of the new script, BSON-ready; compared with that of a run that goes on.
+        config_beside: gives this process' config, BSON-ready, from the one that a run that goes on keeps.
         resume, join, rank, world_size: as `start_run` takes them; else the settings `resume` and `run`, and the job.
 
     Raises:
@@ -92,7 +92,7 @@ def settle_identity(
         which = AUTO  # the launcher has started the job anew: the same run goes on
     from .run_takeover import Takeover  # spares a run of its own, as most are, 20 ms
 
-    asked = Takeover(settings, project or settings.project, config, place)
+    asked = Takeover(settings, project or settings.project, config_beside, place)
     if which is not None and which != AUTO:
         identity = asked.resume(which)
     elif name is None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,12 @@ _PLAIN = (bool, int, float, str)
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run is to be: as `start_run` and `@experiment` describe it, before anything is recorded."""
+    """What a run is to be: as `start_run` and `@experiment` describe it, before anything is recorded.
+
+    Attributes:
+        config_beside: called for a run that goes on, with the config that it keeps: gives the config of this process,
+            whose defaults are then those values.
+    """
 
     experiment: str
     command: str
@@ -40,6 +46,7 @@ class RunPlan:
     job_type: str | None = None
     main_file: Path | None = None
     resume: Any = None
+    config_beside: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     fork_from: Any = None
     join: str | None = None
     rank: int | None = None
@@ -164,7 +171,7 @@ def _settle(plan: RunPlan, settings: Settings) -> Identity:
     try:
         return settle_identity(
             settings,
-            config=to_bson(plan.config),
+            config_beside=partial(_config_beside, plan),
             resume=plan.resume,
             join=plan.join,
             rank=plan.rank,
@@ -178,6 +185,11 @@ def _settle(plan: RunPlan, settings: Settings) -> Identity:
             raise
         # A program that the training starts has its CLOISTER_RUN, and is no part of its run.
         return Identity(new_uid())
+
+
+def _config_beside(plan: RunPlan, kept: dict[str, Any]) -> Any:
+    """The config of this process, BSON-ready, for comparing it with the one that the run keeps."""
+    return to_bson(plan.config if plan.config_beside is None else plan.config_beside(decode_field_names(kept)))
 
 
 def _config_of(plan: RunPlan, identity: Identity) -> dict[str, Any]:

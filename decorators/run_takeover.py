@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,7 @@ class Takeover:
 
     settings: Settings
     project: str | None
-    config: Mapping[str, Any]
+    config_beside: Callable[[dict[str, Any]], Mapping[str, Any]]
     place: JobPlace
 
     def resume(self, which: int | str) -> Identity:
@@ -104,8 +104,9 @@ class Takeover:
         self, uid: str, document: dict[str, Any] | None, known: KnownRun | None, problem: Exception | None
     ) -> Identity:
         identity = self._locked(Identity(uid, self.place, known=known or KnownRun(uid)))
-        changes = config_changes(identity.known.config, self.config) if identity.known else []
         try:
+            kept = identity.known.config if identity.known else None
+            changes = config_changes(kept, self.config_beside(kept)) if kept else []
             self._refuse_local_writer(uid, document)
             identity.note = self._claim(document, identity, changes)
         except BaseException:  # Ctrl-C too: the lock must not outlive the attempt

@@ -227,9 +227,10 @@ def test_an_experiment_is_resumed_from_the_command_line_or_the_environment(scrip
         from cloister import experiment
 
         @experiment(project="digits", hardware=False)
-        def train(run, lr: float = 0.1, epochs: int = 2):
+        def train(run, lr: float = 0.1, epochs: int = 2, loss=print):
             for _ in range(epochs):
                 run.log({"loss": lr})
+            assert loss is print
 
         train()
     """
@@ -244,7 +245,10 @@ def test_an_experiment_is_resumed_from_the_command_line_or_the_environment(scrip
     run = script.only_run()
     assert len(run.resumed) == 2
     assert script.store.load_points(run.id, "loss").steps.tolist() == list(range(7))
-    assert run.config == {"lr": 0.2, "epochs": 2}
+    values = script.store.load_points(run.id, "loss").values.tolist()
+    assert values == [0.2] * 7  # with the learning rate that the run had been started with
+    assert (run.config["lr"], run.config["epochs"]) == (0.2, 2)
+    assert [note.config_changes for note in run.resumed] == [(("epochs", 2, 3),), ()]
     refused = script.run(source, "--resume=4212")
     assert refused.returncode == 2
     assert refused.stderr.startswith("train.py: There is no run 4212 in ")

@@ -14,7 +14,7 @@ from typing import Any
 from ..seeds import SEED_LIMIT
 from .command_line import SOURCE, find_place, parse_command_line
 from .draft import Draft
-from .errors import BadConfigValue, ConfigClash, UnknownConfigKey
+from .errors import BadConfigValue, ConfigClash, ConfigError, UnknownConfigKey
 from .files import load_config_file
 from .plain import plain_value
 from .root import Root, is_parsed, read_source
@@ -71,9 +71,16 @@ class ConfigSpec:
         return self.signature.takes_run
 
     def resolve_call(
-        self, call_args: Sequence[Any], call_kwargs: Mapping[str, Any], *, command_line: bool | None = None
+        self,
+        call_args: Sequence[Any],
+        call_kwargs: Mapping[str, Any],
+        *,
+        command_line: bool | None = None,
+        kept: Mapping[str, Any] | None = None,
     ) -> Resolved:
         """The config of a call, with the command line where it counts (see `reads_command_line`).
+
+        `kept` is the config of a run that goes on: its values stand in for the defaults.
 
         Where it counts, a wrong config ends the process with exit code 2 and one sentence on stderr, and `--help` with
         exit code 0; otherwise ConfigError is raised.
@@ -81,9 +88,9 @@ class ConfigSpec:
         if not self.reads_command_line(call_args, call_kwargs, command_line):
             if command_line is None:
                 self._warn_of_unread_words(call_args, call_kwargs)
-            return self.resolve(call_args, call_kwargs)
+            return self.resolve(call_args, call_kwargs, kept=kept)
         with explained_exit(program_name()):
-            return self.resolve(call_args, call_kwargs, sys.argv[1:])
+            return self.resolve(call_args, call_kwargs, sys.argv[1:], kept=kept)
 
     def reads_command_line(
         self, call_args: Sequence[Any], call_kwargs: Mapping[str, Any], command_line: bool | None = None
@@ -105,6 +112,8 @@ class ConfigSpec:
         call_args: Sequence[Any] = (),
         call_kwargs: Mapping[str, Any] | None = None,
         argv: Sequence[str] | None = None,
+        *,
+        kept: Mapping[str, Any] | None = None,
     ) -> Resolved:
         """The config of a call with these arguments and these words of the command line; raises ConfigError.
 
@@ -116,6 +125,7 @@ class ConfigSpec:
         line = None if argv is None else parse_command_line(argv, root)
         if line is not None and line.wants_help:
             raise HelpWanted(render_usage(program_name(), self.signature.summary, root))
+        _apply_kept(root, kept or {}, defaults)
         changed = self._apply_call(root, tuple(call_args), call_kwargs or {})
         if line is not None:
             typed = [*self._apply_files(root, line.files), *_apply_overrides(root, line.overrides)]
@@ -170,6 +180,19 @@ class ConfigSpec:
                 self.signature.name,
                 " ".join(words),
             )
+
+
+def _apply_kept(root: Root, kept: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Put the values of a run that goes on in the place of the defaults, as far as they still fit."""
+    for name, value in kept.items():
+        place = root.find(name)
+        # What only a text in angle brackets was kept of (a function, an array) is no value.
+        if place is None or value == defaults.get(name) or (isinstance(value, str) and value.startswith("<")):
+            continue
+        try:
+            place.put(value, "the run that goes on")
+        except ConfigError as error:
+            _logger.warning("%s The default is taken instead.", error)
 
 
 def _apply_overrides(root: Root, overrides: Sequence[tuple[str, Any]]) -> list[str]:

@@ -19,8 +19,8 @@ Ways to set them:
   --flag, --no-flag     for true and false
   items=[1,2,3]         or items=1,2,3, or --items 1 2 3
   @config.yaml          a YAML, JSON or TOML file; several may be given, later ones win, single values win over files
-  --resume RUN          go on with a run: its number, its uid, its name
-  --fork-from RUN@STEP  start with the history of a run up to that step
+  --resume RUN          goes on with a run, by its number, uid or name
+  --fork-from RUN@STEP  starts with the history of a run up to that step
   --                    ends what is read here"""
 
 
