@@ -68,10 +68,16 @@ class Pieces:
             covered = self._covered.get(metric)
             if covered is None and self._is_new:
                 covered = self._covered[metric] = _Covered([], 0)
-            if covered is not None:
+            # Behind a gap, it is not yet what the chunks hold from the start on.
+            if covered is not None and chunk.offset <= covered.end:
                 self._outlive(metric, covered.pieces, chunk.offset)
                 covered.pieces, covered.end = [], max(covered.end, chunk.end)
         self._write_full(chunks)
+
+    def is_covered(self, metric: bytes, end: int) -> bool:
+        """Whether chunks are known to hold all points up to `end`."""
+        covered = self._covered.get(metric)
+        return end == 0 if covered is None else covered.end >= end
 
     def take_in(self, stretches: Mapping[bytes, Stretch], *, merge_all: bool) -> Iterator[tuple[bytes, Stretch]]:
         """Store `stretches` behind what there is, and yield the chunks that became full.

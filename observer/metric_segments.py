@@ -147,7 +147,8 @@ class SegmentPoints:
     def _take_many(self, metric: bytes, start: int, group: MetricGroup, row: int) -> None:
         points = group.points(row)
         opened = self._let_go(metric)
-        if opened is None and start % CHUNK_POINTS == 0:
+        # Chunks are filled in order: what stands before may be in tails still.
+        if opened is None and start % CHUNK_POINTS == 0 and self._pieces.is_covered(metric, start):
             opened = Stretch(self._segment, start, Points.empty())
         if opened is None and len(points) >= CHUNK_POINTS:
             opened = read_open_points(self._database, self._uid, _object_id(metric), self._segment, start)

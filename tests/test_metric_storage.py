@@ -215,10 +215,10 @@ REFUSED = {"errorCode": 8000}  # nothing of the command is done
 CONFIRMED_BY_NOBODY = {"writeConcernError": {"code": 64, "errmsg": "the connection was cut"}}  # all of it is done
 ACTIONS = st.lists(
     st.one_of(
-        st.tuples(st.just("ship"), st.sampled_from([1, 3, 40, 700, 5000])),
+        st.tuples(st.just("ship"), st.sampled_from([1, 63, 700, 2048, 4096, 5000])),
         st.tuples(st.just("tidy"), st.just(0)),
         st.tuples(st.just("restart"), st.just(0)),
-        st.tuples(st.just("kill while shipping"), st.tuples(st.integers(0, 5), st.sampled_from([2, 900, 6000]))),
+        st.tuples(st.just("kill while shipping"), st.tuples(st.integers(0, 5), st.sampled_from([2, 2048, 6000]))),
         st.tuples(st.just("kill while finishing"), st.tuples(st.integers(0, 8), st.booleans())),
     ),
     min_size=2,
@@ -260,6 +260,17 @@ def test_points_are_stored_once_whatever_is_cut_and_wherever_batches_end(
         shipping.ship(shipping.seen - shipping.checkpoint + 5)
         shipping.finish()
         assert_finished(database, shipping, NAMES)
+
+
+def test_a_chunk_that_begins_where_tails_end_does_not_hide_them(database: Database[dict[str, Any]]) -> None:
+    new_run(database, 1)
+    shipping = Shipping(database, 1)
+    shipping.ship(2048)
+    shipping.restart()
+    for count in (2048, 5000, 1):
+        shipping.ship(count)
+    shipping.finish()
+    assert_finished(database, shipping, NAMES)
 
 
 def test_a_reader_finds_every_point_at_any_moment_of_a_compaction(
