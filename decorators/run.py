@@ -297,9 +297,10 @@ class Run:
         self._record_end()  # which may be what the signal has interrupted
         self._guard(self._recorder.give_up_memory)
 
-    def settle(self, timeout_seconds: float, on_wait: Callable[[int], None] | None = None) -> bool:
+    def settle(self, timeout_seconds: float, on_wait: Callable[[int], None], on_waited: Callable[[], None]) -> bool:
         """At exit: wait for the courier; if it cannot finish, say once where the record is."""
         stored = self._recorder.wait_until_stored(timeout_seconds, on_wait=on_wait)
+        on_waited()
         if not stored:
             self._guard(self._recorder.give_up_memory)
             self._recorder.warn_unless_stored()

@@ -92,14 +92,13 @@ def _at_exit() -> None:
     for run in _ended:
         left = max(0.0, limit - (time.monotonic() - started))
         try:
-            stored = run.settle(left, progress.show)
+            stored = run.settle(left, progress.show, progress.clear)
         except KeyboardInterrupt:  # nobody wants to wait: the script has done its work, and its record is on disk
             progress.clear()
             run.say_where_it_is()
             return
         if not stored:
             break  # the same database: waiting for the next run would be waiting for the same thing
-    progress.clear()
 
 
 class _Progress:

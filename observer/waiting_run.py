@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import Any
 
 from .field_names import decode_field_name
 from .journal_places import run_folders
-from .journal_segments import NUMBER_FILE, is_held, read_header, segment_number, segments_in
+from .journal_segments import is_held, read_header, segment_number, segments_in
 from .metric_summary import SYSTEM_PREFIX
 from .process_facts import is_alive
 from .run_claim import KnownRun
+from .shipping_note import read_note
 
 READ_BYTES = 8 * 1024 * 1024
 _FIELDS = ("project", "name", "experiment", "group", "job_type", "tags", "notes", "config_defaults", "start_time")
@@ -63,12 +63,8 @@ def find_writer(places: Iterable[Path], uid: str) -> dict[str, Any] | None:
 
 
 def _number_of(folders: Iterable[Path]) -> Any:
-    for folder in folders:
-        try:
-            return json.loads((folder / NUMBER_FILE).read_text(encoding="utf-8"))["id"]
-        except (OSError, ValueError, KeyError):
-            continue
-    return None
+    note = read_note(folders)
+    return None if note is None else note.id
 
 
 def _largest_step(path: Path, checkpoint: Mapping[str, Any]) -> int:

@@ -40,6 +40,10 @@ TRAINING = """
 """
 
 
+HOST_OF_ITS_OWN = """os.environ["CLOISTER_HOME"] = os.environ["HOSTS"] + os.environ["RANK"]
+    import cloister"""
+
+
 def start_ranks(script: RecordedScript, source: str, count: int, **extra: str) -> list[subprocess.Popen[str]]:
     """Start `count` ranks as a launcher does: by the environment alone."""
     shared = {"WORLD_SIZE": str(count), "CLOISTER_RUN": "job-77", **extra}
@@ -77,13 +81,16 @@ def test_ranks_record_one_run_and_the_failing_one_says_why(script: RecordedScrip
     assert not {name for name in names if name.startswith("rank/") and ".host." in name}
 
 
-def test_ranks_may_merge_their_metrics(script: RecordedScript) -> None:
-    processes = start_ranks(script, TRAINING.replace("rank == 2", "False"), 2, CLOISTER_RANKS="merge")
-    assert finish(processes) is not None
-    assert [process.returncode for process in processes] == [0, 0]
-    script.wait_until_shipped()
+def test_ranks_of_several_hosts_may_merge_their_metrics(script: RecordedScript, tmp_path: Path) -> None:
+    """Each host has a data folder and a courier of its own; both work on the same run."""
+    source = TRAINING.replace("rank == 2", "False").replace("import cloister", HOST_OF_ITS_OWN, 1)
+    processes = start_ranks(script, source, 2, CLOISTER_RANKS="merge", HOSTS=str(tmp_path / "host"))
+    errors = finish(processes)
+    assert [process.returncode for process in processes] == [0, 0], errors
 
     run = script.only_run()
+    assert [state.status for state in run.ranks] == ["completed", "completed"]
+    assert (run.status, run.summary["loss"].count) == ("completed", 40)
     points = script.store.load_points(run.id, "loss")
     assert sorted(points.values.tolist()) == [*range(20), *range(100, 120)]
     with pytest.raises(MetricNotFound):

@@ -16,6 +16,7 @@ import pytest
 from cloister.decorators.run_identity import BadFork, BadResume
 from cloister.decorators.run_takeover import ResumeNeedsDatabase
 from cloister.observer.run_claim import NoRunToResume, RunHasEnded, RunIsAlive
+from cloister.observer.run_query import RunQuery
 from cloister.observer.runs import RunStore
 from conftest import free_port
 from recorded_script import RecordedScript, wait_for
@@ -207,9 +208,35 @@ def test_a_number_needs_the_database_and_a_uid_goes_on_from_what_this_machine_kn
     with caplog.at_level(logging.WARNING, "cloister"):
         second = start(uri=away, resume=first.uid)
         second.finish()
+        for run in (first, second):
+            run.say_where_it_is()  # now, and not when the tests end
 
     assert (second.uid, second.name, second.config, second.next_step) == (first.uid, "offline", {"lr": 0.1}, 100)
     assert f"Run {first.uid} is resumed from what this machine knows of it: it counts steps from 100" in caplog.text
+
+
+def test_sessions_that_were_recorded_offline_are_stored_in_their_order(
+    start: StartRun, store: RunStore, home: Path, database_uri: str
+) -> None:
+    away = f"mongodb://127.0.0.1:{free_port()}/gone?directConnection=true"
+    with start(uri=away, config={"lr": 0.1}) as first:
+        first.log({"loss": 1.0}, 7)
+    second = start(uri=away, resume=first.uid, config={"lr": 0.2})
+    second.log({"loss": 2.0})
+    second.end_as(ZeroDivisionError("in the second session"))
+    third = start(uri=away, resume=first.uid)
+    third.log({"loss": 3.0})
+    third.finish()
+
+    command = [sys.executable, "-m", "cloister", "sync", str(home / "journal")]
+    synced = subprocess.run(command, env={**os.environ, "CLOISTER_URI": database_uri}, capture_output=True, text=True)
+    assert synced.returncode == 0, synced.stderr
+    [run] = store.list_runs(RunQuery()).runs
+    stored = store.load_run(run.id)
+    assert (stored.uid, stored.status, stored.config, stored.fail_trace) == (first.uid, "completed", {"lr": 0.1}, ())
+    assert store.load_points(run.id, "loss").steps.tolist() == [7, 8, 9]
+    assert [note.config_changes for note in stored.resumed] == [(("lr", 0.1, 0.2),), ()]
+    assert stored.resumed[0].time < stored.resumed[1].time  # type: ignore[operator]
 
 
 def test_resume_auto_starts_a_run_once_and_goes_on_with_it_then(start: StartRun, store: RunStore) -> None:
