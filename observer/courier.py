@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 from .database_faults import is_refused_document, is_refused_login
 from .indexes import ensure_indexes
 from .journal_places import run_folders
-from .journal_segments import BLOBS_FOLDER, NUMBER_FILE, clear_reserves, has_held_reserve, segments_in
+from .journal_segments import (
+    BLOBS_FOLDER,
+    NUMBER_FILE,
+    RESERVE_SUFFIX,
+    clear_reserves,
+    has_held_reserve,
+    segments_in,
+)
 from .run_shipper import RunShipper
 from .shippable_segment import SegmentFile
 
@@ -74,6 +81,7 @@ class Courier:
         if not self._has_indexes:
             ensure_indexes(self._database)
             self._has_indexes = True
+            remove_left_folders(self._places)
         runs = run_folders(self._places)
         for known in (self._shippers, self._failures):
             for uid in known.keys() - runs.keys():  # removed by somebody else
@@ -149,6 +157,15 @@ def remove_folders(folders: Sequence[Path]) -> None:
             folder.rmdir()
         except OSError as error:
             logger.debug("Journal folder %s stays: %s", folder, error)
+
+
+def remove_left_folders(places: Sequence[Path]) -> None:
+    """Remove the folders of trainings that were killed while a full disk left them nothing but a reserve there."""
+    waiting = run_folders(places)
+    for place in places:
+        for reserve in place.glob(f"*/*{RESERVE_SUFFIX}"):
+            if reserve.parent.name not in waiting:
+                remove_folders([other / reserve.parent.name for other in places])
 
 
 def is_running(folders: Sequence[Path]) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from .fork_guard import import_beside
 from .journal_memory import JournalMemory
+from .journal_segments import has_segments
 from .settings import Settings
 
 logger = logging.getLogger("cloister")
@@ -48,6 +49,13 @@ class DirectShipping:
                 logger.debug("Nothing is shipped from memory: %s", error)
                 return
             self._thread = thread
+
+    def clear_folders(self) -> None:
+        """Once all of an ended run is stored: remove what shipping it has left in folders that took no segment."""
+        if not any(has_segments(folder) for folder in self._folders):
+            from .courier import remove_folders
+
+            remove_folders(self._folders)
 
     def _work(self, memory: JournalMemory) -> None:
         import_beside("pymongo", "numpy", f"{__package__}.run_shipper", f"{__package__}.indexes")

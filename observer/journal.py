@@ -17,6 +17,7 @@ from .journal_memory import JournalMemory
 from .journal_news import JournalNews, JournalState
 from .journal_places import Place
 from .journal_records import Kind, RecordTooLarge, encode_record
+from .journal_reserve import get_ready
 from .segment_files import cut_back
 from .settings import Durability
 
@@ -162,6 +163,7 @@ class Journal:
         Called once a second by some thread. Without it records are kept all the same; a power cut may cost more.
         """
         self.sync()
+        get_ready()  # not while others wait for the lock
         if self._allowance is not None:
             self._allowance.look()
         with self.lock:

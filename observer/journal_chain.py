@@ -173,7 +173,7 @@ class JournalChain:
             place.claim()
             room = place.room_bytes()
             if room is not None and room < LEAST_ROOM_BYTES:
-                raise OSError(errno.ENOSPC, "The share of memory that journals may take is used up")
+                raise OSError(errno.ENOSPC, "In memory, where too little is left for journals")
             if index in self.reasons and _free_bytes(place.folder) < LEAST_ROOM_BYTES:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self.write_memory_into(place.folder)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+from .fork_guard import import_beside
 from .journal_segments import RESERVE_SUFFIX
 from .segment_files import OpenSegment, create_file
 
@@ -67,14 +70,29 @@ class EndReserve:
         self._file.close()
 
 
+def get_ready() -> None:
+    """Load what setting space aside takes: 2 ms, from a thread, before anybody waits for it."""
+    import_beside("ctypes")
+    with contextlib.suppress(AttributeError, OSError):  # a C library without it: `set_aside` says so
+        _fallocate()
+
+
 def _allocate(descriptor: int, size_bytes: int) -> None:
     # os.posix_fallocate makes the file longer, and where the file system cannot do it, writes zeros: a reader of the
     # segment would take them for damage.
-    import ctypes  # 2 ms that the start of a training does not pay: this is done by its pulse
+    import ctypes
 
-    libc = ctypes.CDLL(None, use_errno=True)
-    allocate = getattr(libc, "fallocate64", None) or libc.fallocate
-    size, zero = ctypes.c_int64(size_bytes), ctypes.c_int64(0)
-    if allocate(ctypes.c_int(descriptor), ctypes.c_int(_KEEP_SIZE), zero, size) != 0:
+    allocate = _fallocate()
+    if allocate(descriptor, _KEEP_SIZE, 0, size_bytes) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+@cache
+def _fallocate() -> Any:
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    function = getattr(library, "fallocate64", None) or library.fallocate
+    function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return function

@@ -216,6 +216,8 @@ class Recorder:
                 told = waited
                 on_wait(self.left_bytes())
             time.sleep(0.01)
+        if self._direct is not None:
+            self._direct.clear_folders()
         return True
 
     def give_up_memory(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pymongo
 import pytest
 from cloister.observer import journal_memory, journal_places
+from cloister.observer.courier import remove_left_folders
 from cloister.observer.doctor_command import check_data_folder
 from cloister.observer.journal import Journal
 from cloister.observer.journal_allowance import JournalAllowance
@@ -24,7 +26,7 @@ from cloister.observer.journal_segments import segments_in
 from cloister.observer.private_copies import CopyNotKept, PrivateCopies
 from cloister.observer.settings import load_settings
 from conftest import free_port
-from recorded_script import RecordedScript
+from recorded_script import RecordedScript, wait_for
 
 HEADER = {"uid": "01a1fd6d-8b44-7339-9421-c3edac2c77f5"}
 NOTHING_LOST = {"points": 0, "lines": 0, "bytes": 0}
@@ -501,6 +503,21 @@ def test_on_a_full_disk_a_run_goes_straight_to_the_database(script: RecordedScri
     assert f"lost {NOTHING_LOST}" in out
     assert err.count("held in memory") == 1
     assert_complete(script)
+    script.wait_until_shipped()
+    wait_for(lambda: not list(disk.glob("**/????????-????-*")), "no folder of the run is left")
+
+
+def test_a_killed_training_leaves_no_folder_behind_that_held_only_its_reserve(disk: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        journal = Journal([place(disk / "home")], HEADER)
+        journal.tend()
+        segments_in(disk / "home" / "run")[0].unlink()  # shipped
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert list((disk / "home" / "run").iterdir())
+    remove_left_folders([disk / "home", disk / "tmp"])
+    assert list((disk / "home").iterdir()) == []
 
 
 def test_a_run_comes_back_from_memory_when_a_full_disk_has_room_again(script: RecordedScript, disk: Path) -> None:
