@@ -127,7 +127,11 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 def _open_log(folder: Path) -> IO[bytes]:
     path = folder / LOG_FILE
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_size > LOG_LIMIT_BYTES:
-            path.unlink()
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb")
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size > LOG_LIMIT_BYTES:
+                path.unlink()
+        return os.fdopen(os.open(path, flags, 0o600), "wb")
+    except OSError:  # a disk without room even for that
+        return Path(os.devnull).open("wb")

@@ -39,7 +39,7 @@ REST_SECONDS = 5.0  # between looks while nothing waits; trainings ring the bell
 LOOK_SECONDS = 0.05  # between looks for whether somebody else still ships
 BACKOFF_SECONDS = (0.5, 15.0)
 SWEEP_SECONDS = 3600.0
-SILENCE_SECONDS = 5.0  # that one answer of the database may take before trainings are told not to wait for it
+SILENCE_SECONDS = 3.0  # that one answer of the database may take before trainings are told not to wait for it
 NICENESS = 5  # a training that uses all cores goes first; the courier still gets a quarter of one
 
 _threads: dict[Path, threading.Thread] = {}
@@ -164,7 +164,11 @@ class CourierLoop:
     @contextlib.contextmanager
     def _shipping_lock(self) -> Iterator[None]:
         while True:
-            with held_lock(self._folder, SHIPPING_FILE) as is_ours:
+            with contextlib.ExitStack() as stack:
+                try:
+                    is_ours = stack.enter_context(held_lock(self._folder, SHIPPING_FILE))
+                except OSError:  # a disk without room for an empty file; two who ship at once are slower, no more
+                    is_ours = True
                 if is_ours or self._stopped.is_set():
                     yield  # when stopped, the caller's loop does nothing
                     return
