@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..observer.bson_values import to_text
 from ..observer.errors import CloisterError
 from ..observer.field_names import encode_field_name
 
@@ -45,10 +46,9 @@ class BadStep(CloisterError, ValueError):
     """A step is no whole number that fits 64 bits."""
 
     def __init__(self, metrics: object, step: object) -> None:
-        name = next(map(str, metrics), "") if isinstance(metrics, Mapping) else ""
         super().__init__(
-            f"Step {_show(step)} of metric {_show(name)} is not a whole number of 64 bits. Pass an int, or leave step "
-            "out to have it counted."
+            f"Step {_show(step)} of metric {_show(_first_name(metrics))} is not a whole number of 64 bits. Pass an "
+            "int, or leave step out to have it counted."
         )
         self.cause = ("step", type(step).__name__)
 
@@ -100,7 +100,7 @@ class Scalars:
         self, values: dict[str, float], refused: list[Refusal], metrics: Mapping[str, Any], prefix: str, depth: int
     ) -> None:
         for key, value in metrics.items():
-            name = f"{prefix}{key}"
+            name = f"{prefix}{key if type(key) is str else to_text(key)}"
             try:
                 if type(value) in self._plain:
                     self._put(values, name, float(value), value)
@@ -113,6 +113,9 @@ class Scalars:
                     raise BadMetric(name, value, "which is nested too deeply")
             except BadMetric as error:
                 refused.append(error)
+            except Exception:
+                # Wide on purpose: the value is the user's own object, and costs itself alone.
+                refused.append(BadMetric(name, value, "which cannot be read"))
 
     def _put(self, values: dict[str, float], name: str, number: float, value: Any) -> None:
         encoded = self._encoded.get(name) or self._encode(name)
@@ -143,23 +146,20 @@ def as_float(name: str, value: Any) -> float:
     Raises:
         BadMetric: it is something else, or an int beyond 64 bits.
     """
-    if isinstance(value, int):
-        if not INT64_MIN <= value <= INT64_MAX:
-            raise BadMetric(name, value, "which is beyond 64 bits")
-        return float(value)
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, _NO_NUMBERS) or value is None:
-        raise BadMetric(name, value, "which is not a number")
-    has_item = hasattr(type(value), "item")
-    try:
-        item = value.item() if has_item else None  # numpy and torch; raises where there is more than one element
-    except Exception as error:
-        # Wide on purpose: `item` is a method of whatever object the user passed.
-        raise BadMetric(name, value, "which is not one number") from error
-    if not isinstance(item, (int, float)):
-        raise BadMetric(name, value, "which is not a number")
-    return as_float(name, item)
+    number = value
+    if not isinstance(value, (int, float)):
+        if isinstance(value, _NO_NUMBERS) or value is None or not hasattr(type(value), "item"):
+            raise BadMetric(name, value, "which is not a number")
+        try:
+            number = value.item()  # numpy and torch; raises where there is more than one element
+        except Exception as error:
+            # Wide on purpose: `item` is a method of whatever object the user passed.
+            raise BadMetric(name, value, "which is not one number") from error
+        if not isinstance(number, (int, float)):
+            raise BadMetric(name, value, "which is not a number")
+    if isinstance(number, int) and not INT64_MIN <= number <= INT64_MAX:
+        raise BadMetric(name, value, "which is beyond 64 bits")
+    return float(number)
 
 
 def as_step(metrics: Mapping[str, Any], step: Any) -> int:
@@ -178,11 +178,24 @@ def as_step(metrics: Mapping[str, Any], step: Any) -> int:
     return whole
 
 
+def _first_name(metrics: object) -> str:
+    # Other mappings may be of any make: asking them again might fail.
+    return to_text(next(iter(metrics), "")) if type(metrics) is dict else ""
+
+
 def _show(value: object) -> str:
-    """A value for a message, short. Objects are not asked for their repr, which may be slow, or fail."""
-    if isinstance(value, (str, bytes, float, complex)) or value is None:
-        text = repr(value[:SHOWN_CHARACTERS] if isinstance(value, (str, bytes)) else value)
-        return f"{text}..." if isinstance(value, (str, bytes)) and len(value) > SHOWN_CHARACTERS else text
-    if isinstance(value, int):
-        return str(value) if value.bit_length() < 200 else f"an int of {value.bit_length()} bits"
-    return f"a {type(value).__name__}"
+    """A value for a message, short. Objects are not asked for their repr, which may be slow, or fail, or lie."""
+    kind = type(value)
+    if value is None:
+        return "None"
+    if issubclass(kind, str):
+        text = str.__str__(value)
+        return repr(text) if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]!r}..."
+    if kind is bytes:
+        return repr(value) if len(value) <= SHOWN_CHARACTERS else f"{len(value)} bytes"  # type: ignore[arg-type]
+    if kind in (bool, float, complex):
+        return repr(value)
+    if kind is int:
+        bits = int.bit_length(value)  # type: ignore[arg-type]
+        return repr(value) if bits < 200 else f"an int of {bits} bits"
+    return f"a {kind.__name__}"

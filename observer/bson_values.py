@@ -16,7 +16,8 @@ from .field_names import encode_field_name
 DEPTH_LIMIT = 50  # MongoDB takes 100 levels; readers of ours and of Sacred's add a few around a value
 ITEMS_LIMIT = 100_000
 TEXT_LIMIT = 1_000_000
-VALUE_LIMIT_BYTES = 4 * 1024 * 1024  # a run has its config twice, a result and more in one document of 16 MiB
+VALUE_LIMIT_BYTES = 3 * 1024 * 1024  # a run has its config twice, a result and more in one document of 16 MiB
+FAIR_DEPTH = 2  # down to here one value may take half of the room that is left
 ITEM_BYTES = 16  # an item of a list costs about so much in BSON beside its text
 KEY_LIMIT = 20_000
 NAME_LIMIT = 4_096  # characters of what names a run, a tag, a file
@@ -45,6 +46,11 @@ def to_text(value: Any, limit: int = TEXT_LIMIT) -> str:
     except Exception:
         # Wide on purpose: `__str__` is the user's own.
         return _placeholder(value)
+
+
+def key_text(key: Any) -> str:
+    """The key of a dict as text, of bounded length; lone surrogates stay, field names can spell them."""
+    return str.__str__(key)[:KEY_LIMIT] if isinstance(key, str) else to_text(key, KEY_LIMIT)
 
 
 class _Converter:
@@ -83,12 +89,12 @@ class _Converter:
         return self._container(value, depth)
 
     def _text(self, value: str) -> str:
-        text = _clean_text(value, min(TEXT_LIMIT, max(self._bytes_left, 0)))
+        text = _clean_text(value, min(TEXT_LIMIT, max(self._bytes_left // 2, 0)))
         self._bytes_left -= len(text.encode())
         return text
 
     def _bytes(self, value: bytes) -> bytes | str:
-        if len(value) > min(TEXT_LIMIT, self._bytes_left):
+        if len(value) > min(TEXT_LIMIT, self._bytes_left // 2):
             return f"<{len(value)} bytes>"
         self._bytes_left -= len(value)
         return bytes(value)
@@ -99,10 +105,20 @@ class _Converter:
         if id(value) in self._ancestors:
             return "<contains itself>"
         self._ancestors.add(id(value))
+        kept = self._set_apart() if 0 < depth <= FAIR_DEPTH else (0, 0)
         try:
             return self._children(value, depth + 1)
         finally:
             self._ancestors.discard(id(value))
+            self._items_left += kept[0]
+            self._bytes_left += kept[1]
+
+    def _set_apart(self) -> tuple[int, int]:
+        """Keep half of the room for what comes behind a value: a huge one costs itself, and not its neighbours."""
+        kept = self._items_left // 2, self._bytes_left // 2
+        self._items_left -= kept[0]
+        self._bytes_left -= kept[1]
+        return kept
 
     def _children(self, value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):
@@ -124,7 +140,7 @@ class _Converter:
             if not self._has_room():
                 document["<more>"] = _rest(items, len(document))
                 break
-            name = encode_field_name(to_text(key, KEY_LIMIT))
+            name = encode_field_name(key_text(key))
             while name in document:  # 1 and "1" are two keys in Python and must stay two
                 name += "'"
             self._bytes_left -= len(name.encode())

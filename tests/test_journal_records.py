@@ -144,6 +144,7 @@ def check_batch(data: bytes, whole: list[Written]) -> None:
 # ---- the bytes
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2**40), st.floats(0, 4e9), INT64S, VALUES)
 def test_packed_points_are_what_bson_makes_of_them(
     sequence: int, time: float, step: int, values: dict[str, float]
@@ -260,6 +261,7 @@ def test_whatever_happens_to_a_journal_all_whole_records_come_back_and_no_other(
     check_batch(data, whole)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2000))
 def test_foreign_bytes_hold_no_records(noise: bytes) -> None:
     assert not decode_batch(noise)

@@ -249,6 +249,6 @@ def test_a_result_too_large_for_a_document_is_cut_with_a_mark(start: StartRun, s
     assert run.id is not None
     stored = store.load_run(run.id)
     assert stored.status == "completed"
-    assert stored.result[:4] == ["x" * 1_000_000] * 4
+    assert stored.result[:2] == ["x" * 1_000_000] * 2
     assert "which do not fit into a document: save them with run.log_artifact" in stored.result[-1]
     assert store.load_points(run.id, "loss").values.tolist() == [1.0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ...observer.bson_values import key_text as plain_key_text
 from .errors import BadConfigValue
 from .hints import describe
 from .literals import Scalar, TooLarge, parse_literal
@@ -73,7 +74,7 @@ def parse_brackets(value: Any, opening: str, hint: Any, where: Where) -> Any:
 
 def key_text(key: Any) -> str:
     """The key of a mapping as a path names it."""
-    return key.text if isinstance(key, Scalar) else str(key)
+    return key.text if isinstance(key, Scalar) else plain_key_text(key)
 
 
 def is_array_scalar(value: Any) -> bool:

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from .errors import BadConfigSource
+from .errors import BadConfigSource, ConfigError
 from .files import load_config_file
 from .free_values import MAX_DEPTH, Where, is_array_scalar, key_text, read_freely
 from .hints import spell_enum
 from .literals import Scalar
 from .structures import kind_of_class, kind_of_value
 
+MEMBERS_LIMIT = 1_000_000  # a mapping that has more, or no end, is not read here
 _CYCLE = "<contains itself>"
+_PLAIN = (bool, int, float, str, bytes)
 
 
 def plain_config(config: Any) -> dict[str, Any]:
@@ -46,11 +48,21 @@ def class_defaults(cls: type) -> dict[str, Any]:
 
 def plain_value(value: Any, _above: tuple[int, ...] = ()) -> Any:
     """`value` as `plain_config` would have it inside a config."""
+    try:
+        return _plain_value(value, _above)
+    except ConfigError:
+        raise
+    except Exception:
+        # Wide on purpose: the value is the user's own object. It costs itself alone, and is recorded by its type.
+        return value
+
+
+def _plain_value(value: Any, _above: tuple[int, ...]) -> Any:
     if isinstance(value, Scalar):
         return read_freely(value, Where(""))
     if isinstance(value, enum.Enum):
         return spell_enum(value)
-    if value is None or type(value) in (bool, int, float, str, bytes):
+    if value is None or type(value) in _PLAIN:
         return value
     if isinstance(value, PurePath):
         return str(value)
@@ -64,9 +76,16 @@ def plain_value(value: Any, _above: tuple[int, ...] = ()) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain_value(item, above) for item in value]
     if isinstance(value, (set, frozenset)):
-        return sorted((plain_value(item, above) for item in value), key=lambda item: (str(type(item)), str(item)))
+        return sorted((plain_value(item, above) for item in value), key=_set_order)
+    if isinstance(value, Mapping) and len(value) > MEMBERS_LIMIT:
+        return value
     kind = kind_of_value(value)
     return value if kind is None else _plain_members(kind.values(value), above)
+
+
+def _set_order(item: Any) -> tuple[str, str]:
+    """Plain values by kind and text; others are not asked for their words, which may take for ever."""
+    return str(type(item)), repr(item) if type(item) in _PLAIN else ""
 
 
 def _plain_members(values: Mapping[Any, Any], above: tuple[int, ...]) -> dict[str, Any]:
