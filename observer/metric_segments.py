@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +40,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloister")
 
 # Tails are read whole when they are made into chunks, and in part by whoever reads a metric of a live run.
-TAILS_BYTES = 6 * 1024 * 1024
+TAILS_BYTES = 12 * 1024 * 1024
 TAILS_COUNT = 512
+TAILS_RECORDS = 200_000
 _HELD_FROM_POINTS = 64  # a metric that gets fewer in a batch is not held in memory until its chunk is full
 _HELD_POINTS = 100_000  # of all metrics, 2.4 MB
+_READ_POINTS = 100_000  # of tails, unpacked at once
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class SegmentPoints:
         self._held_points = 0
         self._full: list[tuple[bytes, Stretch]] = []
         self._loose: dict[tuple[int, int, int], list[_Part]] = {}
-        self._tails_bytes = self._tails_count = 0
+        self._tails_bytes = self._tails_count = self._tails_records = 0
         self._pieces = Pieces(database, segment, is_new=self._sequence == 0)
         if self._sequence:
             self._load()
@@ -204,6 +206,7 @@ class SegmentPoints:
                 clock = len(clocks)
                 points = Points(group.steps[skipped:], group.values[0, skipped:], group.wall_times[skipped:])
                 clocks.append(pack_clock_entry(points))
+                self._tails_records += len(points)
                 size += len(clocks[-1])
             for first_byte, frame in _frames_of(parts):
                 packed = pack_frame(frame, clock)
@@ -232,7 +235,9 @@ class SegmentPoints:
     @property
     def is_heavy(self) -> bool:
         """Whether the tails are so many that they should become chunks."""
-        return self._tails_bytes >= TAILS_BYTES or self._tails_count >= TAILS_COUNT
+        return (
+            self._tails_bytes >= TAILS_BYTES or self._tails_count >= TAILS_COUNT or self._tails_records >= TAILS_RECORDS
+        )
 
     def compact(self, see_first: Callable[[Mapping[bytes, Stretch]], None], *, at_end: bool = False) -> None:
         """Turn the tails that the checkpoint covers into chunks.
@@ -244,18 +249,19 @@ class SegmentPoints:
         committed = self._committed_sequence()
         if self._sequence > committed:
             return  # the ends are those of a batch that is not confirmed yet
-        stretches = self._read_tails(committed)
-        see_first(stretches)
-        if at_end:
-            nothing = Points.empty()
-            for metric in self._ends.keys() - stretches.keys():
-                stretches[metric] = Stretch(self._segment, self._ends[metric], nothing)
-        for metric, chunk in self._pieces.take_in(stretches, merge_all=at_end):
-            self._pyramid.add_chunk(_object_id(metric), self._segment, chunk.offset, chunk.points)
+        rest = set(self._ends) if at_end else set()
+        for stretches in self._read_tails(committed):
+            see_first(stretches)
+            self._take_into_chunks(stretches, merge_all=at_end)
+            rest -= stretches.keys()
+        nothing = Points.empty()
+        self._take_into_chunks(
+            {metric: Stretch(self._segment, self._ends[metric], nothing) for metric in rest}, merge_all=at_end
+        )
         self._pyramid.flush()
         self._write_ledger(committed)
         self._delete_tails(2**64 - 1 if at_end else committed)
-        self._tails_bytes = self._tails_count = 0
+        self._tails_bytes = self._tails_count = self._tails_records = 0
 
     def finish(self, see_first: Callable[[Mapping[bytes, Stretch]], None]) -> None:
         """As `compact` at the end; the pyramid over the segment is completed too."""
@@ -269,9 +275,13 @@ class SegmentPoints:
         """Nothing comes for a while: hold no points in memory."""
         self._open, self._held_points = {}, 0
 
-    def read_tails(self) -> dict[bytes, Stretch]:
-        """What the tails hold that the checkpoint covers, by metric."""
+    def read_tails(self) -> Iterator[dict[bytes, Stretch]]:
+        """What the tails hold that the checkpoint covers, by metric; so many metrics at once as memory has room for."""
         return self._read_tails(self._committed_sequence())
+
+    def _take_into_chunks(self, stretches: dict[bytes, Stretch], *, merge_all: bool) -> None:
+        for metric, chunk in self._pieces.take_in(stretches, merge_all=merge_all):
+            self._pyramid.add_chunk(_object_id(metric), self._segment, chunk.offset, chunk.points)
 
     def groups_after(self, sequence: int) -> Iterator[MetricGroup]:
         """The points in tails that the checkpoint covers, of records after `sequence`, as they were logged.
@@ -282,7 +292,7 @@ class SegmentPoints:
         ends = self._load_ledger()
         for tail in self._committed_tails(self._committed_sequence()):
             is_new = tail_place(bytes(tail["_id"]))[1] > sequence
-            for frame in self._frames(tail):
+            for frame in self._frames(tail, self._clocks(tail), tail["b"]):
                 count = 0 if frame.clock is None else len(frame.clock)
                 known = np.array([ends.get(metric, 0) for metric in frame.metrics], np.int64)
                 ends.update(zip(frame.metrics, np.maximum(known, frame.offsets + count).tolist(), strict=True))
@@ -300,7 +310,9 @@ class SegmentPoints:
         self._ends = self._load_ledger()
         for tail in self._committed_tails(self._sequence):
             self._tails_count += 1
-            for frame in self._frames(tail):
+            clocks = self._clocks(tail)
+            self._tails_records += sum(map(len, clocks))
+            for frame in self._frames(tail, clocks, tail["b"]):
                 count = 0 if frame.clock is None else len(frame.clock)
                 self._tails_bytes += frame.values.nbytes
                 for metric, offset in zip(frame.metrics, frame.offsets.tolist(), strict=True):
@@ -317,25 +329,34 @@ class SegmentPoints:
         }
         yield from self._database[METRIC_TAILS].find({"_id": keys}).sort("_id", 1)
 
-    def _frames(self, tail: Mapping[str, Any]) -> Iterator[Frame]:
+    def _clocks(self, tail: Mapping[str, Any]) -> list[Points]:
         try:
-            clocks = unpack_clocks(tail)
-            for block in tail["b"].values():
-                yield from frames_in(block, clocks)
+            return unpack_clocks(tail)
+        except DamagedChunk as damage:
+            logger.warning("Run %s: %s", self._run["_id"], damage)
+            return []
+
+    def _frames(self, tail: Mapping[str, Any], clocks: list[Points], first_bytes: Iterable[str]) -> Iterator[Frame]:
+        try:
+            for first_byte in first_bytes:
+                yield from frames_in(tail["b"].get(first_byte, b""), clocks)
         except DamagedChunk as damage:
             logger.warning("Run %s: %s", self._run["_id"], damage)
 
-    def _read_tails(self, sequence: int) -> dict[bytes, Stretch]:
+    def _read_tails(self, sequence: int) -> Iterator[dict[bytes, Stretch]]:
+        tails = [(tail, self._clocks(tail)) for tail in self._committed_tails(sequence)]
         parts: dict[bytes, list[Stretch]] = {}
-        for tail in self._committed_tails(sequence):
-            for frame in self._frames(tail):
-                if frame.clock is None:
-                    continue
-                steps, wall_times = frame.clock.steps, frame.clock.wall_times
-                for row, (metric, offset) in enumerate(zip(frame.metrics, frame.offsets.tolist(), strict=True)):
-                    stretch = Stretch(self._segment, offset, Points(steps, frame.values[row], wall_times))
-                    parts.setdefault(metric, []).append(stretch)
-        return {metric: join_stretches(found)[-1] for metric, found in parts.items()}
+        size = 0
+        for first_byte in sorted({first_byte for tail, _ in tails for first_byte in tail["b"]}):
+            for tail, clocks in tails:
+                for frame in self._frames(tail, clocks, [first_byte]):
+                    size += frame.values.size
+                    _add_stretches(parts, self._segment, frame)
+            if size >= _READ_POINTS:
+                yield {metric: join_stretches(found)[-1] for metric, found in parts.items()}
+                parts, size = {}, 0
+        if parts:
+            yield {metric: join_stretches(found)[-1] for metric, found in parts.items()}
 
     def _write_ledger(self, sequence: int) -> None:
         from pymongo.errors import DuplicateKeyError
@@ -379,6 +400,13 @@ def _frames_of(parts: list[_Part]) -> Iterator[tuple[int, Frame]]:
         metrics = tuple(part.metric for part in parts[start:end])
         yield first_bytes[start], Frame(metrics, offsets[start:end], clock, values[start:end])
         start = end
+
+
+def _add_stretches(parts: dict[bytes, list[Stretch]], segment: int, frame: Frame) -> None:
+    if frame.clock is not None:
+        steps, wall_times = frame.clock.steps, frame.clock.wall_times
+        for row, (metric, offset) in enumerate(zip(frame.metrics, frame.offsets.tolist(), strict=True)):
+            parts.setdefault(metric, []).append(Stretch(segment, offset, Points(steps, frame.values[row], wall_times)))
 
 
 def _fresh_groups(frame: Frame, clock: Points, known: Int64s) -> Iterator[MetricGroup]:

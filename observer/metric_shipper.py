@@ -162,9 +162,9 @@ class MetricShipper:
     def _refresh_sacred(self, *, force: bool) -> None:
         due = self._sacred.due(self._summaries, force=force)
         for segment in {segment for segment in due.values() if segment in self._segments}:
-            stretches = self._segments[segment].read_tails()
-            chosen = {metric: stretch for metric, stretch in stretches.items() if due.get(metric) == segment}
-            self._sacred.append(segment, chosen, self._summaries)
+            for stretches in self._segments[segment].read_tails():
+                chosen = {metric: stretch for metric, stretch in stretches.items() if due.get(metric) == segment}
+                self._sacred.append(segment, chosen, self._summaries)
         self._sacred.rewrite(self._sacred.still_behind(due, self._summaries), self._summaries)
 
     # ---- metrics
