@@ -20,7 +20,7 @@ from conftest import free_port
 from recorded_script import RecordedScript, wait_for
 
 TRAINING = """
-    import os, sys, time
+    import os, pathlib, sys, time
     import cloister
 
     rank = int(os.environ["RANK"])
@@ -30,7 +30,12 @@ TRAINING = """
             run.log({"loss": step + 100 * rank}, step=step)
         print("line of rank", rank)
         print("warning of rank", rank, file=sys.stderr)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 30
+        own = b"system/rank/%d/memory" % rank if rank else b"system/memory"
+        journals = pathlib.Path(os.environ["CLOISTER_HOME"])
+        while not any(own in path.read_bytes() for path in journals.rglob("*.journal")):
+            time.sleep(0.05)
+            assert time.monotonic() < deadline
         while not all(os.path.exists(f"done-{other}") for other in range(run.world_size)):
             open(f"done-{rank}", "w").close()
             time.sleep(0.02)
