@@ -159,7 +159,9 @@ def fill(store: RunStore, name: str, count: int) -> None:
             builder.add_chunk(metric, number, offset, part)
         builder.finish_segment(metric, number, len(points))
     builder.flush()
-    store.database["runs"].update_one({"_id": RUN_ID}, {"$set": {summary_path(name): summary.as_document()}})
+    journal = {f"{segment:016x}": {"offset": 1, "sequence": 1} for segment in range(1, number + 1)}
+    change = {summary_path(name): summary.as_document(), "cloister.journal": journal}
+    store.database["runs"].update_one({"_id": RUN_ID}, {"$set": change})
 
 
 def stretch(start: int, count: int, total: int) -> Points:

@@ -47,7 +47,7 @@ class PyramidBuilder:
         if end == span + FINE.span_points:
             self._close_fine(key, end)
             if end % COARSE.span_points == 0:
-                self._close_coarse(metric, segment, end - COARSE.span_points, end)
+                self._close_coarse(metric, segment, end - COARSE.span_points, end, is_last=False)
         elif self._cached > CACHED_BINS:
             self._open.clear()
             self._cached = 0
@@ -64,7 +64,8 @@ class PyramidBuilder:
         if count % FINE.span_points:
             self._close_fine(last, count)
         for start in range(0, count, COARSE.span_points):
-            self._close_coarse(metric, segment, start, min(start + COARSE.span_points, count))
+            end = min(start + COARSE.span_points, count)
+            self._close_coarse(metric, segment, start, end, is_last=end == count)
 
     def flush(self) -> None:
         """Write what waits. Until then a reader finds the chunks instead, so nothing depends on when."""
@@ -84,7 +85,7 @@ class PyramidBuilder:
         if int(bins.counts.sum()) == end - start:  # else a chunk is damaged or gone: those that are left will be read
             self._keep(metric, FINE, segment, start, bins)
 
-    def _close_coarse(self, metric: ObjectId, segment: int, start: int, end: int) -> None:
+    def _close_coarse(self, metric: ObjectId, segment: int, start: int, end: int, *, is_last: bool) -> None:
         wanted = [Extent((segment, start), (segment, end))]
         self.flush()  # what was made of the fine level is read back
         fine = load_level(self._database, metric, FINE, wanted)
@@ -97,14 +98,19 @@ class PyramidBuilder:
             self.flush()
             fine = load_level(self._database, metric, FINE, wanted)
         if fine.extents() == wanted:
-            self._keep(metric, COARSE, segment, start, merge_bins(fine.bins, COARSE.bin_points // FINE.bin_points))
+            bins = merge_bins(fine.bins, COARSE.bin_points // FINE.bin_points)
+            self._keep(metric, COARSE, segment, start, bins, is_last=is_last)
 
-    def _keep(self, metric: ObjectId, level: Level, segment: int, start: int, bins: Bins) -> None:
+    def _keep(
+        self, metric: ObjectId, level: Level, segment: int, start: int, bins: Bins, *, is_last: bool = False
+    ) -> None:
         from bson import Binary
 
         key = span_key(metric, level, (segment, start))
-        packed = Binary(pack_bins(bins, level.bin_points))
-        self._waiting[bytes(key)] = {"_id": key, "n": int(bins.counts.sum()), "c": packed}
+        document = {"_id": key, "n": int(bins.counts.sum()), "c": Binary(pack_bins(bins, level.bin_points))}
+        if is_last:
+            document["end"] = True  # so that nobody looks for what may follow in this segment
+        self._waiting[bytes(key)] = document
         if len(self._waiting) >= WAITING_DOCUMENTS:
             self.flush()
 

@@ -18,7 +18,7 @@ from .metric_stretches import MetricKey, ShorterChunk, load_all
 from .metric_summary import read_summary
 from .points import Float64s, Int64s, Points
 from .pyramid_levels import FINE
-from .run_record import UID, RunId, summary_path
+from .run_record import JOURNAL, UID, RunId, summary_path
 from .thinning import thin
 
 if TYPE_CHECKING:
@@ -72,9 +72,11 @@ def find_metric(database: Database[dict[str, Any]], run_id: RunId, name: str) ->
     """Where the points of this metric are, if the run has it."""
     stored_name = spelled(name)
     path = summary_path(stored_name)
-    run = database["runs"].find_one({"_id": run_id}, {UID: 1, "start_time": 1, "status": 1, path: 1}) or {}
+    fields = {UID: 1, JOURNAL: 1, "start_time": 1, "status": 1, path: 1}
+    run = database["runs"].find_one({"_id": run_id}, fields) or {}
     uid, summary = _at(run, UID), _at(run, path)
-    key = MetricKey(metric_id(uid or "", stored_name), uid if isinstance(uid, str) else None, run_id, stored_name)
+    uid = uid if isinstance(uid, str) else None
+    key = MetricKey(metric_id(uid or "", stored_name), uid, run_id, stored_name, _segments_in(_at(run, JOURNAL)))
     count = read_summary(name, summary).count if isinstance(summary, Mapping) else 0
     return StoredMetric(key, _aware(run.get("start_time")), count, run.get("status") != "RUNNING")
 
@@ -194,6 +196,14 @@ def _seconds(times: list[Any], place: int) -> float:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _segments_in(journal: Any) -> tuple[int, ...] | None:
+    """Every journal segment that anything was shipped of."""
+    try:
+        return tuple(sorted(int(segment, 16) for segment in journal)) or None
+    except (TypeError, ValueError):
+        return None
 
 
 def _at(document: Mapping[str, Any], path: str) -> Any:

@@ -78,29 +78,30 @@ def sketch_metric(database: Database[dict[str, Any]], metric: MetricKey, window:
     """
     tails = load_tails(database, metric)  # before all that they may be compacted into meanwhile
     coarse = load_level(database, metric.id, COARSE, [Extent(BEGINNING, END)])
-    fine = load_level(database, metric.id, FINE, gaps_between(coarse.extents()))
+    gaps = gaps_between(coarse.extents(), closed=coarse.closed, segments=metric.segments)
+    fine = load_level(database, metric.id, FINE, gaps)
     covered = sorted([*coarse.extents(), *fine.extents()], key=lambda extent: extent.start)
-    stretches = points_outside([*load_chunks(database, metric, gaps_between(covered)), *tails], covered)
+    gaps = gaps_between(covered, closed=coarse.closed, segments=metric.segments)
+    stretches = points_outside([*load_chunks(database, metric, gaps), *tails], covered)
     points = join_points(stretches)
 
     widest = _widest_bin(window, [coarse.bins, fine.bins], points)
-    drawn, opened = _choose(window, widest, coarse)
-    wanted = opened.extents()
-    below = load_level(database, metric.id, FINE, extents_of_spans(wanted, FINE))
+    is_drawn, is_opened = _choose(window, widest, coarse)
+    wanted = coarse[is_opened].extents()
+    below = load_level(database, metric.id, FINE, extents_of_spans(coarse.neighbourhoods(is_opened), FINE))
     below = below[below.within(wanted)]
-    drawn_fine, opened_fine = _choose(window, widest, fine)
-    drawn_below, opened_below = _choose(window, widest, below)
+    drawn, opened = [coarse[is_drawn].bins], []
+    for placed in (fine, below):
+        is_drawn, is_opened = _choose(window, widest, placed)
+        drawn.append(placed[is_drawn].bins)
+        opened += placed[is_opened].extents()
     # What has no bins below it after all (a damaged document) is read point by point.
-    singly = [*opened_fine.extents(), *opened_below.extents(), *without(wanted, below.extents())]
-    read = load_extents(database, metric, sorted(singly, key=lambda extent: extent.start))
-
-    return Sketch(join_points([*stretches, *read]), Bins.concatenate([drawn, drawn_fine, drawn_below]))
+    singly = sorted([*opened, *without(wanted, below.extents())], key=lambda extent: extent.start)
+    return Sketch(join_points([*stretches, *load_extents(database, metric, singly)]), Bins.concatenate(drawn))
 
 
-def _choose(window: Window, widest: float, placed: PlacedBins) -> tuple[Bins, PlacedBins]:
-    """The bins that are drawn as they are, and those that what is below them is drawn of."""
-    if not len(placed):
-        return placed.bins, placed
+def _choose(window: Window, widest: float, placed: PlacedBins) -> tuple[Mask, Mask]:
+    """Which bins are drawn as they are, and of which what is below them is drawn."""
     steps, times = placed.bins.steps, placed.bins.times
     low, high = window.place(steps[0], times[0]), window.place(steps[1], times[1])
     before, after = high < window.low, low > window.high
@@ -111,7 +112,7 @@ def _choose(window: Window, widest: float, placed: PlacedBins) -> tuple[Bins, Pl
         _mark(opened, members, column, nearest)
     for members, column, nearest in ((before, high, "argmax"), (after, low, "argmin")):
         _mark(opened, members, column, nearest)
-    return placed[inside & ~opened].bins, placed[opened]
+    return inside & ~opened, opened
 
 
 def _mark(opened: Mask, members: Mask, column: Float64s, nearest: str) -> None:

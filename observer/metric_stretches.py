@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,7 @@ class MetricKey:
     run_uid: str | None  # None: the run is not ours, and its points are where Sacred puts them
     run_id: RunId
     name: str
+    segments: tuple[int, ...] | None = None  # of the run's journal, ascending; None where that is not known
 
 
 @dataclass(frozen=True)
@@ -191,14 +192,28 @@ def merge_extents(extents: Iterable[Extent]) -> list[Extent]:
     return merged
 
 
-def gaps_between(extents: Iterable[Extent]) -> list[Extent]:
-    """All places that are in none of `extents`."""
+def gaps_between(
+    extents: Iterable[Extent], *, closed: Container[Place] = (), segments: Sequence[int] | None = None
+) -> list[Extent]:
+    """The places that are in none of `extents` and where anything may be.
+
+    Args:
+        closed: where segments end.
+        segments: all that there are, ascending; None where that is not known.
+    """
     position, gaps = BEGINNING, []
     for extent in merge_extents(extents):
-        if extent.start > position:
+        if extent.start > position and not (position in closed and _are_next(position, extent.start, segments)):
             gaps.append(Extent(position, extent.start))
         position = extent.end
-    return [*gaps, Extent(position, END)]
+    return [*gaps, Extent(position, END)]  # also what has begun since `segments` were looked up
+
+
+def _are_next(end: Place, start: Place, segments: Sequence[int] | None) -> bool:
+    """Whether a segment begins at `start` and there is no other between it and the one that ends at `end`."""
+    if segments is None or start[1] > 0:
+        return False
+    return bisect.bisect_right(segments, end[0]) >= bisect.bisect_left(segments, start[0])
 
 
 def _find_tails(

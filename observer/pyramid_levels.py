@@ -46,11 +46,13 @@ class PlacedBins:
     Attributes:
         segments: uint64, shape (n,).
         offsets: int64, shape (n,): of each bin's first point.
+        closed: where a segment ends: nothing of the metric comes there any more.
     """
 
     segments: npt.NDArray[np.uint64]
     offsets: Int64s
     bins: Bins
+    closed: frozenset[Place] = frozenset()
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -73,6 +75,15 @@ class PlacedBins:
         lasts = np.append(firsts[1:], len(self)) - 1
         rows = zip(self.segments[firsts].tolist(), self.offsets[firsts].tolist(), ends[lasts].tolist(), strict=True)
         return [Extent((segment, start), (segment, end)) for segment, start, end in rows]
+
+    def neighbourhoods(self, mask: Mask) -> list[Extent]:
+        """The places of those chosen by `mask` in as few extents as possible, which may hold what is not ours."""
+        changes = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
+        ends = self.offsets + self.bins.counts
+        return [
+            Extent((int(self.segments[first]), int(self.offsets[first])), (int(self.segments[last]), int(ends[last])))
+            for first, last in zip(changes[::2], changes[1::2] - 1, strict=True)
+        ]
 
     def within(self, extents: Sequence[Extent]) -> Mask:
         """Which bins begin in `extents` (sorted, each in one segment)."""
@@ -115,6 +126,7 @@ def load_level(
 ) -> PlacedBins:
     """The bins of the documents that begin in `extents`; damaged documents are left out with a warning."""
     places: list[Place] = []
+    closed: set[Place] = set()
     shapes: list[PackedShape] = []
     packed: list[bytes] = []
     for document in _find_documents(database, metric, level, extents):
@@ -126,6 +138,8 @@ def load_level(
         key = bytes(document["_id"])
         places.append((int.from_bytes(key[13:21], "big"), int.from_bytes(key[21:25], "big")))
         packed.append(document["c"])
+        if document.get("end") is True:
+            closed.add((places[-1][0], places[-1][1] + document["n"]))
     if not packed:
         return PlacedBins(np.empty(0, np.uint64), np.empty(0, np.int64), Bins.empty())
     segments = np.array([segment for segment, _ in places], np.uint64)
@@ -134,7 +148,8 @@ def load_level(
     # How many bins of its document stand before each bin.
     before = np.arange(sum(bins)) - np.repeat(np.cumsum(bins) - bins, bins)
     offsets = np.repeat(starts, bins) + before * level.bin_points
-    return PlacedBins(np.repeat(segments, bins), offsets, unpack_bins(packed, shapes, level.bin_points))
+    unpacked = unpack_bins(packed, shapes, level.bin_points)
+    return PlacedBins(np.repeat(segments, bins), offsets, unpacked, frozenset(closed))
 
 
 def _find_documents(

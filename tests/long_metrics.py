@@ -59,7 +59,9 @@ def store_segments(
     whole = Points.concatenate(list(segments))
     if len(whole):
         summary = empty_summary(name).extended(whole).as_document()
-        database["runs"].update_one({"_id": run_id}, {"$set": {summary_path(name): summary}})
+        journal = {f"{number:016x}": {"offset": 1, "sequence": 1} for number in range(1, len(segments) + 1)}
+        change = {summary_path(name): summary, "cloister.journal": journal}
+        database["runs"].update_one({"_id": run_id}, {"$set": change})
     return whole
 
 
