@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 # What a batch system, a shutdown, a closed terminal or a limit sends. Their default, to end the process, stays what
@@ -29,9 +30,14 @@ class EndingSignals:
         self._has_begun = threading.Event()
 
     def install(self) -> None:
-        """Take the signals; only the main thread may."""
+        """Take the signals, once; only the main thread may."""
+        if self._ours or threading.current_thread() is not threading.main_thread():
+            return
+        caught = _caught_signals()
         for number in ENDING_SIGNALS:
-            if signal.getsignal(number) is signal.SIG_DFL:  # a handler of the user's is the user's business
+            # A handler of the user's is the user's business. Python knows nothing of those that C code has set, such as
+            # `faulthandler.register`.
+            if signal.getsignal(number) is signal.SIG_DFL and not caught >> (number - 1) & 1:
                 signal.signal(number, self._handle)
                 self._ours.append(number)
         if self._ours:
@@ -89,3 +95,12 @@ class EndingSignals:
         # `signal.signal` is for the main thread alone, which is not there.
         ctypes.pythonapi.PyOS_setsig(number, None)
         os.kill(os.getpid(), number)
+
+
+def _caught_signals() -> int:
+    """The signals that have a handler in this process, as bits from signal 1 on; none where the system does not say."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("SigCgt:"):
+                return int(line.split()[1], 16)
+    return 0

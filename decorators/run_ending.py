@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -31,8 +30,8 @@ _uncaught: BaseException | None = None
 
 def end_with_process(run: Run) -> None:
     """Have `run` ended, in the right way, when its process ends before somebody has ended it."""
-    _open.append(run)
     _install_once()
+    _open.append(run)
 
 
 def settle_at_exit(run: Run) -> None:
@@ -44,13 +43,15 @@ def settle_at_exit(run: Run) -> None:
 
 def _install_once() -> None:
     global _installed_in
+    _signals.install()  # later, if the first run is started by another thread than the main one
     if _installed_in == os.getpid():
         return
+    if _installed_in is not None:  # a forked child that starts a run of its own: the others are its parent's
+        _open.clear()
+        _ended.clear()
     _installed_in = os.getpid()
     atexit.register(_at_exit)
     _note_uncaught(sys.excepthook)
-    if threading.current_thread() is threading.main_thread():
-        _signals.install()
 
 
 def _note_uncaught(previous: Callable[[type[BaseException], BaseException, TracebackType | None], Any]) -> None:

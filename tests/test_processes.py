@@ -206,6 +206,42 @@ def test_a_handler_of_the_users_stays_theirs(script: RecordedScript, place: str)
     assert run.status in ("failed", "completed")  # sys.exit outside of a with block tells atexit no code
 
 
+def test_a_handler_that_c_code_has_set_stays_too(script: RecordedScript) -> None:
+    source = WAITING.format(before="import faulthandler; faulthandler.register(signal.SIGUSR1)", after="")
+    process = script.start(source.replace("time.sleep(60)", "time.sleep(1)"))
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGUSR1)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "most recent call first" in err
+    script.wait_until_shipped()
+    assert script.only_run().status == "completed"
+
+
+def test_a_forked_child_may_start_a_run_of_its_own(script: RecordedScript) -> None:
+    source = """
+        import os, sys
+        import cloister
+
+        with cloister.start_run(project="forks", name="parent", hardware=False) as run:
+            if os.fork() == 0:
+                own = cloister.start_run(project="forks", name="child", hardware=False)
+                own.log({"loss": 1.0})
+                run.log({"from the child": 1.0})
+                sys.exit(0)
+            os.wait()
+    """
+    finished = script.run(source)
+    assert finished.returncode == 0, finished.stderr
+    script.wait_until_shipped()
+    runs = {run.name: run for run in script.runs()}
+    assert {name: (run.status, set(run.summary)) for name, run in runs.items()} == {
+        "parent": ("completed", {"from the child"}),
+        "child": ("completed", {"loss"}),
+    }
+
+
 def test_a_signal_reaches_a_main_thread_that_is_inside_c_code(script: RecordedScript) -> None:
     source = """
         import ctypes, time

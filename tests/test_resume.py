@@ -198,7 +198,7 @@ def test_what_cannot_be_resumed_is_said(start: StartRun) -> None:
 def test_a_number_needs_the_database_and_a_uid_goes_on_from_what_this_machine_knows(
     start: StartRun, caplog: pytest.LogCaptureFixture
 ) -> None:
-    away = f"mongodb://127.0.0.1:{free_port()}/gone?directConnection=true"
+    away = f"mongodb://127.0.0.1:{free_port()}/gone?directConnection=true&serverSelectionTimeoutMS=300"
     with start(uri=away, config={"lr": 0.1}, name="offline") as first:
         for step in (3, 99, 12):
             first.log({"loss": 1.0}, step)
