@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import time
@@ -152,7 +153,8 @@ def remove_folders(folders: Sequence[Path]) -> None:
         clear_reserves(folder)
         shutil.rmtree(folder / BLOBS_FOLDER, ignore_errors=True)
         for leftover in (folder / NUMBER_FILE, folder / f"{NUMBER_FILE}.new"):
-            leftover.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a place that was never a folder, or became read-only
+                leftover.unlink(missing_ok=True)
         try:
             folder.rmdir()
         except OSError as error:

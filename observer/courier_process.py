@@ -210,11 +210,14 @@ def ensure_courier_thread(folder: Path, settings: Settings) -> None:
 
 
 def _work_in_thread(folder: Path, settings: Settings) -> None:
-    with held_lock(folder) as is_ours:
-        if is_ours:
-            # What the loop imports, before it does: a fork in the middle of an import leaves its child half of it.
-            import_beside("pymongo", "numpy", f"{__package__}.courier", f"{__package__}.mongo")
-            CourierLoop(folder, settings).run(idle_seconds=settings.courier_idle)
+    try:
+        with held_lock(folder) as is_ours:
+            if is_ours:
+                # What the loop imports, before it does: a fork in the middle of an import leaves its child half of it.
+                import_beside("pymongo", "numpy", f"{__package__}.courier", f"{__package__}.mongo")
+                CourierLoop(folder, settings).run(idle_seconds=settings.courier_idle)
+    except OSError as error:  # no folder can be written: the training ships from its memory
+        logger.debug("No courier works in %s: %s", folder, error)
 
 
 def main() -> None:

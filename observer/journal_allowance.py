@@ -19,7 +19,7 @@ DROP_AT = 0.9  # from here on none
 KEPT_SAMPLES = 10
 
 LOOK_SECONDS = 1.0
-# A look takes about 25 us for each run that waits. 200 trainings on a machine spend 10 % of one core on it at most.
+# A look takes about 50 us for each run that waits. 200 trainings on a machine spend 10 % of one core on it at most.
 LOOK_SHARE = 1 / 2000
 
 

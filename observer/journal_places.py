@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -61,7 +62,10 @@ class Place:
             UnsafeFolder: it, or one on the way to it, is a link, belongs to another account or lets others write.
             OSError: it cannot be made.
         """
-        self.ours_from.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self.ours_from.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
         below = self.folder.relative_to(self.ours_from).parts
         for depth in range(len(below) + 1):
             part = self.ours_from.joinpath(*below[:depth])

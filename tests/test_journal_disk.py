@@ -577,3 +577,35 @@ def test_what_only_the_memory_of_an_ended_training_held_is_counted_in_the_run(
     assert 10 < kept < STEPS
     assert run.lost["points"] == STEPS - kept
     assert run.lost["lines"] > 0
+
+
+@pytest.mark.parametrize("courier", ["process", "thread"])
+def test_a_run_without_any_folder_is_in_the_database(script: RecordedScript, disk: Path, courier: str) -> None:
+    blocked = disk / "a file, not a folder"
+    blocked.touch()
+    finished = script.run(
+        f"""
+        import os, pathlib
+        import cloister
+        from cloister.observer import journal_places
+
+        journal_places.SHARED_MEMORY = pathlib.Path({str(blocked)!r})
+        pathlib.Path("weights.bin").write_bytes(b"x" * 1000)
+        run = cloister.start_run(project="disk", hardware=False)
+        for step in range({STEPS}):
+            run.log({{"loss": step / 2}})
+        run.log_artifact("weights.bin")
+        print(run.id)
+        """,
+        env={"CLOISTER_HOME": str(blocked), "TMPDIR": str(blocked), "CLOISTER_COURIER": courier},
+    )
+    assert finished.returncode == 0
+    assert "held in memory" in finished.stderr
+    assert "File 'weights.bin' (1,000 bytes) is not recorded" in finished.stderr
+    assert "Traceback" not in finished.stderr
+    run = script.only_run()
+    assert finished.stdout == f"{run.id}\n"
+    assert run.status == "completed"
+    assert script.store.load_points(run.id, "loss").steps.tolist() == list(range(STEPS))
+    assert run.lost["points"] == run.lost["lines"] == 0
+    assert run.lost["bytes"] >= 1000  # and the script itself, if nothing took its copy either
