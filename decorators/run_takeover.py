@@ -67,7 +67,7 @@ class Takeover:
         """Go on with a run that must exist, in rank 0; join it in the others."""
         uid, document, problem = self._look_up(which)
         if uid is None:
-            raise NoRunToResume(which, self._where())
+            raise NoRunToResume(which, self._where(), is_foreign=document is not None)
         if self.place.rank:
             return self._locked(Identity(uid, self.place, known=read_known(document) if document else None))
         known = self._gather(uid, document)

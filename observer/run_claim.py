@@ -58,14 +58,18 @@ class RunHasEnded(CloisterError, RuntimeError):
 class NoRunToResume(CloisterError, LookupError):
     """There is no run to go on with under that number, uid or name."""
 
-    def __init__(self, which: object, where: str, others: list[Any] | None = None) -> None:
-        if others:
+    def __init__(self, which: object, where: str, others: list[Any] | None = None, *, is_foreign: bool = False) -> None:
+        if is_foreign:
+            super().__init__(
+                f"Run {which!r} in {where} was recorded by another tool. Only Cloister's own can be resumed."
+            )
+        elif others:
             shown = ", ".join(map(str, others[:_SHOWN_NUMBERS]))
             super().__init__(f"{len(others)} runs in {where} are named {which!r}: {shown}. Resume one by its number.")
         else:
             super().__init__(
-                f"There is no run {which!r} in {where}. Pass the number or the uid of a run, or resume='auto' to start "
-                "a new one where there is none."
+                f"There is no run {which!r} in {where}. Pass the number, the uid or the name of a run, as its page shows "
+                "them."
             )
 
 

@@ -182,8 +182,11 @@ def test_of_two_processes_that_resume_a_run_one_gets_it(script: RecordedScript, 
     assert len(script.only_run().resumed) == 1
 
 
-def test_what_cannot_be_resumed_is_said(start: StartRun) -> None:
-    with pytest.raises(NoRunToResume, match=r"There is no run 4212 in mongodb://.*resume='auto'"):
+def test_what_cannot_be_resumed_is_said(start: StartRun, store: RunStore) -> None:
+    store.database["runs"].insert_one({"_id": 5, "status": "COMPLETED", "experiment": {"name": "sacred"}})
+    with pytest.raises(NoRunToResume, match=r"Run 5 in .* was recorded by another tool"):
+        start(resume=5)
+    with pytest.raises(NoRunToResume, match=r"There is no run 4212 in mongodb://.*as its page shows them"):
         start(resume=4212)
     with pytest.raises(NoRunToResume, match="There is no run 'baseline'"):
         start(resume="baseline")
