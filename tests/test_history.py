@@ -15,7 +15,7 @@ import pytest
 from cloister.observer.history import PandasMissing, tabulate
 from cloister.observer.points import Points
 from cloister.observer.runs import MetricNotFound, RunNotFound, RunStore
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pandas = pytest.importorskip("pandas", reason="needs pandas")
@@ -170,6 +170,7 @@ METRIC_NAMES = st.sampled_from(["loss", "acc", "step", "wall_time", "a.b$c", ""]
 LOGGED = st.lists(st.tuples(st.integers(-5, 5) | st.integers(-(2**63), 2**63 - 1), st.floats()), max_size=30)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(METRIC_NAMES, LOGGED))
 def test_a_table_holds_the_last_value_of_each_step(logged: dict[str, list[tuple[int, float]]]) -> None:
     points = {

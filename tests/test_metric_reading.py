@@ -18,7 +18,7 @@ from cloister.observer.points import Points
 from cloister.observer.runs import MetricNotFound, RunStore
 from cloister.observer.thinning import thin
 from cloister.viewer.app import create_app
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from long_metrics import store_segments, store_tails, uid_of
 from pymongo.database import Database
@@ -183,6 +183,7 @@ def test_a_metric_whose_chunks_are_all_damaged_is_read_from_its_copy(
 COLUMNS = st.lists(st.tuples(st.floats(-1e300, 1e300) | st.integers(-3, 3), st.floats()), max_size=300)
 
 
+@settings(deadline=None)
 @given(rows=COLUMNS, pixels=st.integers(2, 60))
 def test_thinning_keeps_the_extremes_of_any_columns(rows: list[tuple[float, float]], pixels: int) -> None:
     x = np.sort(np.array([place for place, _ in rows], np.float64))

@@ -346,6 +346,7 @@ def test_metrics_of_few_points_have_no_pyramid(store: RunStore) -> None:
     assert documents(store.database) == []
 
 
+@settings(deadline=None)
 @given(
     values=st.lists(st.floats(), min_size=1, max_size=60),
     steps=st.lists(st.integers(-(2**63), 2**63 - 1), min_size=60, max_size=60),
