@@ -18,6 +18,7 @@ from .journal_batches import JournalBatch, decode_batch
 from .journal_records import RECORD_LIMIT_BYTES, JournalRecord, check_format, decode_records
 from .metric_shipper import MetricShipper
 from .mongo import first_sentence, stored_for_good
+from .overtaking import catch_up, remember
 from .run_losses import RunLosses
 from .run_record import VERSION
 from .run_registry import register_run
@@ -251,15 +252,15 @@ class RunShipper:
 
     def _write(self, update: RunUpdate) -> None:
         assert self._run is not None
-        ours = self._run["cloister"]
-        version = ours.get("version")
-        moved = (version or 0) + 1
-        update.fields[VERSION] = moved
-        known = {"_id": self._run["_id"], VERSION: version}
-        if not self._database["runs"].update_one(known, update.document()).matched_count:
-            raise Overtaken(self._run["_id"])
-        ours["version"] = moved
-        ours["journal"].update(update.checkpoints())
+        while True:
+            version = self._run["cloister"].get("version")
+            update.fields[VERSION] = (version or 0) + 1
+            known = {"_id": self._run["_id"], VERSION: version}
+            if self._database["runs"].update_one(known, update.document()).matched_count:
+                remember(self._run, update)
+                return
+            if not catch_up(self._database, self._run, update, self._headers):
+                raise Overtaken(self._run["_id"])
 
     def _do_without_refused(self, wishes: list[Wish]) -> None:
         """The database refuses something of `wishes`: find out what, by halves, and grant all else."""

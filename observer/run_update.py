@@ -76,12 +76,6 @@ class RunUpdate:
         self.fields[f"{JOURNAL}.{segment:016x}"] = dict(checkpoint)
         self.fields[UPDATED_AT] = datetime.now(timezone.utc)
 
-    def checkpoints(self) -> dict[str, Any]:
-        """How far the journal is applied with this update, by segment."""
-        start = len(JOURNAL) + 1
-        moved = {field[start:]: value for field, value in self.fields.items() if field.startswith(f"{JOURNAL}.")}
-        return {segment: value for segment, value in moved.items() if "." not in segment}  # not one's `summed` alone
-
     def document(self) -> dict[str, Any]:
         """All of it, as MongoDB takes it."""
         update: dict[str, Any] = {"$set": self.fields}

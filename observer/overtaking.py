@@ -1,0 +1,65 @@
+"""When somebody else has shipped for the same run meanwhile: whether what was about to be applied still stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .run_record import JOURNAL, LOSSES, SUMMARY, SYSTEM_SUMMARY, VERSION
+from .run_sessions import RESUMED, SESSION, WORLD_SIZE
+from .run_update import RunUpdate
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+_FIELDS_AT_ONCE = 200  # beyond that all summaries are read
+
+
+def catch_up(
+    database: Database[dict[str, Any]], run: dict[str, Any], update: RunUpdate, segments: Iterable[int]
+) -> bool:
+    """Learn what others have written into the run's document.
+
+    Ranks on several hosts have segments and metrics of their own: then nothing needs to be applied again.
+
+    Args:
+        run: as it was known when `update` was made; brought up to date if that still stands.
+        segments: those that are applied here.
+
+    Returns:
+        Whether `update` says the same, made from the newest document.
+    """
+    summaries = [field for field in update.fields if is_summary(field)]
+    wanted = summaries if len(summaries) <= _FIELDS_AT_ONCE else [SUMMARY, SYSTEM_SUMMARY]
+    fields = dict.fromkeys((VERSION, JOURNAL, LOSSES, SESSION, RESUMED, WORLD_SIZE, *wanted), 1)
+    fresh = database["runs"].find_one({"_id": run["_id"]}, fields)
+    if fresh is None:
+        return False
+    touched = [LOSSES, SESSION, RESUMED, WORLD_SIZE, *summaries, *(f"{JOURNAL}.{segment:016x}" for segment in segments)]
+    if any(_value(fresh, field) != _value(run, field) for field in touched):
+        return False
+    run["cloister"]["version"] = fresh["cloister"].get("version")
+    run["cloister"]["journal"].update(fresh["cloister"]["journal"])
+    return True
+
+
+def remember(run: dict[str, Any], update: RunUpdate) -> None:
+    """Bring `run` up to date with an update that was applied."""
+    for field, value in update.fields.items():
+        if is_summary(field) or field in (VERSION, LOSSES) or field.startswith(f"{JOURNAL}."):
+            place = run
+            *parents, last = field.split(".")
+            for parent in parents:
+                place = place.setdefault(parent, {})
+            place[last] = value
+
+
+def is_summary(field: str) -> bool:
+    return field.startswith((f"{SUMMARY}.", f"{SYSTEM_SUMMARY}."))
+
+
+def _value(document: Mapping[str, Any], field: str) -> Any:
+    value: Any = document
+    for name in field.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value or None  # an empty dict or list says as much as none
