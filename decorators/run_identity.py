@@ -34,8 +34,8 @@ class BadFork(CloisterError, ValueError):
 
     def __init__(self, given: object) -> None:
         super().__init__(
-            f"fork_from={given!r} is not a run and a step. Pass a pair such as (12, 100), on a command line 12@100: the "
-            "number or the uid of a run, and the last step to share with it."
+            f"fork_from={given!r} is not a run and a step. Pass a pair such as (12, 100), on a command line 12@100: "
+            "the number or the uid of a run, and the last step to share with it."
         )
 
 

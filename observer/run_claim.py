@@ -68,8 +68,8 @@ class NoRunToResume(CloisterError, LookupError):
             super().__init__(f"{len(others)} runs in {where} are named {which!r}: {shown}. Resume one by its number.")
         else:
             super().__init__(
-                f"There is no run {which!r} in {where}. Pass the number, the uid or the name of a run, as its page shows "
-                "them."
+                f"There is no run {which!r} in {where}. Pass the number, the uid or the name of a run, as its page "
+                "shows them."
             )
 
 
