@@ -109,7 +109,8 @@ def main() -> None:
     table = Table(*COLUMNS, title=f"{recorders} recorders of {SCALARS * CALLS_A_SECOND} points/s each")
     for before, look in pairwise(looks):
         table.add_row(*cells(before, look))
-    print_figures(table, machine, verdict(looks, recorders))
+    recording = [look for look in looks[1:] if look.second <= seconds] or looks
+    print_figures(table, machine, verdict(recording, looks[-1].behind, recorders))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -230,14 +231,13 @@ def cells(past: Look, look: Look) -> list[str]:
     ]
 
 
-def verdict(looks: list[Look], recorders: int) -> str:
-    """Whether the backlog stayed where it was, in words."""
-    running = looks[1 : LOOKS + 1]
-    third = max(1, len(running) // 3)
-    earlier, later = (statistics.median(look.behind for look in part) for part in (running[:-third], running[-third:]))
+def verdict(recording: list[Look], left: int, recorders: int) -> str:
+    """Whether the backlog stayed where it was while they recorded, and what was left of it in the end, in words."""
+    third = max(1, len(recording) // 3)
+    parts = (recording[:-third] or recording, recording[-third:])
+    earlier, later = (statistics.median(look.behind for look in part) for part in parts)
     asked = recorders * SCALARS * CALLS_A_SECOND
     steady = "stays bounded" if later <= max(2 * earlier, asked * BOUNDED_SECONDS) else "GROWS"
-    left = looks[-1].behind
     end = "all was stored at the end" if left <= 0 else f"{left:,} points were never stored"
     return (
         f"The backlog {steady}: {earlier:,.0f} points behind, then {later:,.0f} in the last third "
