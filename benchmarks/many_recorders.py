@@ -96,7 +96,7 @@ class Shared:
 def main() -> None:
     options = read_options(__doc__ or "", peers=False, add=add_options)
     machine = look_at_machine()
-    recorders, seconds = (10, 5.0) if options.quick else (options.recorders, 60 * options.minutes)
+    recorders, seconds = (5, 2.0) if options.quick else (options.recorders, 60 * options.minutes)
     with private_database() as database:
         shared = Shared(recorders)
         processes = start_recorders(recorders, shared)

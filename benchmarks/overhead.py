@@ -32,7 +32,7 @@ REQUIREMENTS = (
     *("pymongo==4.15.5", "gitpython==3.1.45", "psutil==7.1.3", "platformdirs==4.5.0", "click==8.3.1", "rich==14.2.0"),
     *("pyyaml==6.0.3", "tsdownsample==0.1.4.1", "nvidia-ml-py==13.580.82", "tomli==2.3.0"),
 )
-SIZES = {"digits_mlp": 100, "digits_cnn": 400}  # epochs and steps: about two seconds each
+SIZES = {"digits_mlp": 80, "digits_cnn": 300}  # epochs and steps: about two seconds each
 TITLES = {"digits_mlp": "MLP, scikit-learn", "digits_cnn": "CNN, torch"}
 TARGET = "Target: the median ratio below 1.01."
 
