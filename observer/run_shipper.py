@@ -193,8 +193,9 @@ class RunShipper:
     def _ship_segment(self, segment: ShippableSegment) -> None:
         """Apply a segment from its checkpoint to its present end, in batches."""
         pause = OVERTAKEN_SECONDS
-        while True:
-            batch = _read_batch(segment, self._checkpoint(segment.number)["offset"])
+        end = segment.size()  # what comes meanwhile is for the next round, or a busy run would keep all others waiting
+        while (offset := self._checkpoint(segment.number)["offset"]) < end:
+            batch = _read_batch(segment, offset)
             if not batch:
                 return
             try:
