@@ -23,14 +23,11 @@ _FICLONE = 0x40049409  # <linux/fs.h>: share the blocks of another file until on
 
 
 class CopyNotKept(CloisterError, OSError):
-    """No folder takes the private copy of a file."""
+    """There is no room for the private copy of a file."""
 
-    def __init__(self, name: object, size_bytes: int, reasons: Sequence[str]) -> None:
+    def __init__(self, name: object, size_bytes: int, reason: str) -> None:
         self.size_bytes = size_bytes
-        super().__init__(
-            f"File {str(name)!r} ({size_bytes:,} bytes) is not recorded, as no folder takes a copy of it: "
-            f"{'; '.join(reasons)}. Make room, or set CLOISTER_HOME to a folder on a larger disk."
-        )
+        super().__init__(f"File {str(name)!r} ({size_bytes:,} bytes) is not recorded: {reason}")
 
 
 class PrivateCopies:
@@ -55,8 +52,9 @@ class PrivateCopies:
         """
         size = _size_of(stream)
         if not self._allowance.has_room_for(size):
-            limit = f"{self._allowance.limit_bytes:,} bytes of CLOISTER_JOURNAL_LIMIT are used up"
-            raise CopyNotKept(name, size, [limit])
+            limit = f"{self._allowance.limit_bytes:,} bytes"
+            reason = f"with it, more than {limit} would wait to be shipped. Raise CLOISTER_JOURNAL_LIMIT."
+            raise CopyNotKept(name, size, reason)
         reasons = []
         for place in self._places:
             try:
@@ -64,7 +62,9 @@ class PrivateCopies:
             except _NotTaken as refusal:
                 reasons.append(f"{place.folder} ({refusal})")
                 stream.seek(0)
-        raise CopyNotKept(name, size, reasons)
+        tried = "; ".join(reasons)
+        advice = "Make room, or set CLOISTER_HOME to a folder on a larger disk."
+        raise CopyNotKept(name, size, f"no folder takes a copy of it: {tried}. {advice}")
 
     def force(self) -> None:
         """Have the disk keep the copies that were made since the last call."""

@@ -183,7 +183,7 @@ def _convert(name: str, value: Any, *, source: str) -> Any:
     hint = get_type_hints(Settings)[name]
     choices = get_args(hint)
     if name in ("home", "mongod", "uri_file"):
-        return Path(value).expanduser()
+        return Path(value).expanduser().absolute()  # a script may go to another folder, and the courier is in its own
     if name == "journal_limit":
         return _parse_size(value, source=source, name=name)
     if hint in (int, float):

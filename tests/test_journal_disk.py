@@ -177,6 +177,33 @@ def test_what_memory_cannot_hold_is_counted_and_told_once_there_is_room(
     assert beats == [journal.lost]
 
 
+def test_a_forked_child_writes_what_it_held_in_memory_when_there_is_room(disk: Path) -> None:
+    journal = Journal([place(disk)], HEADER)
+    filler = fill(disk)
+    log(journal, *range(200))
+    assert journal.memory
+    child = os.fork()
+    if child == 0:
+        log(journal, *range(1000, 1005))
+        filler.unlink()
+        wait_a_second(journal)
+        journal.tend()
+        os._exit(len(journal.memory.segments()))  # the parent's part is the parent's
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert [step for step in steps(disk / "run") if step >= 1000] == list(range(1000, 1005))
+    wait_a_second(journal)
+    journal.tend()
+    assert sorted(steps(disk / "run")) == [*range(200), *range(1000, 1005)]
+
+
+def test_a_relative_data_folder_stays_where_it_was_when_the_script_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLOISTER_HOME", "records")
+    assert writing_places(load_settings())[0].root == tmp_path / "records" / "journal"
+
+
 def test_the_end_of_a_run_fits_on_a_full_disk(disk: Path) -> None:
     journal = Journal([place(disk)], HEADER)
     journal.tend()  # sets the space aside
@@ -403,7 +430,10 @@ def test_a_copy_goes_where_there_is_room_and_leaves_no_half_behind(disk: Path, t
 def test_a_file_that_no_folder_takes_is_refused_by_its_name(disk: Path, tmp_path: Path) -> None:
     original = tmp_path / "weights"
     original.write_bytes(os.urandom(3_000_000))
-    with original.open("rb") as stream, pytest.raises(CopyNotKept, match=r"weights.*3,000,000 bytes.*No space left"):
+    with (
+        original.open("rb") as stream,
+        pytest.raises(CopyNotKept, match=r"weights.*3,000,000 bytes.*no folder takes.*No space left"),
+    ):
         copies(place(disk)).keep(stream, original)
     assert list((disk / "run" / "blobs").iterdir()) == []
     with original.open("rb") as stream, pytest.raises(CopyNotKept, match="CLOISTER_JOURNAL_LIMIT"):
