@@ -43,6 +43,8 @@ SILENCE_SECONDS = 3.0  # that one answer of the database may take before trainin
 NICENESS = 5  # a training that uses all cores goes first; the courier still gets a quarter of one
 
 _threads: dict[Path, threading.Thread] = {}
+# Of our own: a training that seeds `random` must not get other numbers because we drew some.
+_JITTER = random.Random()  # noqa: S311
 
 
 class CourierLoop:
@@ -108,7 +110,7 @@ class CourierLoop:
 
     def _rest_after(self, failures: int) -> None:
         low, high = BACKOFF_SECONDS
-        wait = min(high, low * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+        wait = min(high, low * 2 ** min(failures - 1, 10)) * _JITTER.uniform(0.5, 1.0)
         known = len(self._bell.uris)
         # A training that rings starts no storm: it is heard after the first pause.
         self._bell.wait(wait, wait if failures < 3 else min(wait, low))

@@ -38,6 +38,8 @@ NOTE_SECONDS = 0.5
 REFUSED_LIMIT = 100
 OVERTAKEN_SECONDS = 0.05  # the longest pause before a batch is applied again, doubled by each further time
 OVERTAKEN_LIMIT_SECONDS = 2.0
+# Of our own: a training that seeds `random` must not get other numbers because we drew some.
+_JITTER = random.Random()  # noqa: S311
 
 
 class RunShipper:
@@ -202,7 +204,7 @@ class RunShipper:
                 self._apply(segment, batch)
             except Overtaken:
                 logger.debug("Run %s was shipped by somebody else meanwhile; applied again.", self.run_id)
-                time.sleep(random.uniform(0, pause))  # noqa: S311 so that two do not run into each other for ever
+                time.sleep(_JITTER.uniform(0, pause))  # so that two do not run into each other for ever
                 pause = min(2 * pause, OVERTAKEN_LIMIT_SECONDS)
                 self._reload()
             else:
