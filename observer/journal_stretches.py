@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from .journal_records import CRC_FROM_END, TAIL_BYTES, JournalRecord, decode_rec
 from .points import Float64s, Int64s
 
 FEWEST_ALIKE = 16  # reading rows costs as much as about so many single records
-SHAPES_TRIED = 4  # records of one length that are alike in no such number: thousands of metrics, each logged alone
+SHAPES_TRIED = 4  # of one length that are alike in no such number: more are read one by one
 
 Rows = npt.NDArray[np.void]
 
@@ -55,7 +56,7 @@ def read_stretches(data: bytes, length: int, positions: Int64s) -> tuple[list[St
         layout = _layout_at(data, int(positions[0]), length)
         alike = np.arange(len(rows)) == 0 if layout is None else _alike(rows, layout)
         if layout is not None and np.count_nonzero(alike) >= FEWEST_ALIKE:
-            stretches.append(_read_rows(rows[alike], positions[alike], layout))
+            stretches += _by_names(rows[alike], positions[alike], layout)
         else:
             left.append(positions[alike])
         rows, positions = rows[~alike], positions[~alike]
@@ -84,16 +85,27 @@ def _layout_at(data: bytes, position: int, length: int) -> PointsLayout | None:
 
 
 def _alike(rows: Rows, layout: PointsLayout) -> npt.NDArray[np.bool_]:
-    """Which rows have the first row's bytes wherever no number stands."""
+    """Which rows have the first row's bytes wherever no number stands; with one metric, its name may be another."""
     length = rows.itemsize
     is_constant = np.ones(length, np.bool_)
     for offset, width in _numbers(layout):
         is_constant[offset : offset + width] = False
     is_constant[length - CRC_FROM_END : length - CRC_FROM_END + 4] = False
-    constant = np.flatnonzero(is_constant)
     spots = rows.view(np.uint8).reshape(len(rows), length)
-    alike: npt.NDArray[np.bool_] = (spots[:, constant] == spots[0, constant]).all(axis=1)
+    alike = np.ones(len(rows), np.bool_)
+    if len(layout.names) == 1:
+        name = _only_name(layout)
+        is_constant[name] = False
+        alike = (spots[:, name] != 0).all(axis=1)  # else it ends before, and a second metric follows
+    constant = np.flatnonzero(is_constant)
+    alike &= (spots[:, constant] == spots[0, constant]).all(axis=1)
     return alike
+
+
+def _only_name(layout: PointsLayout) -> slice:
+    """Where the name of the only metric stands."""
+    end = layout.value_offsets[0] - 1
+    return slice(end - len(layout.names[0].encode()), end)
 
 
 def _numbers(layout: PointsLayout) -> Iterator[tuple[int, int]]:
@@ -102,6 +114,35 @@ def _numbers(layout: PointsLayout) -> Iterator[tuple[int, int]]:
     yield STEP_AT, 8 if layout.has_wide_step else 4
     for offset in layout.value_offsets:
         yield offset, 8
+
+
+def _by_names(rows: Rows, positions: Int64s, layout: PointsLayout) -> Iterator[Stretch]:
+    """The rows of each metric together, where each row has one metric: of thousands there are few rows each."""
+    if len(layout.names) != 1 or not layout.names[0]:
+        yield _read_rows(rows, positions, layout)
+        return
+    place = _only_name(layout)
+    texts: npt.NDArray[np.bytes_] = np.ndarray(
+        (len(rows),), f"S{place.stop - place.start}", rows, place.start, (rows.itemsize,)
+    )
+    if (texts == texts[0]).all():
+        yield _read_rows(rows, positions, layout)
+        return
+    names, numbers = np.unique(texts, return_inverse=True)
+    order = np.argsort(numbers, kind="stable")
+    mixed = _read_rows(rows[order], positions[order], layout)
+    [values] = mixed.values.values()
+    end = 0
+    for name, count in zip(names.tolist(), np.bincount(numbers).tolist(), strict=True):
+        part = slice(end, end := end + count)
+        with contextlib.suppress(UnicodeDecodeError):  # not of our making: BSON has no such name
+            yield Stretch(
+                mixed.positions[part],
+                mixed.steps[part],
+                mixed.wall_times[part],
+                mixed.sequences[part],
+                {name.decode(): values[part]},
+            )
 
 
 def _read_rows(rows: Rows, positions: Int64s, layout: PointsLayout) -> Stretch:
