@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from cloister.observer.journal_places import Place, UnsafeFolder, disk_kind, run
 from cloister.observer.journal_records import JournalRecord, decode_records
 from cloister.observer.journal_segments import segments_in
 from cloister.observer.private_copies import CopyNotKept, PrivateCopies
+from cloister.observer.recorder import Recorder
 from cloister.observer.settings import load_settings
 from conftest import free_port
 from recorded_script import RecordedScript, wait_for
@@ -438,6 +439,36 @@ def test_a_file_that_no_folder_takes_is_refused_by_its_name(disk: Path, tmp_path
     assert list((disk / "run" / "blobs").iterdir()) == []
     with original.open("rb") as stream, pytest.raises(CopyNotKept, match="CLOISTER_JOURNAL_LIMIT"):
         copies(place(tmp_path / "first"), limit=2_000_000).keep(stream, original)
+
+
+@pytest.mark.parametrize("durability", ["second", "fsync"])
+def test_a_file_is_on_the_disk_before_the_record_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    forced: list[str] = []
+
+    def note(force: Callable[[int], None]) -> Callable[[int], None]:
+        def noted(descriptor: int) -> None:
+            forced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+            force(descriptor)
+
+        return noted
+
+    monkeypatch.setattr(os, "fsync", note(os.fsync))
+    monkeypatch.setattr(os, "fdatasync", note(os.fdatasync))
+    recorder = Recorder(HEADER, load_settings(home=tmp_path / "home", durability=durability))
+    original = tmp_path / "weights"
+    original.write_bytes(b"bytes")
+    recorder.record_artifact(original, "weights", None, None)
+    if durability == "second":
+        assert forced == []  # the training waits for no disk
+        recorder._tend()
+    [segment] = segments_in(*recorder._folders)
+    [copy] = (segment.parent / "blobs").iterdir()
+    file = copy.name if durability == "second" else next(name for name in forced if name.endswith(".unfinished"))
+    assert forced.index(file) < forced.index("blobs") < forced.index(segment.name)
+    assert recorder._folders[0].name in forced  # the segment's own name, too
+    recorder.record_end("COMPLETED", exit_as={"code": 0})
 
 
 def test_a_file_that_is_changed_afterwards_is_kept_as_it_was(tmp_path: Path) -> None:
