@@ -220,6 +220,8 @@ class Run:
     @property
     def id(self) -> int | None:
         """The run's number, as pages show it. Waits up to 5 s for the database; None if that is out of reach."""
+        if self._identity.known is not None and self._identity.known.id is not None:
+            return int(self._identity.known.id)
         number: int | None = self._recorder.run_id(timeout_seconds=5.0)
         if number is None and self._ended:
             number = self._look_up_number()
