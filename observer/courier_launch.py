@@ -116,6 +116,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "CLOISTER_HOME": str(settings.data_folder),
         "CLOISTER_DATABASE": settings.database,
         "CLOISTER_COURIER_IDLE": str(settings.courier_idle),
+        "OPENBLAS_NUM_THREADS": "1",  # numpy makes a thread for each core else: a fifth of a courier's start
     }
     environment.pop("CLOISTER_URI_FILE", None)
     if settings.uri is not None:
