@@ -79,9 +79,9 @@ class RecordedWork:
         assert store.database["uploads"].count_documents({}) == 0
 
 
-def begin_work(uri: str, **header: Any) -> RecordedWork:
+def begin_work(uri: str, uid: str | None = None, **header: Any) -> RecordedWork:
     """A run in the journal of the test's data folder, for the database at `uri`; nothing ships it yet."""
-    uid = new_uid()
+    uid = uid or new_uid()
     described = {
         "uid": uid,
         "project": "faults",

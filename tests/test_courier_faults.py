@@ -104,6 +104,33 @@ def test_two_shippers_of_one_run_at_once_lose_and_double_nothing(
     work.assert_stored(store)
 
 
+@pytest.mark.usefixtures("small_batches")
+def test_ranks_on_two_hosts_ship_side_by_side_and_nothing_is_applied_twice(
+    store: RunStore, database_uri: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = begin_work(database_uri)
+    monkeypatch.setenv("CLOISTER_HOME", str(tmp_path / "another host"))
+    second = begin_work(database_uri, uid=first.uid)
+    monkeypatch.setattr(run_shipper.RunShipper, "_reload", None)  # whoever is overtaken fails
+    couriers = [Courier(store.database, work.places[:1]) for work in (first, second)]
+    for turn in range(12):
+        for number, work in enumerate((first, second)):
+            work.recorder.record_points({f"rank/{number}/loss": turn / 2}, turn)
+            work.recorder.record_console("stdout", f"host {number}, turn {turn}\n", time.time())
+            couriers[number].ship()
+    for number, work in enumerate((first, second)):
+        work.end()
+        couriers[number].ship()
+
+    [run] = [store.load_run(document["_id"]) for document in store.database["runs"].find({}, {"_id": 1})]
+    for number in (0, 1):
+        assert store.load_points(run.id, f"rank/{number}/loss").values.tolist() == [turn / 2 for turn in range(12)]
+    text = "".join(piece.text for piece in store.load_console(run.id).pieces)
+    assert text == "".join(f"host {number}, turn {turn}\n" for turn in range(12) for number in (0, 1))
+    assert run.console_lines == 24
+    assert run.status == "completed"
+
+
 @pytest.mark.usefixtures("home")
 def test_a_field_that_the_database_refuses_costs_itself_alone_and_is_counted(
     store: RunStore, database_uri: str
