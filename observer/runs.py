@@ -322,7 +322,7 @@ class RunStore:
         """How many bytes of each journal segment of a run have been applied."""
         document = self.database["runs"].find_one({UID: uid}, {JOURNAL: 1}) or {}
         segments = (document.get("cloister") or {}).get("journal") or {}
-        return {int(segment, 16): int(place["offset"]) for segment, place in segments.items()}
+        return {int(segment, 16): int(place.get("offset", 0)) for segment, place in segments.items()}
 
     def _metric_not_found(self, run_id: RunId, name: str) -> MetricNotFound:
         known = self.database["metrics"].distinct("name", {"run_id": run_id})
