@@ -200,7 +200,9 @@ class JournalChain:
         self.written, self.sequence = written, 1
 
     def _header_record(self) -> bytes:
-        return encode_record("header", 1, time.time(), {"format": FORMAT, "pid": os.getpid(), "run": self._header})
+        header = encode_record("header", 1, time.time(), {"format": FORMAT, "pid": os.getpid(), "run": self._header})
+        # Twice: a damaged byte costs the record that it is in, and without this one nobody knew whose the others are.
+        return header + header
 
     def _takes_another_segment(self) -> bool:
         """Whether what failed may be this one segment: the process may write no larger files (`ulimit -f`)."""

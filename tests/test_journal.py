@@ -42,10 +42,10 @@ def test_records_come_back_in_order_after_a_header(tmp_path: Path) -> None:
     [path] = segments_in(tmp_path / "run")
     assert read_header(path) == HEADER
     records = read_all(tmp_path / "run")
-    assert [record.kind for record in records] == ["header", "points", "points", "points"]
-    assert [record.sequence for record in records] == [1, 2, 3, 4]
-    assert records[1].fields == {"s": 0, "v": {"loss": 0.5}}
-    assert records[1].time == 7.25
+    assert [record.kind for record in records] == ["header", "header", "points", "points", "points"]
+    assert [record.sequence for record in records] == [1, 1, 2, 3, 4]
+    assert records[2].fields == {"s": 0, "v": {"loss": 0.5}}
+    assert records[2].time == 7.25
 
 
 def test_files_are_for_the_owner_alone(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_record_too_large_for_a_document_is_refused_and_the_journal_goes_on(tm
         journal.record("set", {"fields": {"result": "x" * 16_000_000}})
     journal.record("beat", {})
 
-    assert [record.kind for record in read_all(tmp_path / "run")] == ["header", "beat"]
+    assert [record.kind for record in read_all(tmp_path / "run")] == ["header", "header", "beat"]
 
 
 def test_a_hundred_threads_lose_and_tear_nothing(tmp_path: Path) -> None:
@@ -139,11 +139,11 @@ def test_a_forked_child_writes_a_segment_of_its_own(tmp_path: Path) -> None:
     first, second = segments_in(tmp_path / "run")
     assert is_held(first)
     assert not is_held(second)
-    assert [record.fields.get("v") for record in decode_records(first.read_bytes())][1:] == [
+    assert [record.fields.get("v") for record in decode_records(first.read_bytes())][2:] == [
         {"parent": 1.0},
         {"parent": 2.0},
     ]
-    assert [record.fields.get("v") for record in decode_records(second.read_bytes())][1:] == [{"child": 1.0}]
+    assert [record.fields.get("v") for record in decode_records(second.read_bytes())][2:] == [{"child": 1.0}]
     assert read_header(second) == HEADER
     journal.close()
 
