@@ -12,23 +12,33 @@ from .comparing import Accepted, Outcome, compare_lines, compare_points, compare
 from .places import Place, Training, Workplace
 
 RATE = 200
-GROWTH = 1.10  # of the courier's memory and descriptors, from the first third to the last
+MEMORY_LIMIT_BYTES = 150 * 1024 * 1024
+GROWING_UP_SECONDS = 60.0
+GROWTH = 1.10  # of the courier's memory and descriptors, from the first third of what follows to the last
 
 
 @dataclass
 class Watched:
-    """What a courier held, looked at now and then."""
+    """What the courier held, looked at now and then."""
 
-    resident: list[int] = field(default_factory=list)
-    descriptors: list[int] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+    looks: list[tuple[float, int, int]] = field(default_factory=list)  # seconds, resident bytes, descriptors
 
     def look(self, place: Place) -> None:
         try:
             [courier] = place.couriers()
-            self.resident.append(courier.memory_info().rss)
-            self.descriptors.append(courier.num_fds())
+            held = courier.memory_info().rss, courier.num_fds()
         except (ValueError, psutil.Error):  # just being started, or gone
             return
+        self.looks.append((time.monotonic() - self.started, *held))
+
+    def grown_up(self) -> list[tuple[float, int, int]]:
+        return [look for look in self.looks if look[0] > GROWING_UP_SECONDS]
+
+
+def largest(looks: list[tuple[float, int, int]]) -> tuple[int, int]:
+    """The most memory and descriptors."""
+    return max((look[1] for look in looks), default=0), max((look[2] for look in looks), default=0)
 
 
 def soak(work: Workplace, *, trainers: int, seconds: float, kill_every: float, away: float) -> Outcome:
@@ -69,10 +79,13 @@ def soak(work: Workplace, *, trainers: int, seconds: float, kill_every: float, a
 def _compare_all(outcome: Outcome, place: Place, trainings: list[Training]) -> None:
     with place.store() as store:
         runs = {run["cloister"]["name"]: run["_id"] for run in store.database["runs"].find({}, {"cloister.name": 1})}
-        outcome.complain_if(len(runs) != len(trainings), f"{len(runs)} runs instead of {len(trainings)}")
+        missing = [training.options["name"] for training in trainings if training.options["name"] not in runs]
+        outcome.complain_if(missing, f"{missing} are no runs; the courier said: {_last_words(place)}")
         for training in trainings:
             compare_process(outcome, training)
             outcome.worst_ms = max(outcome.worst_ms, training.tally.worst_call_ns / 1e6)
+            if training.options["name"] not in runs:
+                continue
             run = store.load_run(runs[training.options["name"]])
             lost = compare_points(outcome, store, run, [Accepted.by(training)])
             lost += compare_lines(outcome, store, run, training.tally.lines)
@@ -80,15 +93,20 @@ def _compare_all(outcome: Outcome, place: Place, trainings: list[Training]) -> N
             outcome.complain_if(run.status != "completed", f"{training.options['name']} is {run.status}")
 
 
+def _last_words(place: Place) -> str:
+    log = place.journals / "courier.log"
+    return log.read_text(encoding="utf-8")[-4000:] if log.exists() else "nothing"
+
+
 def _look_at_growth(outcome: Outcome, watched: Watched) -> None:
-    third = len(watched.resident) // 3
-    if not third:
-        return
-    for what, values, slack in (
-        ("memory", watched.resident, 8 * 1024 * 1024),
-        ("descriptors", watched.descriptors, 4),
-    ):
-        early, late = max(values[:third]), max(values[-third:])
-        shown = f"{early / 2**20:.0f} to {late / 2**20:.0f} MiB" if what == "memory" else f"{early} to {late}"
-        outcome.remarks.append(f"courier's {what} {shown}")
-        outcome.complain_if(late > early * GROWTH + slack, f"the courier's {what} grew from {shown}")
+    """Complain of a courier that grows, once it has had time to grow up: a short soak only sees how large it is."""
+    memory, descriptors = largest(watched.looks)
+    outcome.remarks.append(f"courier {memory / 2**20:.0f} MiB, {descriptors} descriptors")
+    outcome.complain_if(memory > MEMORY_LIMIT_BYTES, f"the courier's memory was {memory / 2**20:.0f} MiB")
+    looks = watched.grown_up()
+    third = len(looks) // 3
+    if third:
+        for what, early, late in zip(
+            ("bytes", "descriptors"), largest(looks[:third]), largest(looks[-third:]), strict=True
+        ):
+            outcome.complain_if(late > early * GROWTH, f"the courier grew from {early:,} to {late:,} {what}")

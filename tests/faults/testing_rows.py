@@ -34,6 +34,7 @@ def check(row: Row, work: Workplace) -> None:
         outcome = row.run(work, share=0)
     except NotHere as reason:
         pytest.skip(str(reason))
-    assert outcome.complaints == []
+    if outcome.complaints:
+        pytest.fail("\n".join(outcome.complaints), pytrace=False)
     assert outcome.stored > 0
     assert outcome.exits_alike
