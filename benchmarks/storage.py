@@ -82,11 +82,13 @@ def main() -> None:
     )
     machine = look_at_machine()
     table = Table(*COLUMNS, title="What is stored")
-    with private_database() as database, work_folder() as folder:
+    with work_folder() as folder:
         for case in QUICK_CASES if options.quick else CASES:
-            add_case(table, case, options.trackers if case.with_peers else (OURS,), folder, database)
+            with private_database() as database:  # a fresh one: what a case leaves free, the next would use
+                add_case(table, case, options.trackers if case.with_peers else (OURS,), folder, database)
         if options.long:
-            add_long_backlogs(table, folder, database)
+            with private_database() as database:
+                add_long_backlogs(table, folder, database)
     print_figures(table, machine, TARGETS)
 
 
