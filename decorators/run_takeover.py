@@ -129,10 +129,14 @@ class Takeover:
 
     def _gather(self, uid: str, document: dict[str, Any] | None) -> KnownRun | None:
         """What the database and the journal that waits here know together."""
-        stored = read_known(document) if document is not None else None
-        waiting = read_waiting(journal_places(self.settings), uid, stored.journal if stored else None)
-        if stored is None or waiting is None:
-            return stored or waiting
+        waiting = read_waiting(journal_places(self.settings), uid)
+        if document is None:
+            return waiting
+        # Asked again: what was shipped before we looked for it here is stored by now.
+        again, _ = self._ask(lambda database: find_run(database, uid))
+        stored = read_known(again or document)
+        if waiting is None:
+            return stored
         return replace(stored, next_step=max(stored.next_step, waiting.next_step))
 
     def _look_up(self, which: int | str) -> tuple[str | None, dict[str, Any] | None, Exception | None]:

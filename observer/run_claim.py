@@ -93,7 +93,6 @@ class KnownRun:
     next_step: int = 0
     next_sample: int = 0
     stopped: datetime | None = None
-    journal: dict[str, Any] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
 
 
@@ -134,7 +133,6 @@ def read_known(document: Mapping[str, Any]) -> KnownRun:
         next_step=_largest_step(ours.get("summary")) + 1,
         next_sample=_largest_step(ours.get("system")) + 1,
         stopped=document.get("stop_time") or document.get("heartbeat"),
-        journal=ours.get("journal") or {},
         fields=fields,
     )
 
