@@ -59,7 +59,7 @@ class Pieces:
         self._segment = segment
         self._is_new = is_new
         self._covered: dict[bytes, _Covered] = {}
-        self._outlived: list[Any] = []  # keys of chunks whose points stand in others by now
+        self._outlived: set[Any] = set()  # keys of chunks whose points stand in others by now
 
     def write_full(self, chunks: Iterable[tuple[bytes, Stretch]]) -> None:
         """Store full chunks, those of one metric in ascending order. Pieces whose points they hold are outlived."""
@@ -70,8 +70,14 @@ class Pieces:
                 covered = self._covered[metric] = _Covered([], 0)
             # Behind a gap, it is not yet what the chunks hold from the start on.
             if covered is not None and chunk.offset <= covered.end:
-                self._outlive(metric, covered.pieces, chunk.offset)
-                covered.pieces, covered.end = [], max(covered.end, chunk.end)
+                inside = [
+                    (offset, count)
+                    for offset, count in covered.pieces
+                    if chunk.offset <= offset and offset + count <= chunk.end
+                ]
+                self._outlive(metric, inside, chunk.offset)
+                covered.pieces = [piece for piece in covered.pieces if piece not in inside]
+                covered.end = max(covered.end, chunk.end)
         self._write_full(chunks)
 
     def is_covered(self, metric: bytes, end: int) -> bool:
@@ -149,6 +155,7 @@ class Pieces:
         if documents:
             writes = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents]
             self._chunks.bulk_write(writes, ordered=True)
+            self._outlived.difference_update(document["_id"] for document in documents)
 
     def _write_partial(self, chunks: Sequence[tuple[bytes, Stretch]]) -> None:
         from pymongo import ReplaceOne
@@ -158,6 +165,7 @@ class Pieces:
         if not documents:
             return
         # Never over one that holds more, which another shipper of the same run may have written.
+        self._outlived.difference_update(document["_id"] for document in documents)
         writes = [
             ReplaceOne({"_id": document["_id"], "n": {"$lte": document["n"]}}, document, upsert=True)
             for document in documents
@@ -173,12 +181,13 @@ class Pieces:
         from bson import ObjectId
 
         key = ObjectId(metric)
-        self._outlived += [chunk_key(key, self._segment, offset) for offset, _ in pieces if offset != kept]
+        self._outlived.update(chunk_key(key, self._segment, offset) for offset, _ in pieces if offset != kept)
 
     def _delete_outlived(self) -> None:
-        while self._outlived:
-            self._chunks.delete_many({"_id": {"$in": self._outlived[:5000]}})
-            del self._outlived[:5000]
+        outlived = list(self._outlived)
+        for start in range(0, len(outlived), 5000):
+            self._chunks.delete_many({"_id": {"$in": outlived[start : start + 5000]}})
+        self._outlived.clear()
 
     # ---- what there is
 
@@ -232,8 +241,8 @@ class Pieces:
 def read_open_points(
     database: Database[dict[str, Any]], run_uid: str, metric: ObjectId, segment: int, end: int
 ) -> Stretch | None:
-    """The points of a metric from its last full chunk up to `end`, wherever they stand; None if one is missing."""
-    parts = []
+    """The points of a metric behind its last full chunk, up to `end`, wherever they stand; None if one is missing."""
+    parts, full = [], 0
     for tail in database[METRIC_TAILS].find({"_id": tail_keys_of(run_uid, segment)}, tail_fields_of(metric)):
         try:
             parts += list(stretches_in(tail, metric))
@@ -245,10 +254,12 @@ def read_open_points(
         if stretch is not None:
             parts.append(stretch)
             if len(stretch.points) == CHUNK_POINTS:
+                # One that reaches beyond `end` was written ahead of a checkpoint that never came.
+                full = stretch.end if stretch.end <= end else stretch.offset
                 break
     for whole in join_stretches(parts):
         if whole.offset % CHUNK_POINTS == 0 and whole.offset < end <= whole.end:
-            return Stretch(segment, whole.offset, whole.points[slice(0, end - whole.offset)])
+            return _from(Stretch(segment, whole.offset, whole.points[slice(0, end - whole.offset)]), full)
     return None
 
 

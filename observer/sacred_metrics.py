@@ -51,6 +51,7 @@ class SacredMetrics:
         self._unknown: dict[bytes, str] = {}  # metrics that may have no document yet
         self._looked = time.monotonic()
         self._is_new = is_new
+        self._listed: set[Any] | None = set() if is_new else None
 
     def note(self, metric: bytes, name: str, segment: int) -> None:
         """`segment` has brought points of this metric."""
@@ -73,11 +74,9 @@ class SacredMetrics:
         from bson import ObjectId
         from pymongo import UpdateOne
 
-        entries = [{"name": name, "id": str(ObjectId(metric))} for metric, name in self._unknown.items()]
         if not self._unknown:
-            return entries
-        if not self._is_new:
-            self._load_copies(self._unknown)
+            return []
+        known = set() if self._is_new else self._load_copies(self._unknown)
         empty = {"run_id": self._run_id, "steps": [], "values": [], "timestamps": []}
         cover = {"count": 0, "stored": 0, "thinned": False}
         writes = [
@@ -85,11 +84,14 @@ class SacredMetrics:
                 {"_id": ObjectId(metric)}, {"$setOnInsert": {**empty, "name": name, "cloister": cover}}, upsert=True
             )
             for metric, name in self._unknown.items()
+            if metric not in known
         ]
         for start in range(0, len(writes), 1000):
             self._documents.bulk_write(writes[start : start + 1000], ordered=False)
+        listed = self._load_listed()
+        entries = [{"name": name, "id": str(ObjectId(metric))} for metric, name in self._unknown.items()]
         self._unknown = {}
-        return entries
+        return [entry for entry in entries if entry["id"] not in listed]
 
     def append(
         self, segment: int, stretches: Mapping[bytes, Stretch], summaries: Mapping[bytes, MetricSummary]
@@ -177,16 +179,29 @@ class SacredMetrics:
         points = load_all(self._database, key)
         return points, len(points)
 
-    def _load_copies(self, metrics: Iterable[bytes]) -> None:
+    def _load_listed(self) -> set[Any]:
+        """The metrics that `info.metrics` named before. To add 5,000 again that are there takes the database 2 s."""
+        if self._listed is None:
+            run = self._database["runs"].find_one({"_id": self._run_id}, {"info.metrics.id": 1}) or {}
+            entries = (run.get("info") or {}).get("metrics") or []
+            self._listed = {entry.get("id") for entry in entries if isinstance(entry, dict)}
+        return self._listed
+
+    def _load_copies(self, metrics: Iterable[bytes]) -> set[bytes]:
+        """How far the documents of these metrics are; returns those that have one."""
         from bson import ObjectId
 
+        found = set()
         keys = [ObjectId(metric) for metric in metrics]
         for start in range(0, len(keys), 1000):
             known = {"_id": {"$in": keys[start : start + 1000]}}
             for document in self._documents.find(known, {"cloister.count": 1}):
-                copy = self._copies[document["_id"].binary]
+                metric = document["_id"].binary
+                copy = self._copies[metric]
                 copy.count = int((document.get("cloister") or {}).get("count", 0))
                 copy.missing_from = _MIXED
+                found.add(metric)
+        return found
 
 
 def _columns(points: Points) -> dict[str, list[Any]]:

@@ -226,7 +226,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(actions=ACTIONS, confirmed_by_nobody=st.booleans(), tails=st.sampled_from([2, 5, 512]))
 def test_points_are_stored_once_whatever_is_cut_and_wherever_batches_end(
     database: Database[dict[str, Any]],
@@ -262,12 +262,28 @@ def test_points_are_stored_once_whatever_is_cut_and_wherever_batches_end(
         assert_finished(database, shipping, NAMES)
 
 
-def test_a_chunk_that_begins_where_tails_end_does_not_hide_them(database: Database[dict[str, Any]]) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "tails"),
+    [
+        pytest.param((2048,), (2048, 5000, 1), 512, id="tails end where a chunk does"),
+        pytest.param((), (1, 1, 1, 2048, 2048, 4096), 5, id="a piece stands where a chunk is to begin"),
+        pytest.param((3000,), (6000, 2000), 512, id="the open points are in tails"),
+    ],
+)
+def test_points_are_stored_once_where_chunks_and_tails_meet(
+    database: Database[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    before: Sequence[int],
+    after: Sequence[int],
+    tails: int,
+) -> None:
+    monkeypatch.setattr(metric_segments, "TAILS_COUNT", tails)
     new_run(database, 1)
     shipping = Shipping(database, 1)
-    shipping.ship(2048)
+    for count in before:
+        shipping.ship(count)
     shipping.restart()
-    for count in (2048, 5000, 1):
+    for count in after:
         shipping.ship(count)
     shipping.finish()
     assert_finished(database, shipping, NAMES)
@@ -452,12 +468,14 @@ def test_five_thousand_metrics_end_as_a_chunk_each(database: Database[dict[str, 
     shipping = Shipping(database, 1, names=names)
     for count in (1, 1, 18):
         shipping.ship(count)
+    shipping.restart()  # names again what the run names already
+    shipping.ship(1)
     shipping.finish()
     assert database["metric_chunks"].count_documents({}) == 5000
     run = database["runs"].find_one({"_id": 1})
     assert run is not None
     assert len(run["info"]["metrics"]) == 5000
-    assert all(summary["count"] == 20 for summary in run["cloister"]["summary"].values())
+    assert all(summary["count"] == 21 for summary in run["cloister"]["summary"].values())
     assert_finished(database, shipping, names[::1000])
 
 
