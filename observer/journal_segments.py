@@ -61,20 +61,14 @@ def is_held(path: Path) -> bool:
 
 
 def read_header(path: Path) -> dict[str, Any] | None:
-    """The run that a segment belongs to, None if its first record is not whole (yet)."""
-    with path.open("rb") as file:
-        for record in decode_records(file.read(RECORD_LIMIT_BYTES)):
-            run = record.fields.get("run")
-            return run if record.kind == "header" and isinstance(run, dict) else None
-    return None
-
-
-def run_folders(destination: Path) -> list[Path]:
-    """The folders of runs with anything left to ship, oldest first (a run's uid begins with its time)."""
+    """The run that a segment belongs to, None if its first record is not whole (yet), or the segment gone."""
     try:
-        return sorted(path for path in destination.iterdir() if path.is_dir() and segments_in(path))
-    except FileNotFoundError:
-        return []
+        with path.open("rb") as file:
+            record = next(decode_records(file.read(RECORD_LIMIT_BYTES)), None)
+    except FileNotFoundError:  # shipped and removed meanwhile
+        return None
+    run = record.fields.get("run") if record is not None and record.kind == "header" else None
+    return run if isinstance(run, dict) else None
 
 
 def has_held_reserve(folder: Path) -> bool:
@@ -87,8 +81,3 @@ def clear_reserves(folder: Path) -> None:
     for path in folder.glob(f"*{RESERVE_SUFFIX}"):
         if not is_held(path):
             path.unlink(missing_ok=True)
-
-
-def is_running(folder: Path) -> bool:
-    """Whether a process still writes this run's journal."""
-    return any(is_held(path) for path in segments_in(folder))

@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cloister.observer.courier_launch import destination_folder
-from cloister.observer.journal_segments import run_folders
+from cloister.observer.journal_places import journal_places, run_folders
 from cloister.observer.run_query import RunQuery
 from cloister.observer.run_record import RunRecord
 from cloister.observer.runs import RunStore
@@ -66,9 +65,9 @@ class RecordedScript:
         return run
 
     def wait_until_shipped(self) -> None:
-        """Wait until no journal of the test's data folder is left."""
-        folder = destination_folder(load_settings(uri=self.uri))
-        wait_for(lambda: not run_folders(folder), "the journal is shipped")
+        """Wait until no journal of the test's database is left in any place."""
+        places = journal_places(load_settings(uri=self.uri))
+        wait_for(lambda: not run_folders(places), "the journal is shipped")
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
