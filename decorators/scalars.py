@@ -90,11 +90,16 @@ class Scalars:
         refused: list[Refusal] = []
         self._read_into(values, refused, metrics, "", 0)
         names = tuple(metrics)
-        if len(values) == len(names) and len(self._spelled) < CALLS_KEPT and all(type(name) is str for name in names):
-            self._spelled[names] = tuple(values)
-            if names == tuple(values):
-                self._as_they_are.add(names)
+        if len(values) == len(names) and names not in self._spelled:
+            self._remember(names, tuple(values))
         return values, refused
+
+    def _remember(self, names: tuple[str, ...], encoded: tuple[str, ...]) -> None:
+        # Not True for "True": it equals 1, which is another name.
+        if len(self._spelled) < CALLS_KEPT and all(type(name) is str for name in names):
+            self._spelled[names] = encoded
+            if names == encoded:
+                self._as_they_are.add(names)
 
     def _read_into(
         self, values: dict[str, float], refused: list[Refusal], metrics: Mapping[str, Any], prefix: str, depth: int
@@ -102,11 +107,14 @@ class Scalars:
         for key, value in metrics.items():
             name = f"{prefix}{key if type(key) is str else to_text(key)}"
             try:
-                if type(value) in self._plain:
+                kind = type(value)
+                if kind in self._plain:
                     self._put(values, name, float(value), value)
+                elif kind is int:
+                    self._put(values, name, as_float(name, value), value)
                 elif not isinstance(value, Mapping):
                     self._put(values, name, as_float(name, value), value)
-                    self._learn(type(value))
+                    self._learn(kind)
                 elif depth < DEPTH_LIMIT:
                     self._read_into(values, refused, value, f"{name}/", depth + 1)
                 else:
