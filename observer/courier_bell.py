@@ -7,10 +7,12 @@ import os
 import select
 import stat
 import time
+from collections import deque
 from pathlib import Path
 from types import TracebackType
 
 BELL_FILE = "courier.bell"
+URIS_KEPT = 8
 MESSAGE_LIMIT_BYTES = 4096  # what a pipe takes in one piece, whoever else writes (PIPE_BUF)
 
 SOON = b"."
@@ -26,7 +28,7 @@ class Bell:
         self._descriptor = -1
         self._waker, self._waiter = -1, -1
         self._rest = b""
-        self.uris: list[str] = []  # that trainings have lent, oldest first
+        self.uris: deque[str] = deque(maxlen=URIS_KEPT)  # that trainings have lent, oldest first, each once
 
     def __enter__(self) -> Bell:
         self._waiter, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -79,9 +81,10 @@ class Bell:
             with contextlib.suppress(BlockingIOError):
                 *messages, self._rest = (self._rest + os.read(self._descriptor, 1 << 16)).split(b"\n")
                 heard.update(messages)
-                self.uris += [
-                    text[len(_URI) :].decode("utf-8", "replace") for text in messages if text.startswith(_URI)
-                ]
+                for text in messages:
+                    uri = text[len(_URI) :].decode("utf-8", "replace")
+                    if text.startswith(_URI) and uri not in self.uris:  # they ring every second while it is away
+                        self.uris.append(uri)
         return heard
 
 

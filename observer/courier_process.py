@@ -111,10 +111,9 @@ class CourierLoop:
     def _rest_after(self, failures: int) -> None:
         low, high = BACKOFF_SECONDS
         wait = min(high, low * 2 ** min(failures - 1, 10)) * _JITTER.uniform(0.5, 1.0)
-        known = len(self._bell.uris)
         # A training that rings starts no storm: it is heard after the first pause.
         self._bell.wait(wait, wait if failures < 3 else min(wait, low))
-        self._uris.lend(self._bell.uris[known:])
+        self._uris.lend(self._bell.uris)
 
     def _ship_while_it_works(self, idle_seconds: float) -> None:
         # With numpy and the driver: a courier that finds another at work has gone before it needs them.

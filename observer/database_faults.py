@@ -7,8 +7,8 @@ from typing import Any
 # What the server says of a document or an update, whoever sends it. All else that it may say (no disk, no primary, no
 # rights, no time) is the state of the server, and passes.
 _DOCUMENT_CODES = {
-    2, 4, 5, 9, 14, 15, 16, 22, 28, 40, 45, 52, 53, 54, 55, 56, 57, 66, 121, 146, 197,
-    10334, 10003, 17419, 17420, 17280, 16755, 16837, 17009, 20, 10340, 4161106,
+    2, 9, 14, 15, 16, 22, 28, 40, 52, 53, 54, 55, 56, 57, 66, 121,
+    10003, 10334, 16755, 16837, 17009, 17280, 17419, 17420,
 }  # fmt: skip
 _NOT_LET_IN = {11, 13, 18, 33, 8000}  # UserNotFound, Unauthorized, AuthenticationFailed, ...; Atlas says 8000
 
