@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from dataclasses import replace
 from functools import cache
@@ -54,7 +55,7 @@ class EndReserve:
             OSError: it is gone with its folder, or somebody has closed its descriptor.
         """
         if not self._file.is_ours():
-            raise OSError(9, os.strerror(9))
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         path = self._file.path.with_name(name)
         self._file.path.rename(path)
         return replace(self._file, path=path)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import resource
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from .journal_segments import SUFFIX
 # Somebody who closes "all" descriptors (a daemon, os.closerange) has the next file opened under our number, and would
 # have our records written into it. So high up no number is given out again soon.
 HIGH_DESCRIPTOR = 900
+LOCK_TRIES = 100
 WRITING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -122,7 +125,7 @@ def cut_back(descriptor: int, torn_bytes: int) -> None:
         OSError: always: the disk is full.
     """
     os.ftruncate(descriptor, os.lseek(descriptor, 0, os.SEEK_END) - torn_bytes)
-    raise OSError(28, os.strerror(28))
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def force_folder(folder: Path) -> None:
@@ -156,7 +159,7 @@ def create_file(path: Path) -> OpenSegment:
     """
     descriptor = os.open(path, WRITING, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor)
         descriptor = _moved_high(descriptor)
         facts = os.fstat(descriptor)
         return OpenSegment(descriptor, path, facts.st_dev, facts.st_ino)
@@ -164,6 +167,18 @@ def create_file(path: Path) -> OpenSegment:
         path.unlink(missing_ok=True)
         os.close(descriptor)
         raise
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a file that we have just made: nobody else writes it, but somebody may be looking whether it is held."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.001)
+        else:
+            return
+    raise BlockingIOError(errno.EWOULDBLOCK, "Somebody else holds a lock on the new segment")
 
 
 def _moved_high(descriptor: int) -> int:

@@ -188,6 +188,29 @@ def test_segments_of_a_process_sort_by_creation_although_the_clock_is_set_back(
     assert steps == [1, 25, 26]
 
 
+def test_looking_whether_segments_are_held_disturbs_no_writer(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            for path in segments_in(tmp_path / "run"):
+                is_held(path)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        for _ in range(200):
+            journal = Journal(tmp_path / "run", HEADER)
+            assert not journal.memory
+            assert journal.record("beat", {})
+            journal.close()
+            for path in segments_in(tmp_path / "run"):
+                path.unlink(missing_ok=True)
+    finally:
+        over.set()
+        looker.join()
+
+
 def test_a_fork_beside_threads_that_log_hangs_neither_process(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "run", HEADER)
     over = threading.Event()
