@@ -42,8 +42,6 @@ SWEEP_SECONDS = 3600.0
 SILENCE_SECONDS = 3.0  # that one answer of the database may take before trainings are told not to wait for it
 NICENESS = 5  # a training that uses all cores goes first; the courier still gets a quarter of one
 
-# Of our own: as a thread of a training that seeds `random` we must not change the numbers that it gets.
-_JITTER = random.Random()  # noqa: S311
 
 _threads: dict[Path, threading.Thread] = {}
 # Of our own: a training that seeds `random` must not get other numbers because we drew some.

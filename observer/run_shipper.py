@@ -40,8 +40,6 @@ OVERTAKEN_SECONDS = 0.05  # the longest pause before a batch is applied again, d
 OVERTAKEN_LIMIT_SECONDS = 2.0
 # Of our own: a training that seeds `random` must not get other numbers because we drew some.
 _JITTER = random.Random()  # noqa: S311
-# Of our own: a training that ships by itself, and seeds `random`, must get the numbers that it would get without us.
-_JITTER = random.Random()  # noqa: S311
 
 
 class RunShipper:
