@@ -50,14 +50,15 @@ class JournalBatch:
         return self.last_sequence > 0
 
 
-def decode_batch(data: bytes, base: int = 0) -> JournalBatch:
+def decode_batch(data: bytes, base: int = 0, *, goes_on: bool = False) -> JournalBatch:
     """The whole records in `data`, points as columns; damaged bytes between them are skipped and counted.
 
     Args:
         data: bytes of a segment from a record's start.
         base: where in the segment `data` starts.
+        goes_on: more may follow `data`: a record that reaches beyond it is left for the next batch, and not searched.
     """
-    points_by_length, rest = _sorted_out(data)
+    points_by_length, rest = _sorted_out(data, goes_on=goes_on)
     columns = _Columns()
     whole_bytes = 0
     last = (0, 0)  # end and sequence of the record that ends last
@@ -83,11 +84,11 @@ def decode_batch(data: bytes, base: int = 0) -> JournalBatch:
     return JournalBatch(columns.in_order(), records, base + end, last_sequence, end - whole_bytes)
 
 
-def _sorted_out(data: bytes) -> tuple[dict[int, list[int]], list[tuple[int, int]]]:
+def _sorted_out(data: bytes, *, goes_on: bool) -> tuple[dict[int, list[int]], list[tuple[int, int]]]:
     """Where records of points start, by their length; start and length of all others."""
     points: dict[int, list[int]] = {}
     others = []
-    for position, length in find_records(data):
+    for position, length in find_records(data, goes_on=goes_on):
         if not data.startswith(_POINTS_HEAD, position + 4):
             others.append((position, length))
         elif length in points:

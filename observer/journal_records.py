@@ -102,22 +102,28 @@ def check_format(header: JournalRecord) -> None:
         raise NewerJournal(found)
 
 
-def find_records(data: bytes) -> Iterator[tuple[int, int]]:
+def find_records(data: bytes, *, goes_on: bool = False) -> Iterator[tuple[int, int]]:
     """Start and length of each record in `data` whose checksum holds.
 
     After damage the next one is sought by the bytes with which every record begins: in one pass over what is damaged.
+
+    Args:
+        goes_on: more may follow `data`, so a record that reaches beyond it is no damage, and not searched: it may hold
+            what a training printed, and that may look like a record.
     """
     view, size = memoryview(data), len(data)
     length_at, tail_at, crc32 = _LENGTH.unpack_from, _TAIL.unpack_from, zlib.crc32  # this loop meets every record
-    position = 0
+    position = known = 0  # at `known` a record begins, unless it is damaged
     while position + SMALLEST <= size:
         (length,) = length_at(data, position)
         end = position + length
+        if goes_on and end > size and position == known and length <= RECORD_LIMIT_BYTES:
+            return
         if SMALLEST <= length <= RECORD_LIMIT_BYTES and end <= size:
             marker, crc, nul = tail_at(data, end - TAIL_BYTES)
             if marker == _CRC_ELEMENT and nul == 0 and crc32(view[position + 4 : end - TAIL_BYTES]) == crc:
                 yield position, length
-                position = end
+                position = known = end
                 continue
         following = data.find(_FIRST_ELEMENT, position + 5)
         if following < 0:

@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .console_shipper import ConsoleShipper
-from .database_faults import is_refused_document
 from .file_shipper import SLICE_SECONDS, FileShipper
 from .history_copy import HistoryCopy
 from .journal_batches import JournalBatch, decode_batch
 from .journal_records import RECORD_LIMIT_BYTES, JournalRecord, check_format, decode_records
 from .metric_shipper import MetricShipper
-from .mongo import first_sentence, stored_for_good
-from .overtaking import catch_up, remember
+from .mongo import stored_for_good
+from .run_commits import RunCommits
 from .run_losses import RunLosses
-from .run_record import VERSION
 from .run_registry import register_run
 from .run_sessions import beat_changes, end_changes, is_newest, rank_of, take_session
-from .run_update import Overtaken, RunUpdate, Wish, as_date, granting
+from .run_update import Overtaken, RunUpdate, as_date
 from .shippable_segment import ShippableSegment
 from .shipping_note import ShippingNote, write_note
 
@@ -35,7 +33,6 @@ logger = logging.getLogger("cloister")
 BATCH_BYTES = 2 * 1024 * 1024
 HEADER_BYTES = 64 * 1024  # of most first records; a long config makes them longer
 NOTE_SECONDS = 0.5
-REFUSED_LIMIT = 100
 OVERTAKEN_SECONDS = 0.05  # the longest pause before a batch is applied again, doubled by each further time
 OVERTAKEN_LIMIT_SECONDS = 2.0
 # Of our own: a training that seeds `random` must not get other numbers because we drew some.
@@ -154,6 +151,7 @@ class RunShipper:
         self._console = ConsoleShipper(self._database, run, is_new=is_new)
         self._files = FileShipper(self._database, run, self._folders)
         self._losses = RunLosses(run)
+        self._commits = RunCommits(self._database, run, self._losses)
         self._history = HistoryCopy(self._database, run)
 
     def _header_of(self, segment: ShippableSegment) -> Mapping[str, Any] | None:
@@ -238,54 +236,11 @@ class RunShipper:
         Raises:
             Overtaken: it is not the document any more that this shipper knows.
         """
-        self._losses.enter(update)
-        try:
-            self._write(update)
-        except Exception as error:
-            if not is_refused_document(error):
-                raise
-            self._do_without_refused(list(update.wishes()))
-            update = update.without_wishes()
-            self._losses.enter(update)
-            self._write(update)
+        self._commits.apply(update, self._headers)
         self._is_certain = True
         self._files.remove_copies(update.stored_digests)
         self._tell_the_trainer()
         self._on_stored()
-
-    def _write(self, update: RunUpdate) -> None:
-        assert self._run is not None
-        while True:
-            version = self._run["cloister"].get("version")
-            update.fields[VERSION] = (version or 0) + 1
-            known = {"_id": self._run["_id"], VERSION: version}
-            if self._database["runs"].update_one(known, update.document()).matched_count:
-                remember(self._run, update)
-                return
-            if not catch_up(self._database, self._run, update, self._headers):
-                raise Overtaken(self._run["_id"])
-
-    def _do_without_refused(self, wishes: list[Wish]) -> None:
-        """The database refuses something of `wishes`: find out what, by halves, and grant all else."""
-        assert self._run is not None
-        groups, refused = [wishes] if wishes else [], 0
-        while groups:
-            group = groups.pop()
-            try:
-                self._database["runs"].update_one({"_id": self._run["_id"]}, granting(group))
-            except Exception as error:
-                if not is_refused_document(error):
-                    raise
-                refused += 1
-                half = len(group) // 2
-                if half and refused < REFUSED_LIMIT:  # a document that is full refuses everything
-                    groups += [group[half:], group[:half]]
-                    continue
-                size = sum(self._losses.note_refused(value) for _, _, value in group)
-                logger.error(
-                    "The database refuses %s of run %s (%d bytes), which is lost; all else is stored: %s",
-                    ", ".join(repr(field) for _, field, _ in group[:5]), self.run_id, size, first_sentence(error),
-                )  # fmt: skip
 
     def _ship_files(self, segments: Sequence[int], seconds: float) -> None:
         """Go on with large files for a moment."""
@@ -375,10 +330,11 @@ class RunShipper:
 def _read_batch(segment: ShippableSegment, offset: int) -> JournalBatch:
     """What follows `offset`; about `BATCH_BYTES`, more only for one large record, or behind damage."""
     start = offset
+    held = segment.is_held()  # asked first: one that is free now has all its records
     while True:
         for size in (BATCH_BYTES, RECORD_LIMIT_BYTES + BATCH_BYTES):
             data = segment.read(start, size)
-            batch = decode_batch(data, start)
+            batch = decode_batch(data, start, goes_on=held or len(data) == size)
             if batch:
                 return replace(batch, skipped_bytes=batch.skipped_bytes + start - offset)
             if len(data) < size:

@@ -183,7 +183,7 @@ def test_batches_cut_anywhere_hold_the_same_points(records: list[Written], size:
     others: list[int] = []
     at = 0
     while at < len(data):
-        batch = decode_batch(data[at : at + size], at)
+        batch = decode_batch(data[at : at + size], at, goes_on=True)
         assert batch
         assert batch.skipped_bytes == 0
         for name, points in columns_as_read(batch).items():
@@ -192,6 +192,18 @@ def test_batches_cut_anywhere_hold_the_same_points(records: list[Written], size:
         at = batch.end
     same(found, columns_of(records))
     assert others == [record.sequence for record in records if record.kind != "points"]
+
+
+def test_a_record_cut_by_a_batch_is_not_searched_for_others() -> None:
+    first, inner = written("beat", 1, 1.0, {}), written("set", 7, 1.0, {"fields": {"cloister.owner": "mallory"}})
+    outer = encode_record("console", 2, 1.0, {"stream": "stdout", "text": b"printed " + inner.data + b"x" * 100})
+    data = first.data + outer[:-50]
+    batch = decode_batch(data, goes_on=True)
+    assert [record.sequence for record in batch.records] == [1]
+    assert batch.end == len(first.data)
+    assert [record.sequence for record in decode_batch(first.data + outer, goes_on=True).records] == [1, 2]
+    # Nothing follows, so it is damaged: what is whole in it counts.
+    assert [record.sequence for record in decode_batch(data).records] == [1, 7]
 
 
 # ---- damage
