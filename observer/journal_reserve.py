@@ -30,7 +30,7 @@ class EndReserve:
 
     @classmethod
     def set_aside(cls, folder: Path, number: int, size_bytes: int) -> EndReserve:
-        """Set `size_bytes` aside in `folder`. About 60 us.
+        """Set `size_bytes` aside in `folder`. Takes milliseconds on some file systems.
 
         Raises:
             OSError: the disk has no such space, or cannot set any aside.

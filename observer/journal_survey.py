@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import CloisterError
-from .journal_records import JournalRecord, decode_records
+from .journal_records import RECORD_LIMIT_BYTES, JournalRecord, decode_records
 from .journal_segments import BLOBS_FOLDER, SUFFIX, is_held, read_header, segments_in
 from .shippable_segment import DAMAGED_SUFFIX
 
@@ -85,11 +85,11 @@ class JournaledRun:
 
     def lost(self) -> dict[str, int]:
         """What its processes say that they could not record, by their newest words."""
-        lost: dict[str, int] = {}
-        for segment in self.segments:
-            for name, count in _last_lost(segment).items():
-                lost[name] = lost.get(name, 0) + int(count)
-        return lost
+        # A process counts on from segment to segment: its newest word holds the earlier ones.
+        newest = {pid: lost for pid, lost in map(_last_lost, self.segments) if lost}
+        return {
+            kind: sum(int(lost.get(kind) or 0) for lost in newest.values()) for kind in ("points", "lines", "bytes")
+        }
 
 
 @dataclass
@@ -178,11 +178,13 @@ def _survey(name: str, folders: tuple[Path, ...]) -> JournaledRun:
     return JournaledRun(name, {}, folders)
 
 
-def _last_lost(segment: Path) -> dict[str, int]:
+def _last_lost(segment: Path) -> tuple[object, dict[str, int]]:
+    """The process that wrote a segment, and what it last said that it lost."""
     with segment.open("rb") as file:
+        header = next(decode_records(file.read(RECORD_LIMIT_BYTES)), None)
         file.seek(max(0, _size(segment) - LAST_WORDS_BYTES))
         told = [record.fields["lost"] for record in decode_records(file.read()) if "lost" in record.fields]
-    return told[-1] if told else {}
+    return header.fields.get("pid") if header else None, told[-1] if told else {}
 
 
 def _run_folders(place: Path, depth: int) -> Iterator[Path]:
