@@ -351,7 +351,8 @@ class SegmentPoints:
             for tail, clocks in tails:
                 for frame in self._frames(tail, clocks, [first_byte]):
                     size += frame.values.size
-                    _add_stretches(parts, self._segment, frame)
+                    for metric, stretch in frame.stretches(self._segment):
+                        parts.setdefault(metric, []).append(stretch)
             if size >= _READ_POINTS:
                 yield {metric: join_stretches(found)[-1] for metric, found in parts.items()}
                 parts, size = {}, 0
@@ -400,13 +401,6 @@ def _frames_of(parts: list[_Part]) -> Iterator[tuple[int, Frame]]:
         metrics = tuple(part.metric for part in parts[start:end])
         yield first_bytes[start], Frame(metrics, offsets[start:end], clock, values[start:end])
         start = end
-
-
-def _add_stretches(parts: dict[bytes, list[Stretch]], segment: int, frame: Frame) -> None:
-    if frame.clock is not None:
-        steps, wall_times = frame.clock.steps, frame.clock.wall_times
-        for row, (metric, offset) in enumerate(zip(frame.metrics, frame.offsets.tolist(), strict=True)):
-            parts.setdefault(metric, []).append(Stretch(segment, offset, Points(steps, frame.values[row], wall_times)))
 
 
 def _fresh_groups(frame: Frame, clock: Points, known: Int64s) -> Iterator[MetricGroup]:

@@ -207,7 +207,7 @@ class MetricShipper:
         names = [*(ours.get("summary") or {}), *(f"{SYSTEM_PREFIX}{name}" for name in ours.get("system") or {})]
         for encoded in names:
             metric = self._names.get(encoded) or self._find(encoded)
-            self._sacred.know(metric, self._summaries[metric].name)
+            self._sacred.know(metric, self._summaries[metric].name, self._summaries[metric].count)
         self._sacred.create()
 
     def _extend_summaries(self, segment: int, group: MetricGroup) -> None:
@@ -222,7 +222,7 @@ class MetricShipper:
             self._summaries[metric] = summary.extended_by(
                 count, last, low if has_any else None, high if has_any else None, last_step, max_step
             )
-            self._sacred.note(metric, summary.name, segment)
+            self._sacred.note(metric, summary.name, segment, summary.count)
         self._changed.update(group.metrics)
         self._new_points += group.values.size
 
@@ -233,8 +233,9 @@ class MetricShipper:
             points = Points(column.steps, column.values, column.wall_times)
             metric = self._find(encoded)
             self._history[metric] = Stretch(HISTORY_SEGMENT, 0, points)
-            self._summaries[metric] = self._summaries[metric].extended(points)
-            self._sacred.note(metric, self._summaries[metric].name, HISTORY_SEGMENT)
+            summary = self._summaries[metric]
+            self._summaries[metric] = summary.extended(points)
+            self._sacred.note(metric, summary.name, HISTORY_SEGMENT, summary.count)
             self._changed.add(metric)
         self._must_sum = True
 

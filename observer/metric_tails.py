@@ -71,6 +71,13 @@ class Frame:
     clock: Points | None
     values: npt.NDArray[np.float64]
 
+    def stretches(self, segment: int) -> Iterator[tuple[bytes, Stretch]]:
+        """Its points, by metric."""
+        if self.clock is not None:
+            steps, wall_times = self.clock.steps, self.clock.wall_times
+            for row, (metric, offset) in enumerate(zip(self.metrics, self.offsets.tolist(), strict=True)):
+                yield metric, Stretch(segment, offset, Points(steps, self.values[row], wall_times))
+
 
 def tail_key(run_uid: str, segment: int, sequence: int, part: int = 0) -> Binary:
     """The `_id` of a tail. Keys of one run sort by segment, then by place in it; all are of one length."""
@@ -126,10 +133,7 @@ def all_stretches_in(tail: Mapping[str, Any]) -> Iterator[tuple[bytes, Stretch]]
     clocks = unpack_clocks(tail)
     for block in (tail.get("b") or {}).values():
         for frame in frames_in(bytes(block), clocks):
-            if frame.clock is not None:
-                for row, metric in enumerate(frame.metrics):
-                    points = Points(frame.clock.steps, frame.values[row], frame.clock.wall_times)
-                    yield metric, Stretch(segment, int(frame.offsets[row]), points)
+            yield from frame.stretches(segment)
 
 
 # ---- the parts of a tail

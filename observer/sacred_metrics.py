@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .metric_reader import StoredMetric, load_curve
-from .metric_stretches import MetricKey, load_all
-from .metric_tails import Stretch
+from .metric_stretches import MetricKey, load_many
+from .metric_tails import Stretch, join_stretches
 from .points import Points
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ APPEND_GROWTH = 1.25  # new points are appended when there is a quarter more of 
 REWRITE_GROWTH = 2.0  # a thinned document is rewritten when its metric has doubled: all rewrites cost twice the last
 REFRESH_SECONDS = 10.0  # as often as Sacred itself writes
 _WRITES_AT_ONCE = 200
+_POINTS_AT_ONCE = 50_000
 _MIXED = -1  # points of several segments, or unknown ones, are missing
 _EARLIEST_MS, _LATEST_MS = -62_135_596_800_000, 253_402_300_799_999  # the years that a datetime can hold
 
@@ -53,20 +54,20 @@ class SacredMetrics:
         self._is_new = is_new
         self._listed: set[Any] | None = set() if is_new else None
 
-    def note(self, metric: bytes, name: str, segment: int) -> None:
-        """`segment` has brought points of this metric."""
-        copy = self.know(metric, name)
+    def note(self, metric: bytes, name: str, segment: int, count: int) -> None:
+        """`segment` has brought points of this metric, behind `count` others."""
+        copy = self.know(metric, name, count)
         if copy.missing_from is None:
             copy.missing_from = segment
         elif copy.missing_from != segment:
             copy.missing_from = _MIXED
 
-    def know(self, metric: bytes, name: str) -> _Copy:
-        """This metric has points."""
+    def know(self, metric: bytes, name: str, count: int) -> _Copy:
+        """This metric has `count` points."""
         copy = self._copies.get(metric)
         if copy is None:
             self._unknown[metric] = name
-            copy = self._copies[metric] = _Copy(name, 0, None, 0.0)
+            copy = self._copies[metric] = _Copy(name, count, None, 0.0)
         return copy
 
     def create(self) -> list[dict[str, str]]:
@@ -141,17 +142,21 @@ class SacredMetrics:
         """Those of `due` that stand for fewer points than there are."""
         return [metric for metric in due if self._copies[metric].count != summaries[metric].count]
 
-    def rewrite(self, metrics: Iterable[bytes], summaries: Mapping[bytes, MetricSummary]) -> None:
+    def rewrite(self, metrics: Sequence[bytes], summaries: Mapping[bytes, MetricSummary]) -> None:
         """Write the documents from what is stored."""
-        from bson import ObjectId
-        from pymongo import UpdateOne
-
+        short = {metric: summaries[metric].count for metric in metrics if summaries[metric].count <= SACRED_POINTS}
         for metric in metrics:
-            points, total = self._load(metric, summaries[metric].count)
-            cover = {"count": total, "stored": len(points), "thinned": len(points) < total}
-            known = {"_id": ObjectId(metric), "cloister.count": {"$lte": total}}
-            fields = {**_columns(points), "cloister": cover}
-            self._write([UpdateOne(known, {"$set": fields})], {metric: total})
+            if metric not in short:
+                self._rewrite({metric: self._load_thinned(metric, summaries[metric].count)}, summaries)
+        block: list[bytes] = []
+        size = 0
+        for metric, count in short.items():
+            block.append(metric)
+            size += count
+            if size >= _POINTS_AT_ONCE or len(block) >= _WRITES_AT_ONCE:
+                self._rewrite(self._load_exactly(block), summaries)
+                block, size = [], 0
+        self._rewrite(self._load_exactly(block), summaries)
 
     # ---- inside
 
@@ -166,18 +171,35 @@ class SacredMetrics:
         if matched != len(writes):  # somebody else ships for this run too, and has written some of them
             self._load_copies(written)
 
-    def _load(self, metric: bytes, count: int) -> tuple[Points, int]:
-        """What a document is to hold, and how many points that stands for. Long metrics are never read as a whole."""
+    def _rewrite(self, stored: Mapping[bytes, Points], summaries: Mapping[bytes, MetricSummary]) -> None:
+        from bson import ObjectId
+        from pymongo import UpdateOne
+
+        writes, written = [], {}
+        for metric, points in stored.items():
+            count = summaries[metric].count
+            total = written[metric] = count if count > SACRED_POINTS else len(points)
+            cover = {"count": total, "stored": len(points), "thinned": len(points) < total}
+            known = {"_id": ObjectId(metric), "cloister.count": {"$lte": total}}
+            writes.append(UpdateOne(known, {"$set": {**_columns(points), "cloister": cover}}))
+        self._write(writes, written)
+
+    def _load_thinned(self, metric: bytes, count: int) -> Points:
+        """The extremes of a long metric, from its pyramid: it is never read as a whole."""
         from bson import ObjectId
 
         key = MetricKey(ObjectId(metric), self._uid, self._run_id, self._copies[metric].name)
-        if count > SACRED_POINTS:
-            stored = StoredMetric(key, None, count, False)
-            curve = load_curve(self._database, stored, pixels=THINNED_PIXELS, axis="step", low=None, high=None)
-            if curve is not None:
-                return Points(curve.steps, curve.values, curve.wall_times), count
-        points = load_all(self._database, key)
-        return points, len(points)
+        stored = StoredMetric(key, None, count, False)
+        curve = load_curve(self._database, stored, pixels=THINNED_PIXELS, axis="step", low=None, high=None)
+        return Points.empty() if curve is None else Points(curve.steps, curve.values, curve.wall_times)
+
+    def _load_exactly(self, metrics: Sequence[bytes]) -> dict[bytes, Points]:
+        names = {self._copies[metric].name: metric for metric in metrics}
+        stored = load_many(self._database, self._run_id, self._uid, names) if names else {}
+        return {
+            names[name]: Points.concatenate([stretch.points for stretch in join_stretches(found)])
+            for name, found in stored.items()
+        }
 
     def _load_listed(self) -> set[Any]:
         """The metrics that `info.metrics` named before. To add 5,000 again that are there takes the database 2 s."""
@@ -198,9 +220,13 @@ class SacredMetrics:
             for document in self._documents.find(known, {"cloister.count": 1}):
                 metric = document["_id"].binary
                 copy = self._copies[metric]
-                copy.count = int((document.get("cloister") or {}).get("count", 0))
-                copy.missing_from = _MIXED
+                count = int((document.get("cloister") or {}).get("count", 0))
+                if count != copy.count:
+                    copy.count, copy.missing_from = count, _MIXED
                 found.add(metric)
+        for metric in metrics:
+            if metric not in found:
+                self._copies[metric].count = 0
         return found
 
 

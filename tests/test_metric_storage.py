@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -459,7 +460,13 @@ def test_a_point_of_an_ended_run_takes_twelve_bytes_at_most(database: Database[d
         shipping.finish()
         if run_id == 1:
             before = stored_bytes(database)
-    assert (stored_bytes(database) - before) / (2 * count * len(names)) <= 12
+    points = 2 * count * len(names)
+    for _ in range(20):  # the server frees what was deleted when it comes to it
+        per_point = (stored_bytes(database) - before) / points
+        if per_point <= 12:
+            break
+        time.sleep(0.2)
+    assert per_point <= 12
 
 
 def test_five_thousand_metrics_end_as_a_chunk_each(database: Database[dict[str, Any]]) -> None:
