@@ -2,9 +2,9 @@
 
 Bytes on disk are what a work adds to a tracker's files over a run with a single step. Ours and Sacred's are those of
 MongoDB after a checkpoint, indexes included, once the run has ended and its courier has gone; "used" leaves out what
-WiredTiger will use again, which is most of what a small run leaves. Sent is what mongod received by the wire, ours only.
-With --long, the courier's memory for ten million points in one metric, 5,000 metrics of 200 points and 1 GB of console
-(minutes).
+WiredTiger will use again, which is most of what a small run leaves. Sent is what mongod received by the wire, ours
+only. With --long, the courier's memory for ten million points in one metric, 5,000 metrics of 200 points and 1 GB of
+console (minutes).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ COLUMNS = (
     "work",
     "tracker",
     "on disk",
-    "free of it",
     "bytes/point",
     "x ours",
+    "used/point",
     "journal",
     "sent",
     "sent/journal",
