@@ -14,6 +14,7 @@ from typing import Any
 from .errors import CloisterError
 from .journal_records import RECORD_LIMIT_BYTES, JournalRecord, decode_records
 from .journal_segments import BLOBS_FOLDER, SUFFIX, is_held, read_header, segments_in
+from .run_losses import KINDS
 from .shippable_segment import DAMAGED_SUFFIX
 
 READ_BYTES = 32 * 1024 * 1024  # twice the largest record, so that every read reaches beyond one
