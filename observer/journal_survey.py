@@ -88,9 +88,7 @@ class JournaledRun:
         """What its processes say that they could not record, by their newest words."""
         # A process counts on from segment to segment: its newest word holds the earlier ones.
         newest = {pid: lost for pid, lost in map(_last_lost, self.segments) if lost}
-        return {
-            kind: sum(int(lost.get(kind) or 0) for lost in newest.values()) for kind in ("points", "lines", "bytes")
-        }
+        return {kind: sum(int(lost.get(kind) or 0) for lost in newest.values()) for kind in KINDS}
 
 
 @dataclass
