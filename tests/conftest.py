@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pymongo
 import pytest
 from cloister.observer.embedded import find_mongod
@@ -25,6 +26,10 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 from recorded_script import RecordedScript
 from watched_browser import started_chromium
+
+# No test is timed: on a busy machine one example of hundreds may take long.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
