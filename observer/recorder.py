@@ -36,6 +36,7 @@ logger = logging.getLogger("cloister")
 NO_ROOM = "<not recorded: it does not fit into a document of the database, or into what was left of the disk>"
 SHORT_LINE_CHARACTERS = 2000
 TELL_SECONDS = 0.25  # between two figures for somebody who waits
+FIRST_TEND_SECONDS = 0.2  # space for the run's end is set aside then: a disk may be nearly full at the start
 PATIENCE_SECONDS = 3.0  # an election of a new primary takes less, and nobody needs to hear of it
 
 
@@ -241,7 +242,9 @@ class Recorder:
     def _beat(self) -> None:
         self._revive_courier()
         beaten = time.monotonic()
-        while not self._stopped.wait(TEND_SECONDS) or self._journal.memory:
+        pause = FIRST_TEND_SECONDS
+        while not self._stopped.wait(pause) or self._journal.memory:
+            pause = TEND_SECONDS
             try:
                 if self._stopped.is_set():
                     time.sleep(TEND_SECONDS)  # what is in memory is still to go somewhere

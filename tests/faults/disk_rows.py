@@ -43,8 +43,9 @@ def all_disks_full(work: Workplace, *, times: int, with_database: bool, space_co
             with small_disk(disk, DISK_KB):
                 put_all_on(place, disk)
                 place.environment["CLOISTER_EXIT_WAIT"] = "20" if with_database else "1"
-                ballast = fill(disk, LEFT_KB)
                 training = place.start(until_told=True, rate=RATE, line_every=10)
+                training.wait_for_steps(RATE // 2)
+                ballast = fill(disk, LEFT_KB // 3)
                 training.wait_for_steps(3 * RATE)
                 if space_comes_back:
                     ballast.unlink()
