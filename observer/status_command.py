@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from rich.table import Table
 from .amounts import count_of, size_of
 from .courier_launch import LOCK_FILE, read_state
 from .journal_places import journal_roots
+from .journal_segments import is_held
 from .journal_survey import JournaledRun, find_journals
 from .settings import load_settings
 
@@ -37,33 +36,18 @@ def _destinations(roots: tuple[Path, ...]) -> list[tuple[Path, list[JournaledRun
     """Folders in which a courier works or runs wait, with those runs."""
     folders = [folder for root in roots if root.is_dir() for folder in sorted(root.iterdir())]
     found = [(folder, find_journals((folder,))) for folder in folders if folder.is_dir() and not folder.is_symlink()]
-    return [(folder, runs) for folder, runs in found if runs or _courier_works(folder)]
+    return [(folder, runs) for folder, runs in found if runs or is_held(folder / LOCK_FILE)]
 
 
 def _courier(folder: Path) -> str:
     state = read_state(folder)
-    works = "a courier is at work" if _courier_works(folder) else "no courier is at work"
+    works = "a courier is at work" if is_held(folder / LOCK_FILE) else "no courier is at work"
     if state is None:
         return f"[bold]{escape(folder.name)}[/]: {works}."
     if state.reachable:
         return f"[bold]{escape(state.uri)}[/]: answers, {works}."
     since = datetime.fromtimestamp(state.since, timezone.utc).astimezone()
     return f"[bold]{escape(state.uri)}[/]: [red]out of reach since {since:%Y-%m-%d %H:%M}[/], {works}."
-
-
-def _courier_works(folder: Path) -> bool:
-    """Whether somebody holds the courier's lock; the file is not made by asking."""
-    try:
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _table(runs: list[JournaledRun]) -> Table:
