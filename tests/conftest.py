@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pymongo
 import pytest
+from cloister.observer import journal_places
 from cloister.observer.embedded import find_mongod
 from cloister.observer.indexes import ensure_indexes
 from cloister.observer.runs import RunStore
@@ -146,6 +147,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CLOISTER_HOME", str(folder))
     monkeypatch.setenv("CLOISTER_COURIER_IDLE", "0.5")  # a courier for each test, gone soon after it
     return folder
+
+
+@pytest.fixture
+def own_places(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`home`, with temporary folder and shared memory of its own: no journal of another test is in sight."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(journal_places, "SHARED_MEMORY", tmp_path / "shared-memory")
+    return home
 
 
 @pytest.fixture

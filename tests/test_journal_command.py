@@ -15,6 +15,8 @@ from cloister.observer.journal_segments import segments_in
 _OPEN: list[Journal] = []  # a journal that nobody holds is closed, and its run no longer alive
 UIDS = ("01a1fd6d-8b44-7339-9421-c3edac2c77f5", "01a1fd6e-8b44-7339-9421-c3edac2c77f5")
 
+pytestmark = pytest.mark.usefixtures("own_places")
+
 
 def cloister(*arguments: object, answer: str = "") -> Result:
     return CliRunner(env={"COLUMNS": "200"}).invoke(main, [str(argument) for argument in arguments], input=answer)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from cloister.__main__ import main
 from cloister.observer.courier_launch import held_lock
 from cloister.observer.journal import Journal
 
 UID = "01a1fd6d-8b44-7339-9421-c3edac2c77f5"
+
+pytestmark = pytest.mark.usefixtures("own_places")
 
 
 def status() -> str:
