@@ -22,6 +22,7 @@ from tracked_work import HERE, LOOK_SECONDS, Work, is_stored
 WRITE_SECONDS = 600.0
 SHIP_SECONDS = 600.0
 GONE_SECONDS = 60.0
+RELAUNCH_SECONDS = 5.0
 LAUNCH = """
 from cloister.observer.courier_launch import destination_folder, ensure_courier
 from cloister.observer.settings import load_settings
@@ -82,13 +83,17 @@ def drain(name: str, work: Work, database: PrivateDatabase) -> Drained:
     journal_bytes = waiting_bytes()
     with RunStore.connect() as store:
         sent_before, cpu_before = received_bytes(store), database.cpu_seconds()
-        started = time.monotonic()
-        subprocess.run([sys.executable, "-c", LAUNCH], check=True, stderr=subprocess.DEVNULL)
+        started = launched = time.monotonic()
+        launch_courier()
         courier = Courier()
         while not is_stored(store, name, work):
             if time.monotonic() - started > SHIP_SECONDS:
                 raise NotShipped(f"{name} is not stored after {SHIP_SECONDS:.0f} s")
             courier.look()
+            # One whose first try at the database is too slow goes, where no training runs that would start another.
+            if not courier.is_at_work and time.monotonic() - launched > RELAUNCH_SECONDS:
+                launched = time.monotonic()
+                launch_courier()
             time.sleep(LOOK_SECONDS)
         seconds = time.monotonic() - started
         courier.look()
@@ -102,6 +107,11 @@ def drain(name: str, work: Work, database: PrivateDatabase) -> Drained:
         journal_bytes=journal_bytes,
         sent_bytes=sent,
     )
+
+
+def launch_courier() -> None:
+    """Start one as a training does, unless one is at work."""
+    subprocess.run([sys.executable, "-c", LAUNCH], check=True, stderr=subprocess.DEVNULL)
 
 
 def waiting_bytes() -> int:
@@ -138,7 +148,7 @@ class Courier:
         self._process: psutil.Process | None = None
 
     def look(self) -> None:
-        if self._process is None:
+        if not self.is_at_work:
             self._process = next(_couriers(), None)
         if self._process is None:
             return
@@ -149,9 +159,13 @@ class Courier:
                 if line.startswith("VmHWM:"):
                     self.peak_bytes = int(line.split()[1]) * 1024
 
+    @property
+    def is_at_work(self) -> bool:
+        return self._process is not None and self._process.is_running()
+
     def wait_until_gone(self) -> None:
         deadline = time.monotonic() + GONE_SECONDS
-        while self._process is not None and self._process.is_running() and time.monotonic() < deadline:
+        while self.is_at_work and time.monotonic() < deadline:
             self.look()
             time.sleep(LOOK_SECONDS)
         wait_until_courier_is_gone()
