@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .run_record import JOURNAL, LOSSES, SUMMARY, SYSTEM_SUMMARY, VERSION
+from .run_record import JOURNAL, LOSSES, SUMMARY, SYSTEM_SUMMARY, UID, VERSION
 from .run_sessions import RESUMED, SESSION, WORLD_SIZE
 from .run_update import RunUpdate
 
@@ -32,7 +32,7 @@ def catch_up(
     summaries = [field for field in update.fields if is_summary(field)]
     wanted = summaries if len(summaries) <= _FIELDS_AT_ONCE else [SUMMARY, SYSTEM_SUMMARY]
     fields = dict.fromkeys((VERSION, JOURNAL, LOSSES, SESSION, RESUMED, WORLD_SIZE, *wanted), 1)
-    fresh = database["runs"].find_one({"_id": run["_id"]}, fields)
+    fresh = database["runs"].find_one(named(run), fields)
     if fresh is None:
         return False
     touched = [LOSSES, SESSION, RESUMED, WORLD_SIZE, *summaries, *(f"{JOURNAL}.{segment:016x}" for segment in segments)]
@@ -41,6 +41,14 @@ def catch_up(
     run["cloister"]["version"] = fresh["cloister"].get("version")
     run["cloister"]["journal"].update(fresh["cloister"]["journal"])
     return True
+
+
+def named(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A condition that matches this run's document and no other.
+
+    The number alone does not: a database that was set back (restored, or rolled back) gives it to another run.
+    """
+    return {"_id": run["_id"], UID: run["cloister"]["uid"]}
 
 
 def remember(run: dict[str, Any], update: RunUpdate) -> None:

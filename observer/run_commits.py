@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .database_faults import is_refused_document
 from .mongo import first_sentence
-from .overtaking import catch_up, remember
+from .overtaking import catch_up, named, remember
 from .run_losses import RunLosses
 from .run_record import VERSION
 from .run_update import Overtaken, RunUpdate, Wish, granting
@@ -53,7 +53,7 @@ class RunCommits:
         while True:
             version = self._run["cloister"].get("version")
             update.fields[VERSION] = (version or 0) + 1
-            known = {"_id": self._run["_id"], VERSION: version}
+            known = {**named(self._run), VERSION: version}
             if self._database["runs"].update_one(known, update.document()).matched_count:
                 remember(self._run, update)
                 return
@@ -66,7 +66,7 @@ class RunCommits:
         while groups:
             group = groups.pop()
             try:
-                self._database["runs"].update_one({"_id": self._run["_id"]}, granting(group))
+                self._database["runs"].update_one(named(self._run), granting(group))
             except Exception as error:
                 if not is_refused_document(error):
                     raise
