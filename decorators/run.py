@@ -146,7 +146,7 @@ class Run:
         [points] = self._load_live([name]).values()
         return points
 
-    def history(self, metrics: Sequence[str] | None = None, *, wall_time: bool = False) -> pandas.DataFrame:
+    def history(self, metrics: str | Sequence[str] | None = None, *, wall_time: bool = False) -> pandas.DataFrame:
         """What was logged before the call as a pandas DataFrame, one row for each step; see `RunStore.load_history`.
 
         Args:
@@ -405,14 +405,15 @@ class Run:
             return None
         return None if record is None else int(record.id)
 
-    def _load_live(self, metrics: Sequence[str] | None) -> dict[str, Points]:
+    def _load_live(self, metrics: str | Sequence[str] | None) -> dict[str, Points]:
         """Points of these metrics in this order, of all but hardware metrics by name."""
         from ..observer.live_points import load_live
         from ..observer.metric_reader import spelled
         from ..observer.runs import MetricNotFound
 
         live = self._recorder.as_live_run(self.uid, self.store)
-        names = None if metrics is None else list(dict.fromkeys(map(spelled, metrics)))
+        chosen = [metrics] if isinstance(metrics, str) else metrics  # one name is not a list of letters
+        names = None if chosen is None else list(dict.fromkeys(map(spelled, chosen)))
         found = load_live(live, names)
         for name in names or ():
             if name not in found:

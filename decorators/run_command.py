@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import difflib
 import os
 import runpy
 import signal
@@ -49,6 +50,8 @@ def run(
 
     What follows SCRIPT is the script's: 'cloister run --project digits train.py --lr 0.1'.
     """
+    if str(script).startswith("-"):
+        raise _no_option(str(script))
     if not script.is_file():
         raise NoScript(script)
     # As `python script.py` has it, so that the script and what it imports see nothing unusual.
@@ -69,6 +72,13 @@ def run(
     )
     recorded = begin_run(plan, load_settings())
     _run_as_main(script, recorded)
+
+
+def _no_option(word: str) -> click.NoSuchOption:
+    """What click says by itself of commands that do not hand unknown options on to a script."""
+    context = click.get_current_context()
+    known = [name for option in context.command.params for name in option.opts if name.startswith("-")]
+    return click.NoSuchOption(word, possibilities=difflib.get_close_matches(word, known), ctx=context)
 
 
 def config_from_arguments(arguments: tuple[str, ...]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import uuid
@@ -18,6 +19,8 @@ from .ranks import JobPlace, find_place, note_joined, shared_name
 if TYPE_CHECKING:
     from ..observer.run_claim import KnownRun
     from ..observer.writer_lock import WriterLock
+
+logger = logging.getLogger("cloister")
 
 AUTO = "auto"  # resume the run if there is one, else start it
 
@@ -96,6 +99,10 @@ def settle_identity(
     if which is not None and which != AUTO:
         identity = asked.resume(which)
     elif name is None:
+        logger.warning(
+            "resume='auto' cannot tell which run to go on with, so a new one is recorded. Set CLOISTER_RUN (or join=) "
+            "to a name that stays the same when the job is started again, such as $SLURM_JOB_ID."
+        )
         identity = Identity(new_uid())
     else:
         identity = asked.resume_or_start(uid_of_text(name)) if which == AUTO else asked.join(uid_of_text(name))

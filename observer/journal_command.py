@@ -20,6 +20,7 @@ from .errors import CloisterError
 from .field_names import decode_field_names
 from .journal_places import journal_roots
 from .journal_records import JournalRecord
+from .journal_segments import SUFFIX
 from .journal_survey import (
     JournaledRun,
     NoJournal,
@@ -71,9 +72,9 @@ def list_journals(path: Path | None) -> None:
         console.print("No journal waits: the database has all that was recorded on this machine.")
         return
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
-    for column in ("Run", "Name", "Project", "Host", "Started", "Segments", "Size", "State"):
+    for column in ("Run", "Name", "Project", "Host", "Started", "Size", "State"):
         fixed = column not in ("Name", "Project", "Host")
-        table.add_column(column, justify="right" if column in ("Segments", "Size") else "left", no_wrap=fixed)
+        table.add_column(column, justify="right" if column == "Size" else "left", no_wrap=fixed)
     for run in runs:
         host = run.header.get("host")
         table.add_row(
@@ -82,7 +83,6 @@ def list_journals(path: Path | None) -> None:
             escape(run.text("project")),
             escape(str(host.get("hostname", "")) if isinstance(host, dict) else ""),
             _when(run.started),
-            f"{len(run.segments)}",
             size_of(run.size_bytes),
             _state(run),
         )
@@ -138,7 +138,7 @@ def verify_journals(path: Path | None) -> None:
     for run, report in reports:
         table.add_row(
             escape(run.uid[:SHORT_UID]),
-            report.path.name,
+            report.path.name.removesuffix(SUFFIX),
             f"{report.records.total():,}",
             size_of(report.size_bytes),
             f"[red]{report.damaged_bytes:,} bytes[/]" if report.damaged_bytes else "0",

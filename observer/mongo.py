@@ -47,7 +47,7 @@ class DatabaseUnreachable(CloisterError, ConnectionError):
     def __init__(self, uri: str, tried_seconds: float, reason: object = "") -> None:
         cause = first_sentence(reason)
         super().__init__(
-            f"MongoDB at {redact_uri(uri)} did not answer within {tried_seconds:.3g} s"
+            f"MongoDB at {redact_uri(uri)} did not answer within {round(tried_seconds, 1) or tried_seconds:.3g} s"
             f"{f' ({cause})' if cause else ''}. Check that it runs and that this machine may reach it; "
             "'cloister doctor' shows what Cloister tries."
         )

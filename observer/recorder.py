@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .blobs import Digests
-from .courier_launch import ensure_courier, read_state, wake_courier
+from .courier_launch import LOG_FILE, CourierState, ensure_courier, read_state, wake_courier
 from .field_names import encode_field_name
 from .journal import TEND_SECONDS, Journal
 from .journal_allowance import JournalAllowance
@@ -231,10 +231,10 @@ class Recorder:
             return
         self._warned_unreachable = True
         state = read_state(self._destination)
-        reason = state.error if state is not None and not state.reachable else "The database is slower than the run."
+        reason = state.error if state is not None and not state.reachable else _unsaid(state, self._destination)
         kept = " and ".join(str(folder) for folder in self._folders if has_segments(folder))
         logger.warning(
-            "%s The run is kept in %s; the next run on this machine ships it, or 'cloister sync' does.",
+            "%s The run is kept in %s; the next run to the same database ships it, or 'cloister sync' does.",
             reason.rstrip() if reason.rstrip().endswith(".") else reason.rstrip() + ".",
             kept or "memory",
         )
@@ -302,6 +302,13 @@ class Recorder:
                 self._warned_of_copies = True
                 logger.warning("%s", refusal)
             return None
+
+
+def _unsaid(state: CourierState | None, folder: Path) -> str:
+    """Why a run is not stored although nobody says that the database is away."""
+    if state is None:
+        return f"The courier that ships runs has said nothing yet; its log is {folder / LOG_FILE}."
+    return "The database is slower than the run."
 
 
 def _as_fields(digests: Digests) -> dict[str, Any]:

@@ -288,7 +288,7 @@ class RunStore:
         return curve
 
     def load_history(
-        self, run_id: RunId, metrics: Sequence[str] | None = None, *, wall_time: bool = False
+        self, run_id: RunId, metrics: str | Sequence[str] | None = None, *, wall_time: bool = False
     ) -> pandas.DataFrame:
         """The metrics of a run as a pandas DataFrame, one row for each step at which any of them was logged.
 
@@ -310,7 +310,8 @@ class RunStore:
         if metrics is None:
             known = [metric.name for metric in self.list_metrics(run_id)]
             metrics = [name for name in known if not name.startswith(SYSTEM_PREFIX)]
-        names = list(dict.fromkeys(map(spelled, metrics)))
+        chosen = [metrics] if isinstance(metrics, str) else metrics  # one name is not a list of letters
+        names = list(dict.fromkeys(map(spelled, chosen)))
         stored = load_many(self.database, run_id, run.uid, names) if run.uid else {}
         points = {name: join_points(stored.get(name, [])) for name in names}
         for name in names:

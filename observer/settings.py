@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 import os
 import re
 import sys
@@ -17,8 +19,13 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+logger = logging.getLogger("cloister")
+
 SETTINGS_FILE = "cloister.toml"
 ENVIRONMENT_PREFIX = "CLOISTER_"
+MISSPELLED = 0.9  # how much of a variable's name must be as in a setting's, of which 9 letters are the prefix
+
+_told: set[str] = set()  # each is told once for a process
 
 CourierMode = Literal["process", "thread"]
 CaptureMode = Literal["sys", "fd", "none"]
@@ -38,7 +45,9 @@ class UnknownSetting(CloisterError, LookupError):
     """A cloister.toml names a setting that does not exist."""
 
     def __init__(self, path: Path, name: str, known: list[str]) -> None:
-        super().__init__(f"{path} has an unknown setting {name!r}. The settings are {', '.join(known)}.")
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
+        super().__init__(f"{path} has an unknown setting {name!r}. {hint}The settings are {', '.join(known)}.")
 
 
 class UnreadableSettings(CloisterError, ValueError):
@@ -127,10 +136,22 @@ def _from_file(start: Path | None) -> Iterator[tuple[str, Any, str]]:
 
 
 def _from_environment() -> Iterator[tuple[str, Any, str]]:
+    _tell_misspelled()
     for name in SETTING_NAMES:
         variable = ENVIRONMENT_PREFIX + name.upper()
         if os.environ.get(variable):
             yield name, os.environ[variable], f"The environment variable {variable}"
+
+
+def _tell_misspelled() -> None:
+    """Warn of variables that look like a setting's: other programs may have any others, so nothing is refused."""
+    known = [ENVIRONMENT_PREFIX + name.upper() for name in SETTING_NAMES]
+    for variable in os.environ:
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in known and variable not in _told:
+            _told.add(variable)
+            nearest = difflib.get_close_matches(variable, known, n=1, cutoff=MISSPELLED)
+            if nearest:
+                logger.warning("The environment variable %s sets nothing. Did you mean %s?", variable, nearest[0])
 
 
 def _from_call(arguments: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:

@@ -64,4 +64,6 @@ def _table(runs: list[JournaledRun]) -> Table:
 def _in_words(lost: dict[str, int]) -> str:
     if not any(lost.values()):
         return "0"
-    return f"[red]{count_of(lost.get('points', 0), 'point')}, {count_of(lost.get('lines', 0), 'line')}[/]"
+    counts = [count_of(lost[kind], kind[:-1]) for kind in ("points", "lines") if lost.get(kind)]
+    counts += [size_of(lost["bytes"])] if lost.get("bytes") else []
+    return f"[red]{', '.join(counts)}[/]"

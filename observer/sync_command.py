@@ -18,7 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from .amounts import count_of, size_of
 from .courier_launch import SHIPPING_FILE, destination_folder, held_lock
 from .errors import CloisterError
-from .journal_places import journal_places
+from .journal_places import journal_places, journal_roots
 from .journal_survey import JournaledRun, NoJournal, find_journals
 from .settings import Settings, load_settings
 from .shippable_segment import SegmentFile
@@ -75,11 +75,31 @@ def sync(paths: tuple[Path, ...], uri: str | None, watch: bool) -> None:
         return
     runs = _waiting(paths, settings)
     if not runs:
-        console.print("Nothing to ship: the database has all that was recorded on this machine.")
+        console.print(_nothing_to_ship(settings), soft_wrap=True)
         return
     tally = _sync_once(paths, settings, console)
     if tally.failed:
         raise SyncIncomplete(list(tally.failed))
+
+
+def _nothing_to_ship(settings: Settings) -> str:
+    """Says also what waits for other databases: whoever mended a URI looks for runs that were recorded for the old."""
+    here = journal_places(settings)
+    elsewhere = [
+        folder.parent
+        for run in find_journals(journal_roots(settings))
+        if run.segments
+        for folder in run.folders
+        if folder.parent not in here
+    ]
+    if not elsewhere:
+        return "Nothing to ship: the database has all that was recorded on this machine."
+    folders = " ".join(dict.fromkeys(map(str, elsewhere)))
+    return (
+        "Nothing to ship: the database has all that was recorded for it on this machine. "
+        f"{count_of(len(elsewhere), 'journal')} for other databases {'waits' if len(elsewhere) == 1 else 'wait'}; "
+        f"'cloister sync {folders}' brings them to this one."
+    )
 
 
 def _watch(paths: tuple[Path, ...], settings: Settings, console: Console) -> None:

@@ -55,6 +55,7 @@ def test_metrics_of_mixed_steps_are_aligned_in_one_table_of_a_live_and_of_a_fini
         log_mixed(run)
         assert_is_mixed(run.history())
         assert run.history(["lr"])["lr"].tolist() == [0.1]
+        assert run.history("lr").columns.tolist() == ["step", "lr"]
         run.log({"lr": 0.2}, step=10)
     assert run.wait_until_stored()
 
@@ -134,7 +135,7 @@ def test_a_metric_that_a_run_does_not_have_is_named(start: StartRun, store: RunS
             run.history(["losss"])
     assert run.wait_until_stored()
     with pytest.raises(MetricNotFound, match="Did you mean 'loss'"):
-        store.load_history(run.id, ["losss"])
+        store.load_history(run.id, "losss")
     with pytest.raises(RunNotFound):
         store.load_history(4711)
 

@@ -252,6 +252,14 @@ def test_resume_auto_starts_a_run_once_and_goes_on_with_it_then(start: StartRun,
     assert len(store.load_run(first.id).resumed) == 1
 
 
+def test_resume_auto_without_a_name_says_that_it_can_only_start_a_run(
+    start: StartRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = finished(start, 1, resume="auto")
+    assert not run.resumed
+    assert "Set CLOISTER_RUN (or join=)" in caplog.text
+
+
 def test_an_experiment_is_resumed_from_the_command_line_or_the_environment(script: RecordedScript) -> None:
     source = """
         from cloister import experiment

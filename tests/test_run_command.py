@@ -78,6 +78,16 @@ def test_ctrl_c_interrupts_the_script_as_python_would(script: RecordedScript) ->
     assert script.only_run().status == "interrupted"
 
 
+def test_a_misspelled_option_is_told_with_the_one_that_was_meant(script: RecordedScript) -> None:
+    script.write(SCRIPT)
+    process = command(script, "--reusme", "1", "train.py")
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert "No such option '--reusme'" in err
+    assert "Did you mean '--resume'?" in err
+
+
 def test_a_missing_script_is_one_sentence(script: RecordedScript) -> None:
     process = command(script, "trian.py")
     _, err = process.communicate(timeout=60)

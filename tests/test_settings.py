@@ -98,3 +98,17 @@ def test_a_value_that_does_not_fit_is_told_with_its_variable(
     monkeypatch.setenv(f"CLOISTER_{name}", value)
     with pytest.raises(BadSetting, match=f"CLOISTER_{name} sets {name.lower()} to '{value}'"):
         load_settings()
+
+
+def test_a_misspelled_setting_is_told_with_the_one_that_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CLOISTER_DURABLITY", "fsync")
+    monkeypatch.setenv("CLOISTER_FRIEND_OF_MINE", "1")
+    assert load_settings(tmp_path).durability == "second"
+    load_settings(tmp_path)
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said == "The environment variable CLOISTER_DURABLITY sets nothing. Did you mean CLOISTER_DURABILITY?"
+    (tmp_path / "cloister.toml").write_text("journal_limti = 1")
+    with pytest.raises(UnknownSetting, match="Did you mean 'journal_limit'"):
+        load_settings(tmp_path)

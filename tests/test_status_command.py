@@ -37,5 +37,5 @@ def test_a_run_that_is_recorded_is_shown_with_what_it_lost(home: Path) -> None:
         assert is_ours
         shown = status()
     assert "a courier is at work" in shown
-    assert "1,200 points, 1 line" in shown
+    assert "1,200 points, 1 line, 30 B" in shown
     assert "ended" in shown

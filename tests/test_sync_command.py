@@ -165,3 +165,16 @@ def test_a_path_without_journals_is_refused_with_what_to_do(script: RecordedScri
     done = sync(tmp_path / "nowhere", uri=script.uri)
     assert done.returncode == 1
     assert "'cloister journal ls'" in done.stderr
+
+
+def test_runs_that_wait_for_another_database_are_named_with_how_to_ship_them(
+    tmp_path: Path, home: Path, store: RunStore, database_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # not what else waits on this machine
+    nowhere = f"mongodb://127.0.0.1:{free_port()}/elsewhere?directConnection=true"
+    RecordedScript(tmp_path / "project", nowhere, store).run(TRAINING, env={"CLOISTER_EXIT_WAIT": "0"})
+    done = sync(uri=database_uri)
+    [folder] = (home / "journal").glob("[0-9a-f]*")
+    assert f"1 journal for other databases waits; 'cloister sync {folder}' brings them to this one" in done.stderr
+    assert sync(folder, uri=database_uri).returncode == 0
+    assert_complete(RecordedScript(tmp_path / "project", database_uri, store))
