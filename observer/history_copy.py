@@ -9,6 +9,7 @@ import numpy as np
 
 from .field_names import encode_field_name
 from .journal_batches import PointColumns
+from .metric_shipper import HISTORY_SEGMENT, MetricShipper
 from .metric_summary import SYSTEM_PREFIX
 from .run_record import SUMMARY, UID, RunRecord, summary_path
 from .run_sessions import FORKED_FROM
@@ -18,10 +19,6 @@ from .runs import MetricNotFound, RunStore
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-    from .metric_shipper import MetricShipper
-
-# No journal segment has this number, and all sort behind it: what is copied comes first, whenever it is copied.
-HISTORY_SEGMENT = 0
 RETRY_SECONDS = 2.0
 LATE_SECONDS = 10.0  # a parent that runs may have logged the step and not shipped it yet
 

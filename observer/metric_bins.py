@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import CloisterError
+from .metric_chunks import MICROSECONDS, microseconds
 from .points import Float64s, Int64s, Points
 
 FORMAT = 1
-_MICROSECONDS = 1_000_000
 _HEAD = struct.Struct("<BBHIqq")  # format, flags, bins, points, step and microsecond from which the rest is counted
 _WIDE_STEPS, _WIDE_TIMES, _HAS_BAD = 1, 2, 4
 _INT32 = np.iinfo(np.int32)
@@ -84,14 +84,9 @@ class Bins:
         )
 
 
-def microseconds(wall_times: Float64s) -> Int64s:
-    """Seconds since 1970 as stored: whole microseconds."""
-    return np.round(wall_times * _MICROSECONDS).astype(np.int64)
-
-
 def seconds(times: Int64s) -> Float64s:
     """Stored times as a reader gets them: seconds since 1970."""
-    return times / _MICROSECONDS
+    return times / MICROSECONDS
 
 
 def bin_points(points: Points, size: int) -> Bins:

@@ -23,7 +23,7 @@ _INTEGERS = struct.Struct("<BqQ")  # width of a difference in bytes (0: all are 
 _FLOAT64, _FLOAT32, _DECIMALS = 0, 1, 16  # how values are held; 16 + d: whole numbers of 10 ** -d
 _MOST_DECIMALS = 6
 _WHOLE_LIMIT = 2.0**52  # whole numbers up to here are exact as float64, and so is what is scaled to them
-_MICROSECONDS = 1_000_000
+MICROSECONDS = 1_000_000  # of a second: in what wall times are stored
 _Bytes = npt.NDArray[np.uint8]
 
 
@@ -40,6 +40,13 @@ def metric_id(run_uid: str, name: str) -> ObjectId:
 
     digest = hashlib.sha256(f"{run_uid}\0{name}".encode("utf-8", "surrogatepass")).digest()
     return ObjectId(digest[:12])
+
+
+def object_id(metric: bytes) -> ObjectId:
+    """A metric's `_id` from its 12 bytes, which are faster to compare and to keep."""
+    from bson import ObjectId
+
+    return ObjectId(metric)
 
 
 def chunk_key(metric: ObjectId, segment: int, offset: int) -> Binary:
@@ -85,7 +92,7 @@ def pack_points(points: Points, clock: bytes | None = None) -> bytes:
 
 def pack_clock(steps: Int64s, wall_times: Float64s) -> bytes:
     """The columns that metrics logged together share, packed."""
-    return pack_integers(steps) + pack_integers(_microseconds(wall_times))
+    return pack_integers(steps) + pack_integers(microseconds(wall_times))
 
 
 def unpack_points(packed: bytes, count: int) -> Points:
@@ -124,12 +131,13 @@ def unpack_clock_into(packed: bytes, offset: int, points: Points) -> int:
     offset = unpack_integers_into(packed, offset, points.steps)
     times = np.empty(len(points), np.int64)
     offset = unpack_integers_into(packed, offset, times)
-    np.divide(times, _MICROSECONDS, out=points.wall_times)
+    np.divide(times, MICROSECONDS, out=points.wall_times)
     return offset
 
 
-def _microseconds(wall_times: Float64s) -> Int64s:
-    return np.round(wall_times * _MICROSECONDS).astype(np.int64)
+def microseconds(wall_times: Float64s) -> Int64s:
+    """Seconds since 1970 as stored: whole microseconds."""
+    return np.round(wall_times * MICROSECONDS).astype(np.int64)
 
 
 # ---- values

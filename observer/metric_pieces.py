@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .growing_documents import replace_unless_fuller
 from .metric_chunks import (
     CHUNK_POINTS,
     METRIC_CHUNKS,
@@ -16,6 +17,7 @@ from .metric_chunks import (
     chunk_key,
     chunk_keys_of,
     chunk_place,
+    object_id,
     pack_clock,
     pack_points,
     unpack_points,
@@ -32,7 +34,6 @@ logger = logging.getLogger("cloister")
 _MERGED_AT_ONCE = 8  # so many pieces of one size become one: a point is rewritten log8(4,096 / first size) times
 _METRICS_AT_ONCE = 1000  # looked up by one query
 _POINTS_AT_ONCE = 100_000  # rewritten by one command; in memory meanwhile
-_DUPLICATE_KEY = 11000
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Pieces:
         self._segment = segment
         self._is_new = is_new
         self._covered: dict[bytes, _Covered] = {}
-        self._outlived: set[Any] = set()  # keys of chunks whose points stand in others by now
+        self._outlived: dict[bytes, int] = {}  # how many points of a chunk stand in others by now, by its key
 
     def write_full(self, chunks: Iterable[tuple[bytes, Stretch]]) -> None:
         """Store full chunks, those of one metric in ascending order. Pieces whose points they hold are outlived."""
@@ -155,50 +156,41 @@ class Pieces:
         if documents:
             writes = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents]
             self._chunks.bulk_write(writes, ordered=True)
-            self._outlived.difference_update(document["_id"] for document in documents)
+            self._keep(documents)
 
     def _write_partial(self, chunks: Sequence[tuple[bytes, Stretch]]) -> None:
-        from pymongo import ReplaceOne
-        from pymongo.errors import BulkWriteError
-
         documents = _chunk_documents(chunks)
-        if not documents:
-            return
-        # Never over one that holds more, which another shipper of the same run may have written.
-        self._outlived.difference_update(document["_id"] for document in documents)
-        writes = [
-            ReplaceOne({"_id": document["_id"], "n": {"$lte": document["n"]}}, document, upsert=True)
-            for document in documents
-        ]
-        try:
-            self._chunks.bulk_write(writes, ordered=False)
-        except BulkWriteError as error:
-            refused = [found["code"] for found in error.details["writeErrors"]]
-            if not refused or set(refused) != {_DUPLICATE_KEY} or error.details.get("writeConcernErrors"):
-                raise
+        self._keep(documents)
+        replace_unless_fuller(self._chunks, documents)
+
+    def _keep(self, written: Iterable[Mapping[str, Any]]) -> None:
+        for document in written:
+            self._outlived.pop(document["_id"], None)
 
     def _outlive(self, metric: bytes, pieces: Iterable[tuple[int, int]], kept: int | None = None) -> None:
-        from bson import ObjectId
-
-        key = ObjectId(metric)
-        self._outlived.update(chunk_key(key, self._segment, offset) for offset, _ in pieces if offset != kept)
+        key = object_id(metric)
+        for offset, count in pieces:
+            if offset != kept:
+                self._outlived[chunk_key(key, self._segment, offset)] = count
 
     def _delete_outlived(self) -> None:
-        outlived = list(self._outlived)
-        for start in range(0, len(outlived), 5000):
-            self._chunks.delete_many({"_id": {"$in": outlived[start : start + 5000]}})
+        by_count: dict[int, list[bytes]] = {}
+        for key, count in self._outlived.items():
+            by_count.setdefault(count, []).append(key)
+        for count, keys in by_count.items():
+            for start in range(0, len(keys), 5000):
+                # Another shipper of the same run may have made more of one meanwhile: that stands nowhere else.
+                self._chunks.delete_many({"_id": {"$in": keys[start : start + 5000]}, "n": {"$lte": count}})
         self._outlived.clear()
 
     # ---- what there is
 
     def _look_up(self, metrics: Sequence[bytes]) -> None:
-        from bson import ObjectId
-
         if not metrics:
             return
         places: dict[bytes, list[tuple[int, int]]] = {metric: [] for metric in metrics}
         if not self._is_new:
-            ranges = [{"_id": chunk_keys_of(ObjectId(metric), self._segment)} for metric in metrics]
+            ranges = [{"_id": chunk_keys_of(object_id(metric), self._segment)} for metric in metrics]
             for chunk in self._chunks.find({"$or": ranges}, {"n": 1}):
                 key = bytes(chunk["_id"])
                 places[key[:12]].append((chunk_place(key)[1], chunk["n"]))
@@ -222,10 +214,8 @@ class Pieces:
         return covered
 
     def _load(self, pieces: Mapping[bytes, Sequence[tuple[int, int]]]) -> dict[bytes, list[Stretch]]:
-        from bson import ObjectId
-
         keys = [
-            chunk_key(ObjectId(metric), self._segment, offset)
+            chunk_key(object_id(metric), self._segment, offset)
             for metric, found in pieces.items()
             for offset, _ in found
         ]
@@ -273,8 +263,6 @@ def _read_chunk(chunk: Mapping[str, Any]) -> Stretch | None:
 
 
 def _chunk_documents(chunks: Iterable[tuple[bytes, Stretch]]) -> list[dict[str, Any]]:
-    from bson import ObjectId
-
     documents = []
     clock: Points | None = None  # metrics logged together stand next to each other: what they share is packed once
     shared: dict[str, Any] = {}
@@ -290,7 +278,7 @@ def _chunk_documents(chunks: Iterable[tuple[bytes, Stretch]]) -> list[dict[str, 
                 "since": float(points.wall_times.min()),
                 "until": float(points.wall_times.max()),
             }
-        key = chunk_key(ObjectId(metric), chunk.segment, chunk.offset)
+        key = chunk_key(object_id(metric), chunk.segment, chunk.offset)
         documents.append({"_id": key, **shared, "c": pack_points(points, packed)})
     return documents
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from .growing_documents import replace_unless_fuller
 from .metric_bins import Bins, bin_points, merge_bins, pack_bins
 from .metric_chunks import CHUNK_POINTS, METRIC_CHUNKS, DamagedChunk, chunk_key, chunk_place, unpack_points
 from .metric_stretches import Extent
@@ -69,11 +70,8 @@ class PyramidBuilder:
 
     def flush(self) -> None:
         """Write what waits. Until then a reader finds the chunks instead, so nothing depends on when."""
-        from pymongo import ReplaceOne
-
         if self._waiting:
-            writes = [ReplaceOne({"_id": found["_id"]}, found, upsert=True) for found in self._waiting.values()]
-            self._database[PYRAMID].bulk_write(writes, ordered=False)
+            replace_unless_fuller(self._database[PYRAMID], self._waiting.values())
             self._waiting = {}
 
     def _close_fine(self, key: tuple[ObjectId, int, int], end: int) -> None:

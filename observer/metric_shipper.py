@@ -11,10 +11,11 @@ import numpy as np
 
 from .field_names import decode_field_name, encode_field_name
 from .journal_batches import PointColumns
-from .metric_chunks import metric_id
+from .metric_chunks import metric_id, object_id
+from .metric_groups import MetricGroup
 from .metric_pieces import Pieces
 from .metric_pyramid import PyramidBuilder
-from .metric_segments import MetricGroup, SegmentPoints
+from .metric_segments import SegmentPoints
 from .metric_summary import SYSTEM_PREFIX, MetricSummary, empty_summary, read_summary
 from .metric_tails import Stretch
 from .points import Points
@@ -24,7 +25,9 @@ from .sacred_metrics import SacredMetrics
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-HISTORY_SEGMENT = 0  # no journal has it: the points that a forked run shares with its parent, metric by metric
+# The points that a forked run shares with its parent, metric by metric. No journal segment has this number, and all
+# sort behind it: what is copied comes first, whenever it is copied.
+HISTORY_SEGMENT = 0
 # The summaries of 5,000 metrics are half a megabyte. Few are written with each batch, many when they have enough news.
 _FEW_SUMMARIES = 64
 _SUMMARY_POINTS = 8  # new points of a metric that outweigh its summary
@@ -186,7 +189,7 @@ class MetricShipper:
                 self._extend_summaries(segment, group)
 
     def _find_by_id(self, metrics: Sequence[bytes]) -> None:
-        unknown = [_object_id(metric) for metric in metrics if metric not in self._summaries]
+        unknown = [object_id(metric) for metric in metrics if metric not in self._summaries]
         if unknown:
             for document in self._database["metrics"].find({"_id": {"$in": unknown}}, {"name": 1}):
                 self._find(encode_field_name(document["name"]))
@@ -244,9 +247,9 @@ class MetricShipper:
             return
         pieces = Pieces(self._database, HISTORY_SEGMENT, is_new=False)
         for metric, chunk in pieces.take_in(self._history, merge_all=True):
-            self._pyramid.add_chunk(_object_id(metric), HISTORY_SEGMENT, chunk.offset, chunk.points)
+            self._pyramid.add_chunk(object_id(metric), HISTORY_SEGMENT, chunk.offset, chunk.points)
         for metric, stretch in self._history.items():
-            self._pyramid.finish_segment(_object_id(metric), HISTORY_SEGMENT, stretch.end)
+            self._pyramid.finish_segment(object_id(metric), HISTORY_SEGMENT, stretch.end)
         self._history = {}
 
 
@@ -269,9 +272,3 @@ def _alike(columns: Mapping[str, PointColumns]) -> Iterator[tuple[list[str], lis
         names.append(name)
         alike.append(column)
     yield from groups.values()
-
-
-def _object_id(metric: bytes) -> Any:
-    from bson import ObjectId
-
-    return ObjectId(metric)

@@ -114,13 +114,6 @@ def span_key(metric: ObjectId, level: Level, place: Place) -> Binary:
     return key
 
 
-def pyramid_keys_of(metric: ObjectId) -> dict[str, Binary]:
-    """A MongoDB condition on `_id` that matches all documents of one metric's pyramid and no others."""
-    from bson import Binary
-
-    return {"$gte": Binary(metric.binary + b"\x00" * 13), "$lte": Binary(metric.binary + b"\xff" * 13)}
-
-
 def load_level(
     database: Database[dict[str, Any]], metric: ObjectId, level: Level, extents: Sequence[Extent]
 ) -> PlacedBins:

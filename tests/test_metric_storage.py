@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pymongo
 import pytest
-from cloister.observer import metric_segments
+from cloister.observer import segment_tails
 from cloister.observer.field_names import encode_field_name
 from cloister.observer.journal_batches import PointColumns
 from cloister.observer.journal_records import encode_record
@@ -27,6 +27,7 @@ from cloister.observer.metric_chunks import (
     unpack_points,
     unpack_values_into,
 )
+from cloister.observer.metric_pieces import Pieces
 from cloister.observer.metric_shipper import HISTORY_SEGMENT, MetricShipper
 from cloister.observer.metric_tails import METRIC_TAILS, tail_keys_of
 from cloister.observer.points import Points
@@ -241,7 +242,7 @@ def test_points_are_stored_once_whatever_is_cut_and_wherever_batches_end(
     new_run(database, run_id)
     store = RunStore(database)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metric_segments, "TAILS_COUNT", tails)
+        patch.setattr(segment_tails, "TAILS_COUNT", tails)
         shipping = Shipping(failing, run_id)
         for action, argument in actions:
             if action == "ship":
@@ -278,7 +279,7 @@ def test_points_are_stored_once_where_chunks_and_tails_meet(
     after: Sequence[int],
     tails: int,
 ) -> None:
-    monkeypatch.setattr(metric_segments, "TAILS_COUNT", tails)
+    monkeypatch.setattr(segment_tails, "TAILS_COUNT", tails)
     new_run(database, 1)
     shipping = Shipping(database, 1)
     for count in before:
@@ -293,7 +294,7 @@ def test_points_are_stored_once_where_chunks_and_tails_meet(
 def test_a_reader_finds_every_point_at_any_moment_of_a_compaction(
     database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metric_segments, "TAILS_COUNT", 4)
+    monkeypatch.setattr(segment_tails, "TAILS_COUNT", 4)
     new_run(database, 1)
     shipping = Shipping(database, 1, names=("loss",))
     shipping.ship(10)
@@ -364,6 +365,58 @@ def test_a_segment_that_two_shippers_apply_is_stored_once(database: Database[dic
     stick.finish()
     courier.finish()
     assert_finished(database, courier, NAMES)
+
+
+def test_who_knows_less_of_a_segment_and_finishes_it_deletes_nothing_of_who_knows_more(
+    database: Database[dict[str, Any]],
+) -> None:
+    new_run(database, 1)
+    courier = Shipping(database, 1)
+    courier.ship(5000)
+    stick = Shipping(database, 1)  # with a copy of the journal that ends here
+    stick.restart()
+    courier.ship(300)
+    stick.finish(is_last=False)
+    assert_prefix(RunStore(database), 1, NAMES, 5300)
+    stick.restart()
+    courier.ship(70_000)
+    courier.finish()
+    stick.finish(is_last=False)
+    assert_finished(database, courier, NAMES)
+    assert RunStore(database).load_curve(1, "loss", low=0, pixels=10).total == 75_298
+
+
+def test_a_piece_that_another_shipper_has_made_larger_is_not_deleted(
+    database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_tails, "TAILS_COUNT", 2)
+    new_run(database, 1)
+    courier = Shipping(database, 1, names=("loss",))
+    for count in (1000, 1000, 100, 100, 10, 10):  # three pieces, too different to be merged
+        courier.ship(count)
+        courier.metrics.tidy()
+    stick = Shipping(database, 1, names=("loss",))
+    stick.restart()
+    metric = metric_id(stick.run["cloister"]["uid"], "loss")
+    last = database["metric_chunks"].find_one({"_id": chunk_keys_of(metric)}, sort=[("_id", -1)])
+    assert last is not None
+
+    def grow() -> None:
+        expected = logged("loss", 1, 2820)
+        points = Points(expected.steps, expected.values, expected.wall_times)[slice(2200, None)]
+        change = {"n": len(points), "c": pack_points(points)}
+        database["metric_chunks"].update_one({"_id": last["_id"]}, {"$set": change})
+
+    assert last["n"] == 20
+    original = Pieces._delete_outlived
+
+    def delete_after_growing(self: Pieces) -> None:
+        grow()
+        original(self)
+
+    monkeypatch.setattr(Pieces, "_delete_outlived", delete_after_growing)
+    stick.finish(is_last=False)
+    assert_same(RunStore(database).load_points(1, "loss"), logged("loss", 1, 2820), 2820)
 
 
 def test_history_shared_with_another_run_comes_before_the_runs_own_points(database: Database[dict[str, Any]]) -> None:
