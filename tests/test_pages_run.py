@@ -58,6 +58,15 @@ def test_lost_points_are_told_in_red(client: FlaskClient, database: Database[dic
     assert "1,200 points lost" in page
 
 
+def test_a_lost_file_is_told_although_no_point_is_lost(client: FlaskClient, database: Database[dict[str, Any]]) -> None:
+    insert_run(database, 7)
+    set_fields(database, 7, lost={"points": 0, "lines": 0, "bytes": 297})
+    page = client.get("/runs/7/overview/top").text
+    assert "is-bad" in page
+    assert "all stored, output or files lost" in page
+    assert "0 points, 0 lines, 297 B" in text_of(client.get("/runs/7").text)
+
+
 def test_a_metric_that_ended_as_nan_says_so(client: FlaskClient, database: Database[dict[str, Any]]) -> None:
     insert_run(database, 7)
     set_fields(database, 7, summary={"loss": {**SUMMARY, "last": float("nan")}})
@@ -95,7 +104,7 @@ def test_privacy_is_told_in_plain_words(client: FlaskClient, database: Database[
     insert_run(database, 7)
     page = text_of(client.get("/runs/7").text)
     assert "Visible to everyone who can open this viewer Stored in this machine's MongoDB" in page
-    assert "Sent elsewhere nothing Lost 0 points, 0 lines" in page
+    assert "Sent elsewhere nothing Lost 0 points, 0 lines, 0 B" in page
 
 
 def test_the_header_alone_is_sent_for_live_updates(client: FlaskClient, database: Database[dict[str, Any]]) -> None:

@@ -30,7 +30,7 @@ class Figure:
 
 
 def choose_figures(run: RunRecord) -> tuple[Figure, ...]:
-    """The metrics that people judge a run by, its result when it is one number, and whether all points are stored."""
+    """The metrics that people judge a run by, its result when it is one number, and whether all is stored."""
     last = [_result_figure(run)] if _is_number(run.result) else []
     last.append(_points_figure(run))
     metrics = rank_metrics(own_metrics(run.summary))[: MOST_FIGURES - len(last)]
@@ -62,6 +62,8 @@ def _points_figure(run: RunRecord) -> Figure:
     lost = run.lost.get("points", 0)
     if lost:
         return Figure("Points stored", f"{count:,}", f"{count_noun(lost, 'point')} lost", tone="bad")
+    if run.lost.get("lines") or run.lost.get("bytes"):
+        return Figure("Points stored", f"{count:,}", "all stored, output or files lost", tone="bad")
     return Figure("Points stored", f"{count:,}", "all stored, 0 lost", tone="good")
 
 
