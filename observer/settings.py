@@ -23,6 +23,7 @@ logger = logging.getLogger("cloister")
 
 SETTINGS_FILE = "cloister.toml"
 ENVIRONMENT_PREFIX = "CLOISTER_"
+SMALLEST_LIMIT_BYTES = 100_000
 MISSPELLED = 0.9  # how much of a variable's name must be as in a setting's, of which 9 letters are the prefix
 
 _told: set[str] = set()  # each is told once for a process
@@ -227,4 +228,7 @@ def _parse_size(value: Any, *, source: str, name: str) -> int:
     found = re.fullmatch(r"(\d{1,18}(?:\.\d{1,6})?)\s*([kKMGT]?)B?", str(value).strip())
     if found is None:
         raise BadSetting(source, name, value, 'a size such as "20 GB" or a number of bytes')
-    return int(float(found.group(1)) * 1000 ** " KMGT".index(found.group(2).upper() or " "))
+    size = int(float(found.group(1)) * 1000 ** " KMGT".index(found.group(2).upper() or " "))
+    if size < SMALLEST_LIMIT_BYTES:  # a unit was forgotten, or no limit was meant: 0 would refuse everything
+        raise BadSetting(source, name, value, f'a size of at least {SMALLEST_LIMIT_BYTES:,} bytes, such as "20 GB"')
+    return size

@@ -67,7 +67,7 @@ def sync(paths: tuple[Path, ...], uri: str | None, watch: bool) -> None:
     """
     settings = load_settings(uri=uri)
     for path in paths:
-        if not path.is_dir() or not (watch or find_journals((path,))):
+        if not path.is_dir():
             raise NoJournal(path)
     console = Console(stderr=True, highlight=False)
     if watch:
@@ -75,7 +75,8 @@ def sync(paths: tuple[Path, ...], uri: str | None, watch: bool) -> None:
         return
     runs = _waiting(paths, settings)
     if not runs:
-        console.print(_nothing_to_ship(settings), soft_wrap=True)
+        where = " or ".join(map(str, paths))
+        console.print(f"Nothing to ship in {where}." if paths else _nothing_to_ship(settings), soft_wrap=True)
         return
     tally = _sync_once(paths, settings, console)
     if tally.failed:

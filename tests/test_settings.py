@@ -112,3 +112,20 @@ def test_a_misspelled_setting_is_told_with_the_one_that_was_meant(
     (tmp_path / "cloister.toml").write_text("journal_limti = 1")
     with pytest.raises(UnknownSetting, match="Did you mean 'journal_limit'"):
         load_settings(tmp_path)
+
+
+@pytest.mark.parametrize(("given", "size"), [("20 GB", 20_000_000_000), ("1.5M", 1_500_000), ("700000", 700_000)])
+def test_a_size_is_given_with_its_unit_or_in_bytes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str, size: int
+) -> None:
+    monkeypatch.setenv("CLOISTER_JOURNAL_LIMIT", given)
+    assert load_settings(tmp_path).journal_limit == size
+
+
+@pytest.mark.parametrize("given", ["10", "0", "-1 GB", "much", "10 apples"])
+def test_a_size_without_its_unit_is_refused_with_an_example(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str
+) -> None:
+    monkeypatch.setenv("CLOISTER_JOURNAL_LIMIT", given)
+    with pytest.raises(BadSetting, match="20 GB"):
+        load_settings(tmp_path)

@@ -70,6 +70,9 @@ def test_what_was_carried_on_a_stick_arrives_and_is_removed_from_it(script: Reco
     assert_complete(script)
     assert list(stick.rglob("*.journal")) == []
     assert list(stick.rglob("blobs")) == []
+    again = sync(stick, uri=script.uri)
+    assert again.returncode == 0
+    assert again.stderr.strip() == f"Nothing to ship in {stick}."
 
 
 def test_carrying_the_same_journal_twice_changes_nothing(script: RecordedScript, stick: Path, tmp_path: Path) -> None:
