@@ -15,6 +15,7 @@ from typing import Any
 
 import pymongo
 import pytest
+from cloister.decorators.run_identity import new_uid
 from cloister.observer import run_shipper
 from cloister.observer.courier import Courier
 from cloister.observer.courier_launch import destination_folder, read_state
@@ -368,3 +369,24 @@ def test_a_database_that_only_lets_us_read_is_tried_until_it_takes_writes(
     assert "refused the login (not authorized on guarded" in warning
     script.wait_until_shipped()
     assert_all_there(script, 600)
+
+
+def test_a_number_that_went_to_another_run_is_noticed(store: RunStore, database_uri: str, home: Path) -> None:
+    # As after a database was set back: the run is gone, and its number is another's, at the same version.
+    work = begin_work(database_uri)
+    work.record(5)
+    courier = Courier(store.database, work.places)
+    courier.ship()
+    document = store.database["runs"].find_one_and_delete({})
+    assert document is not None
+    document["cloister"] |= {"uid": new_uid(), "name": "another", "journal": {}, "summary": {}}
+    store.database["runs"].insert_one(document)
+    store.database["console"].delete_many({})
+
+    work.record(5)
+    work.end()
+    while courier.ship():
+        pass
+    work.assert_stored(store)
+    another = store.load_run(document["_id"])
+    assert (another.name, another.summary, another.status) == ("another", {}, "running")
