@@ -112,6 +112,10 @@ class MetricShipper:
         self._summed = {segment: points.sequence for segment, points in self._segments.items() if points.sequence}
         return changes
 
+    def summary_fields(self) -> list[str]:
+        """The fields of all summaries that are kept here, in the run's document."""
+        return [summary_path(summary.name) for summary in self._summaries.values()]
+
     def final_changes(self, segment: int) -> dict[str, Any]:
         """What is to be written, as after a batch, before `finish_segment`."""
         self._segment(segment)

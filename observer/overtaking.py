@@ -16,7 +16,11 @@ _FIELDS_AT_ONCE = 200  # beyond that all summaries are read
 
 
 def catch_up(
-    database: Database[dict[str, Any]], run: dict[str, Any], update: RunUpdate, segments: Iterable[int]
+    database: Database[dict[str, Any]],
+    run: dict[str, Any],
+    update: RunUpdate,
+    segments: Iterable[int],
+    summaries: Iterable[str],
 ) -> bool:
     """Learn what others have written into the run's document.
 
@@ -25,18 +29,20 @@ def catch_up(
     Args:
         run: as it was known when `update` was made; brought up to date if that still stands.
         segments: those that are applied here.
+        summaries: fields of all metrics that are summed up here, also of those that `update` leaves alone: ranks that
+            are merged have metrics in common, and the next batch would be summed up without the others' points.
 
     Returns:
         Whether `update` says the same, made from the newest document.
     """
-    summaries = [field for field in update.fields if is_summary(field)]
+    summaries = list(summaries)
     wanted = summaries if len(summaries) <= _FIELDS_AT_ONCE else [SUMMARY, SYSTEM_SUMMARY]
     fields = dict.fromkeys((VERSION, JOURNAL, LOSSES, SESSION, RESUMED, WORLD_SIZE, *wanted), 1)
     fresh = database["runs"].find_one(named(run), fields)
     if fresh is None:
         return False
     touched = [LOSSES, SESSION, RESUMED, WORLD_SIZE, *summaries, *(f"{JOURNAL}.{segment:016x}" for segment in segments)]
-    if any(_value(fresh, field) != _value(run, field) for field in touched):
+    if any(_differ(_value(fresh, field), _value(run, field)) for field in touched):
         return False
     run["cloister"]["version"] = fresh["cloister"].get("version")
     run["cloister"]["journal"].update(fresh["cloister"]["journal"])
@@ -71,3 +77,9 @@ def _value(document: Mapping[str, Any], field: str) -> Any:
     for name in field.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value or None  # an empty dict or list says as much as none
+
+
+def _differ(one: Any, other: Any) -> bool:
+    from bson import encode
+
+    return one != other and encode({"": one}) != encode({"": other})  # a NaN differs from itself, its bytes do not

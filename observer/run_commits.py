@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .database_faults import is_refused_document
@@ -24,10 +24,21 @@ REFUSED_LIMIT = 100  # refusals of one update, after which it is not divided any
 class RunCommits:
     """Applies updates to one run's document, and keeps what is known of it up to date."""
 
-    def __init__(self, database: Database[dict[str, Any]], run: dict[str, Any], losses: RunLosses) -> None:
+    def __init__(
+        self,
+        database: Database[dict[str, Any]],
+        run: dict[str, Any],
+        losses: RunLosses,
+        summaries: Callable[[], Iterable[str]],
+    ) -> None:
+        """
+        Args:
+            summaries: says of which fields the updates are made from what is known here.
+        """
         self._database = database
         self._run = run
         self._losses = losses
+        self._summaries = summaries
 
     def apply(self, update: RunUpdate, segments: Iterable[int]) -> None:
         """Apply `update`, with what is lost by now. What of it the database refuses is counted as lost and left out.
@@ -57,7 +68,7 @@ class RunCommits:
             if self._database["runs"].update_one(known, update.document()).matched_count:
                 remember(self._run, update)
                 return
-            if not catch_up(self._database, self._run, update, segments):
+            if not catch_up(self._database, self._run, update, segments, self._summaries()):
                 raise Overtaken(self._run["_id"])
 
     def _do_without_refused(self, wishes: list[Wish]) -> None:

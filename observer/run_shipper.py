@@ -149,9 +149,9 @@ class RunShipper:
         self._is_certain = is_new
         self._metrics = MetricShipper(self._database, run, is_new=is_new)
         self._console = ConsoleShipper(self._database, run, is_new=is_new)
-        self._files = FileShipper(self._database, run, self._folders)
         self._losses = RunLosses(run)
-        self._commits = RunCommits(self._database, run, self._losses)
+        self._files = FileShipper(self._database, run, self._folders, self._losses)
+        self._commits = RunCommits(self._database, run, self._losses, self._metrics.summary_fields)
         self._history = HistoryCopy(self._database, run)
 
     def _header_of(self, segment: ShippableSegment) -> Mapping[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import pickle
@@ -14,10 +15,12 @@ import cloister
 import pytest
 from cloister.decorators.ranks import BadRank, find_place
 from cloister.decorators.run_travel import RunCannotTravel
+from cloister.observer.courier import Courier
 from cloister.observer.run_claim import RunHasEnded, RunIsAlive
 from cloister.observer.runs import MetricNotFound, RunStore
 from conftest import free_port
 from recorded_script import RecordedScript, wait_for
+from recorded_work import begin_work
 
 TRAINING = """
     import os, pathlib, sys, time
@@ -100,6 +103,28 @@ def test_ranks_of_several_hosts_may_merge_their_metrics(script: RecordedScript, 
     assert sorted(points.values.tolist()) == [*range(20), *range(100, 120)]
     with pytest.raises(MetricNotFound):
         script.store.load_points(run.id, "rank/1/loss")
+
+
+@pytest.mark.usefixtures("home")
+def test_merged_metrics_are_counted_whole_whatever_each_host_logs_at_a_time(
+    store: RunStore, database_uri: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first = begin_work(database_uri)
+    monkeypatch.setenv("CLOISTER_HOME", str(tmp_path / "another host"))
+    second = begin_work(database_uri, uid=first.uid)
+    couriers = [Courier(store.database, work.places[:1]) for work in (first, second)]
+    for turn in range(4):
+        # The second host ships something that both log, between two batches of the first of different metrics.
+        for number, name in ((0, "loss"), (1, "loss"), (0, "accuracy"), (0, "loss")):
+            (first, second)[number].recorder.record_points({name: math.nan if turn == 1 else 0.5}, turn)
+            couriers[number].ship()
+    for number, work in enumerate((first, second)):
+        work.end()
+        couriers[number].ship()
+
+    [run] = [store.load_run(document["_id"]) for document in store.database["runs"].find({}, {"_id": 1})]
+    assert {name: summary.count for name, summary in run.summary.items()} == {"loss": 12, "accuracy": 4}
+    assert len(store.load_points(run.id, "loss")) == 12
 
 
 def test_a_killed_rank_is_lost_while_the_run_goes_on(script: RecordedScript) -> None:
