@@ -68,7 +68,8 @@ class ConsoleShipper:
         self._covered: dict[int, int] = {}  # by segment: the place up to which its text is stored
         self._pieces: list[_OpenPiece] = []
         self._lines = self._bytes = 0
-        self._behind = 0  # bytes that `captured_out` does not know
+        # Bytes that `captured_out` does not know. Whoever shipped before us may have died before it was its time.
+        self._behind = 0 if is_new else int((run["cloister"].get("console") or {}).get("bytes") or 0)
         self._captured: int | None = None  # bytes that it holds
         self._rewritten = time.monotonic()
 

@@ -9,6 +9,8 @@ import pytest
 from cloister.observer import run_shipper
 from cloister.observer.console_shipper import CAPTURED_OUT_BYTES, ConsoleShipper
 from cloister.observer.console_store import PAGE_CHARACTERS, PIECE_LINES, split_text
+from cloister.observer.courier import Courier
+from cloister.observer.mongo import client_for
 from cloister.observer.runs import RunStore
 from pymongo.errors import ConnectionFailure
 from recorded_work import RecordedWork, begin_work, ship_until_done
@@ -129,3 +131,15 @@ def test_captured_out_is_the_end_of_the_console(store: RunStore, database_uri: s
     assert work.text["stdout"].startswith("line 0")
     assert captured["captured_out"].endswith("line 11999 of a long console\nstep 0 of " + work.uid + "\n")
     assert CAPTURED_OUT_BYTES - 100 < len(captured["captured_out"]) <= CAPTURED_OUT_BYTES
+
+
+def test_captured_out_is_the_end_also_when_another_courier_shipped_it(store: RunStore, database_uri: str) -> None:
+    work = begin_work(database_uri)
+    print_to(work, "the last words\n")
+    with client_for(database_uri) as client:  # gone before the run's end, and before it was time for Sacred's readers
+        Courier(client.get_default_database(), work.places).ship()
+    work.end()
+    ship_until_done(database_uri, work.places)
+    captured = store.database["runs"].find_one({"cloister.uid": work.uid}, {"captured_out": 1})
+    assert captured is not None
+    assert captured["captured_out"] == "the last words\n"
