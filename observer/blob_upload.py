@@ -69,7 +69,7 @@ class BlobUpload:
     def __init__(self, database: Database[dict[str, Any]], source: BlobSource) -> None:
         self._database = database
         self._source = source
-        self._path, self._digests, self.filename = source.path, source.digests, source.filename
+        self._path, self.digests, self.filename = source.path, source.digests, source.filename
         self.file_id = source.file_id
         self.is_over = False
         self.stored_bytes = 0
@@ -95,7 +95,7 @@ class BlobUpload:
         return self._result
 
     def _work(self) -> Iterator[None]:
-        self._result = find_blob(self._database, self._digests.sha256)
+        self._result = find_blob(self._database, self.digests.sha256)
         if self._result is not None:
             return
         facts = self._path.stat()
@@ -109,7 +109,7 @@ class BlobUpload:
         while missing is not None:
             yield from self._send_from(missing)
             missing = self._first_missing()
-            if missing is not None and self._path.stat().st_size != self._digests.size:
+            if missing is not None and self._path.stat().st_size != self.digests.size:
                 raise DigestMismatch(self._path, self.filename)  # cut since it was read
         self._result = self._become_a_file()
 
@@ -121,7 +121,7 @@ class BlobUpload:
                 digest.update(piece)
                 size += len(piece)
                 yield
-        if (digest.hexdigest(), size) != (self._digests.sha256, self._digests.size):
+        if (digest.hexdigest(), size) != (self.digests.sha256, self.digests.size):
             raise DigestMismatch(self._path, self.filename)
 
     def _send_from(self, number: int) -> Iterator[None]:
@@ -133,7 +133,7 @@ class BlobUpload:
                 chunks = [{"files_id": self.file_id, "n": number + at, "data": part} for at, part in enumerate(parts)]
                 _insert_new(self._database, "fs.chunks", chunks)
                 number += len(chunks)
-                self.stored_bytes = min(number * CHUNK_BYTES, self._digests.size)
+                self.stored_bytes = min(number * CHUNK_BYTES, self.digests.size)
                 if time.monotonic() - marked > MARK_SECONDS:
                     marked = time.monotonic()
                     _mark(self._database, [self._source])
@@ -141,7 +141,7 @@ class BlobUpload:
 
     def _first_missing(self) -> int | None:
         """The first chunk that is not stored, None if all are. Answered from the index alone."""
-        total = -(-self._digests.size // CHUNK_BYTES)
+        total = -(-self.digests.size // CHUNK_BYTES)
         chunks, ours = self._database["fs.chunks"], {"files_id": self.file_id, "n": {"$lt": total}}
         if chunks.count_documents(ours) == total:
             return None
@@ -150,7 +150,7 @@ class BlobUpload:
             if chunk["n"] != expected:
                 break
             expected += 1
-        self.stored_bytes = min(expected * CHUNK_BYTES, self._digests.size)
+        self.stored_bytes = min(expected * CHUNK_BYTES, self.digests.size)
         return expected
 
     def _become_a_file(self) -> Any:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .blob_upload import BlobSource, BlobUpload, DigestMismatch, store_small_blobs
-from .blobs import Digests
+from .blobs import Digests, find_blob
 from .journal_records import JournalRecord
 from .journal_segments import BLOBS_FOLDER
+from .run_losses import RunLosses
 from .run_record import UPLOADS
 from .run_update import RunUpdate, as_date
 
@@ -31,9 +32,16 @@ class FileShipper:
     follow in slices, and then the note becomes an artifact. Its segment and its copy stay until then.
     """
 
-    def __init__(self, database: Database[dict[str, Any]], run: dict[str, Any], folders: Sequence[Path]) -> None:
+    def __init__(
+        self, database: Database[dict[str, Any]], run: dict[str, Any], folders: Sequence[Path], losses: RunLosses
+    ) -> None:
+        """
+        Args:
+            losses: where files are counted whose copies are gone or spoilt.
+        """
         self._database = database
         self._folders = folders
+        self._losses = losses
         self._waiting: dict[str, dict[str, Any]] = {
             note["from"]: dict(note) for note in run["cloister"].get("uploads") or []
         }
@@ -62,7 +70,7 @@ class FileShipper:
         if notes:
             stored = store_small_blobs(self._database, [self._source(note) for note in notes])
             for note in notes:
-                _enter(update, note, stored.get(note["fields"]["sha256"]))
+                self._enter(update, note, stored.get(note["fields"]["sha256"]))
 
     def is_waiting(self, segment: int) -> bool:
         """Whether files of this segment are still to be stored."""
@@ -99,7 +107,7 @@ class FileShipper:
         self._current = None
         del self._waiting[key]
         update = RunUpdate()
-        _enter(update, note, file_id)
+        self._enter(update, note, file_id)
         update.remove(UPLOADS, {"from": key})
         return update
 
@@ -120,12 +128,22 @@ class FileShipper:
     def _go_on(self, upload: BlobUpload, seconds: float) -> Any:
         try:
             return upload.advance(seconds)
-        except FileNotFoundError:  # somebody cleared the journal folder; the entry still names the bytes by digest
+        except FileNotFoundError:
+            upload.is_over = True
+            stored = find_blob(self._database, upload.digests.sha256)
+            if stored is not None:  # by another shipper of this run, who has cleared the copy since we looked
+                return stored
+            # Somebody cleared the journal folder; the entry still names the bytes by digest.
             logger.warning("The journal's copy of %r is gone; its bytes are not stored.", upload.filename)
         except DigestMismatch as error:
             logger.warning("%s", error)
         upload.is_over = True
         return None
+
+    def _enter(self, update: RunUpdate, note: Mapping[str, Any], file_id: Any) -> None:
+        if file_id is None:
+            self._losses.note_missing_file(note["fields"]["size"])
+        _enter(update, note, file_id)
 
     def _copy(self, sha256: str) -> Path:
         paths = [folder / BLOBS_FOLDER / sha256 for folder in self._folders]

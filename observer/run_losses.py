@@ -45,6 +45,10 @@ class RunLosses:
         self._add("refused", size)
         return size
 
+    def note_missing_file(self, size: int) -> None:
+        """Count a file whose copy beside the journal is gone, or is not any more what was recorded."""
+        self._add("files", size)
+
     def enter(self, update: RunUpdate) -> None:
         """Have `update` say it, unless there is nothing to say and never was."""
         if self._losses:

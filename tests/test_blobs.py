@@ -17,6 +17,8 @@ import pytest
 from cloister.observer import courier
 from cloister.observer.blob_upload import BlobSource, BlobUpload, DigestMismatch, store_small_blobs, sweep_uploads
 from cloister.observer.blobs import CHUNK_BYTES, Digests, digest_stream, store_blob
+from cloister.observer.file_shipper import FileShipper
+from cloister.observer.run_losses import RunLosses
 from cloister.observer.runs import RunStore
 from gridfs import GridFSBucket
 from pymongo.database import Database
@@ -189,3 +191,41 @@ def test_hundreds_of_small_files_take_a_handful_of_round_trips(
     assert store.open_blob(ids[sources[7].digests.sha256]).read() == b"content 7"
     assert sum(after[kind] - before[kind] for kind in ("query", "command")) < 60  # monitoring included
     assert store_small_blobs(database, sources) == ids
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("size", [pytest.param(1000, id="small"), pytest.param(5 * MIB, id="large")])
+@pytest.mark.parametrize("harm", ["gone", "changed"])
+def test_a_file_whose_copy_is_spoilt_is_counted_as_lost(
+    store: RunStore, database_uri: str, tmp_path: Path, size: int, harm: str
+) -> None:
+    work = begin_work(database_uri)
+    work.record_file(tmp_path, "model.bin", os.urandom(size))
+    [copy] = [path for place in work.places for path in place.glob("*/blobs/*")]
+    copy.unlink() if harm == "gone" else copy.write_bytes(b"other bytes")
+    work.end()
+    ship_until_done(database_uri, work.places)
+    found = store.find_run_by_uid(work.uid)
+    assert found is not None
+    run = store.load_run(found.id)
+    assert [artifact.name for artifact in run.artifacts] == ["model.bin"]
+    assert run.lost["bytes"] == size
+
+
+@pytest.mark.usefixtures("home")
+def test_a_copy_that_another_shipper_has_stored_and_removed_is_no_loss(
+    store: RunStore, database_uri: str, tmp_path: Path
+) -> None:
+    source = source_of(tmp_path / "model", os.urandom(5 * MIB))
+    note = {"fields": {**vars(source.digests), "name": "model"}, "kind": "artifact"}
+    shipper = FileShipper(store.database, {"cloister": {}}, (tmp_path,), RunLosses({"cloister": {}}))
+    blobs = tmp_path / "blobs"
+    blobs.mkdir()
+    (blobs / source.digests.sha256).write_bytes(source.path.read_bytes())
+    upload = BlobUpload(store.database, shipper._source(note))
+    upload.advance(0.0)  # has looked, and found nothing stored
+    file_id = store_blob(store.database, source.path, source.digests, "model", None)
+    (blobs / source.digests.sha256).unlink()
+    while not upload.is_over:
+        found = shipper._go_on(upload, 1.0)
+    assert found == file_id
