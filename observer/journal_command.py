@@ -130,7 +130,10 @@ def verify_journals(path: Path | None) -> None:
         segments = [(run, segment) for run in runs for segment in (*run.segments, *run.damaged)]
         task = progress.add_task("Reading journals", total=len(segments))
         for run, segment in segments:
-            reports.append((run, verify_segment(segment)))
+            try:
+                reports.append((run, verify_segment(segment)))
+            except FileNotFoundError:  # shipped and removed meanwhile
+                continue
             progress.advance(task)
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
     for column in ("Run", "Segment", "Records", "Size", "Damaged", "Missing", "Ended"):
@@ -165,7 +168,9 @@ def remove_journal(run: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"Remove {what}? What the database does not have of it is lost for good", abort=True)
     for folder in found.folders:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # a courier may just be shipping it, and clearing it
+        if folder.exists():
+            shutil.rmtree(folder)
     click.echo(f"Removed {what}.")
 
 

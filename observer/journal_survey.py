@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import CloisterError
+from .journal_places import used_bytes
 from .journal_records import RECORD_LIMIT_BYTES, JournalRecord, decode_records
-from .journal_segments import BLOBS_FOLDER, SUFFIX, is_held, read_header, segments_in
+from .journal_segments import SUFFIX, is_held, read_header, segments_in
 from .run_losses import KINDS
 from .shippable_segment import DAMAGED_SUFFIX
 
@@ -64,7 +65,7 @@ class JournaledRun:
 
     @property
     def size_bytes(self) -> int:
-        return sum(_size(path) for folder in self.folders for path in (*folder.iterdir(), *_blobs(folder)))
+        return sum(map(used_bytes, self.folders))
 
     @property
     def is_alive(self) -> bool:
@@ -74,7 +75,8 @@ class JournaledRun:
     @property
     def is_foreign(self) -> bool:
         """Whether it belongs to another account: then only root, or a copy, can ship it."""
-        return any(folder.stat().st_uid != os.getuid() for folder in self.folders)
+        # One that is gone was shipped meanwhile.
+        return any(folder.exists() and folder.stat().st_uid != os.getuid() for folder in self.folders)
 
     @property
     def started(self) -> datetime | None:
@@ -179,10 +181,13 @@ def _survey(name: str, folders: tuple[Path, ...]) -> JournaledRun:
 
 def _last_lost(segment: Path) -> tuple[object, dict[str, int]]:
     """The process that wrote a segment, and what it last said that it lost."""
-    with segment.open("rb") as file:
-        header = next(decode_records(file.read(RECORD_LIMIT_BYTES)), None)
-        file.seek(max(0, _size(segment) - LAST_WORDS_BYTES))
-        told = [record.fields["lost"] for record in decode_records(file.read()) if "lost" in record.fields]
+    try:
+        with segment.open("rb") as file:
+            header = next(decode_records(file.read(RECORD_LIMIT_BYTES)), None)
+            file.seek(max(0, _size(segment) - LAST_WORDS_BYTES))
+            told = [record.fields["lost"] for record in decode_records(file.read()) if "lost" in record.fields]
+    except FileNotFoundError:  # shipped meanwhile: the run in the database says it
+        return None, {}
     return header.fields.get("pid") if header else None, told[-1] if told else {}
 
 
@@ -197,11 +202,6 @@ def _run_folders(place: Path, depth: int) -> Iterator[Path]:
         for inner in sorted(place.iterdir()):
             if inner.is_dir() and not inner.is_symlink():
                 yield from _run_folders(inner, depth - 1)
-
-
-def _blobs(folder: Path) -> list[Path]:
-    blobs = folder / BLOBS_FOLDER
-    return list(blobs.iterdir()) if blobs.is_dir() else []
 
 
 def _size(path: Path) -> int:

@@ -76,7 +76,10 @@ class SegmentFile:
 
     def set_aside(self) -> None:
         kept = self.path.with_suffix(DAMAGED_SUFFIX)
-        self.path.replace(kept)
+        try:
+            self.path.replace(kept)
+        except FileNotFoundError:  # by another shipper, or removed by hand
+            return
         logger.warning("A part of %s could not be read and is lost; it is kept as %s.", self.path, kept.name)
 
     def _is_new(self) -> bool:

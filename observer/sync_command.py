@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .amounts import count_of, size_of
-from .courier_launch import SHIPPING_FILE, destination_folder, held_lock
+from .courier_launch import SHIPPING_FILE, held_lock
 from .errors import CloisterError
 from .journal_places import journal_places, journal_roots
 from .journal_survey import JournaledRun, NoJournal, find_journals
@@ -156,12 +156,16 @@ def _turn(paths: tuple[Path, ...], settings: Settings) -> Iterator[None]:
 
     Two may ship one run at once, but then both do most of the work. Foreign folders have no courier here.
     """
-    folder = destination_folder(settings)
+    folder = journal_places(settings)[0]
     if paths or not folder.is_dir():
         yield
         return
     while True:
-        with held_lock(folder, SHIPPING_FILE) as is_ours:
+        with contextlib.ExitStack() as stack:
+            try:
+                is_ours = stack.enter_context(held_lock(folder, SHIPPING_FILE))
+            except OSError:  # a read-only disk, on which no courier holds it either
+                is_ours = True
             if is_ours or all(run.is_alive for run in _waiting(paths, settings)):
                 yield
                 return
