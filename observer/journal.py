@@ -99,7 +99,11 @@ class Journal:
                 return self._record_with_care(kind, fields, when)
             # Counted first: a signal handler that records in between must not take the same number.
             chain.sequence = sequence = chain.sequence + 1
-            data = encode_record(kind, sequence, when, fields)
+            try:
+                data = encode_record(kind, sequence, when, fields)
+            except BaseException:
+                chain.take_back(sequence)
+                raise
             try:
                 written = os.write(chain.descriptor, data)
                 if written < len(data):

@@ -86,8 +86,12 @@ class JournalChain:
 
     def append_here(self, kind: Kind, fields: Mapping[str, Any], when: float) -> bool:
         """Append a record to the open segment; leaves it, and its place, if that fails."""
-        self.sequence += 1
-        data = encode_record(kind, self.sequence, when, fields)
+        self.sequence = sequence = self.sequence + 1
+        try:
+            data = encode_record(kind, sequence, when, fields)
+        except BaseException:
+            self.take_back(sequence)
+            raise
         try:
             write_all(self.descriptor, data)
         except OSError as error:
@@ -95,6 +99,11 @@ class JournalChain:
             return False
         self.written += len(data)
         return True
+
+    def take_back(self, sequence: int) -> None:
+        """A record that is refused takes no number: one that is missing would look like damage."""
+        if self.sequence == sequence:  # else a signal handler has recorded meanwhile
+            self.sequence -= 1
 
     def append_end(self, fields: Mapping[str, Any], short: Mapping[str, Any]) -> bool:
         """Append the run's end: where all places are full, into the space that was set aside for it."""
@@ -151,7 +160,7 @@ class JournalChain:
         if segment is not None and self.is_tended:
             self._retired.append(segment)  # forced to the disk, then closed, by the thread that tends
         elif segment is not None:
-            segment.close()
+            Unforced(-1, [segment], set()).force()
 
     def take_unforced(self) -> Unforced:
         """What the disk may not have yet; to be forced without the lock."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from cloister.__main__ import main
 from cloister.observer.journal import Journal
+from cloister.observer.journal_records import RECORD_LIMIT_BYTES, RecordTooLarge
 from cloister.observer.journal_segments import segments_in
+from cloister.observer.journal_survey import find_journal
+from cloister.observer.shippable_segment import SegmentFile
 
 _OPEN: list[Journal] = []  # a journal that nobody holds is closed, and its run no longer alive
 UIDS = ("01a1fd6d-8b44-7339-9421-c3edac2c77f5", "01a1fd6e-8b44-7339-9421-c3edac2c77f5")
@@ -129,3 +133,24 @@ def test_bytes_that_are_no_journal_are_damage_and_no_error(home: Path) -> None:
     (folder / "0000000000000002.journal").write_bytes(bytes(100_000))
     assert "no readable header" in cloister("journal", "ls").stdout
     assert "200,000 damaged bytes" in cloister("journal", "verify").stderr
+
+
+def test_what_is_shipped_while_somebody_looks_is_no_error(home: Path) -> None:
+    run = find_journal(str(waiting_run(home)), ())
+    [segment] = run.segments
+    shutil.rmtree(run.folders[0])
+    assert run.size_bytes == 0
+    assert not run.is_foreign
+    assert run.lost() == {"points": 0, "lines": 0, "bytes": 0}
+    SegmentFile(segment).set_aside()  # of two shippers of a damaged segment, one is later
+
+
+def test_a_value_that_does_not_fit_leaves_a_journal_that_is_whole(home: Path) -> None:
+    folder = waiting_run(home)
+    journal = Journal(folder, {"uid": UIDS[0]})
+    with pytest.raises(RecordTooLarge):
+        journal.record("set", {"fields": {"result": "x" * RECORD_LIMIT_BYTES}})
+    journal.record("points", {"s": 0, "v": {"loss": 0.5}})
+    journal.close()
+    answer = cloister("journal", "verify")
+    assert answer.exit_code == 0, answer.stdout
