@@ -156,7 +156,7 @@ def _unpack_clock(packed: bytes) -> Points:
     try:
         (count,) = _COUNT.unpack_from(packed)
         if count > 8 * 2**20:  # more than a batch holds: these bytes are no length
-            raise DamagedChunk(f"{count} points in one batch")
+            raise ValueError(f"{count} points in one batch")
         clock = Points(np.empty(count, np.int64), np.empty(count, np.float64), np.empty(count, np.float64))
         end = unpack_clock_into(packed, _COUNT.size, clock)
     except (struct.error, ValueError) as error:
