@@ -26,10 +26,6 @@ class CourierReport:
         self._state: CourierState | None = None
         self._lock = threading.Lock()
 
-    @property
-    def is_failing(self) -> bool:
-        return self._state is not None and not self._state.reachable
-
     def forget(self) -> None:
         """Remove what a courier before us said: it may have been long ago."""
         try:

@@ -25,11 +25,6 @@ def decode_field_name(field: str) -> str:
     return _ESCAPE.sub(lambda match: chr(int(match.group(1).lstrip("u"), 16)), field)
 
 
-def encode_field_names(value: Any) -> Any:
-    """`value` with the keys of all dicts in it encoded, at any depth."""
-    return _rename(value, encode_field_name)
-
-
 def decode_field_names(value: Any) -> Any:
     """`value` with the keys of all dicts in it decoded, at any depth."""
     return _rename(value, decode_field_name)
