@@ -20,6 +20,7 @@ from .places import NotHere, Workplace, a_workplace
 from .servers import a_server
 from .table import Row, choose
 
+FILE_COLUMNS = 180
 COLUMNS = ("times", "accepted", "stored", "lost", "doubled", "counted lost", "worst call ms", "exit as without", "s")
 
 
@@ -39,6 +40,8 @@ def main(words: tuple[str, ...], share: float, seed: int | None, only_list: bool
     # A batch system or `timeout` that ends us must leave no server behind.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     console = Console()
+    if not console.is_terminal:  # in a file nothing needs to be folded
+        console.width = FILE_COLUMNS
     seed = random.SystemRandom().randrange(10**9) if seed is None else seed
     table = _empty_table(share, seed)
     with _workplace(seed) as work, _progress(console) as progress:
