@@ -52,7 +52,9 @@ class HistoryCopy:
         parent = self._find_parent(origin)
         if parent is None:
             which = origin["uid"] if origin["run_id"] is None else origin["run_id"]
-            origin["note"] = f"Run {which} is not in this database. Its history is added if it comes while this run is recorded."
+            origin["note"] = (
+                f"Run {which} is not in this database. Its history is added if it comes while this run is recorded."
+            )
         else:
             origin.update(run_id=parent.id, uid=parent.uid, note="")
             self._copy_from(parent, origin, metrics, update)

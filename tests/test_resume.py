@@ -335,7 +335,7 @@ def test_a_fork_of_a_run_that_comes_later_gets_its_history_then(start: StartRun,
     with start(fork_from=(uid, 3)) as run:
         run.log({"loss": 7.0})
         assert run.id is not None
-        noted = f"Run {uid} is not in this database yet. Its history is added when it is."
+        noted = f"Run {uid} is not in this database. Its history is added if it comes while this run is recorded."
         wait_for(lambda: note_of(store, run.id) == noted, "what is missing is noted")
         finished(start, 5, join=uid)
         wait_for(lambda: note_of(store, run.id) == "", "the history is there")
