@@ -12,6 +12,7 @@ from .console_store import PIECE_LINES, piece_key, piece_place, read_piece, spli
 from .console_text import tail_text
 from .database_faults import is_refused_document
 from .journal_records import JournalRecord
+from .overtaking import named
 from .run_record import CONSOLE_NEXT
 from .run_update import Overtaken
 
@@ -62,6 +63,7 @@ class ConsoleShipper:
             is_new: nothing of the run can be stored yet, so nothing needs to be looked up.
         """
         self._database = database
+        self._run = run
         self._run_id = run["_id"]
         self._uid = run["cloister"]["uid"]
         self._is_new = is_new
@@ -125,7 +127,7 @@ class ConsoleShipper:
             return
         text = tail_text(reversed(self._newest_pieces()), CAPTURED_OUT_BYTES)
         try:
-            self._database["runs"].update_one({"_id": self._run_id}, {"$set": {"captured_out": text}})
+            self._database["runs"].update_one(named(self._run), {"$set": {"captured_out": text}})
         except Exception as error:
             if not is_refused_document(error):
                 raise
@@ -174,7 +176,7 @@ class ConsoleShipper:
         from pymongo import ReturnDocument
 
         run = self._database["runs"].find_one_and_update(
-            {"_id": self._run_id},
+            named(self._run),
             {"$inc": {CONSOLE_NEXT: count}},
             projection={CONSOLE_NEXT: 1},
             return_document=ReturnDocument.AFTER,

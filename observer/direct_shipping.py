@@ -9,17 +9,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .fork_guard import import_beside
 from .journal_memory import JournalMemory
-from .journal_segments import has_segments
+from .journal_segments import has_segments, segments_in
 from .settings import Settings
+from .shippable_segment import SegmentFile
+
+if TYPE_CHECKING:
+    from .run_shipper import RunShipper
 
 logger = logging.getLogger("cloister")
 
 SHIP_SECONDS = 0.3
 BACKOFF_SECONDS = (0.5, 5.0)  # less than a courier's: what waits here is in memory only
+OLDER_BYTES = 16 * 1024 * 1024  # of older files: what memory could wait for before it is full
 IDLE_SECONDS = 5.0  # a full disk that takes a little now and then should not connect anew each time
 # Of our own: a training that seeds `random` must not get other numbers because we drew some.
 _JITTER = random.Random()  # noqa: S311
@@ -87,6 +92,19 @@ class DirectShipping:
             idle = 0.0
             while idle < IDLE_SECONDS:
                 idle = 0.0 if memory else idle + SHIP_SECONDS
-                shipper.ship(memory.segments())
+                self._ship(shipper, memory)
                 self.run_id = shipper.run_id
                 time.sleep(SHIP_SECONDS)
+
+    def _ship(self, shipper: RunShipper, memory: JournalMemory) -> None:
+        """Ship what is in memory, behind the older files that no courier has shipped yet: lines keep their order."""
+        segments = memory.segments()
+        try:
+            older = [SegmentFile(path) for path in segments_in(*self._folders)]
+            older = [file for file in older if segments and file.number < segments[0].number]
+            if sum(file.size() for file in older) <= OLDER_BYTES:
+                shipper.ship([*older, *segments])
+                return
+        except OSError as error:  # a dying disk
+            logger.debug("Older files are left to the courier: %s", error)
+        shipper.ship(segments)

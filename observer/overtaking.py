@@ -44,9 +44,16 @@ def catch_up(
     touched = [LOSSES, SESSION, RESUMED, WORLD_SIZE, *summaries, *(f"{JOURNAL}.{segment:016x}" for segment in segments)]
     if any(_differ(_value(fresh, field), _value(run, field)) for field in touched):
         return False
+    journal = fresh["cloister"]["journal"]
+    if any(_offset(journal.get(segment)) < _offset(known) for segment, known in run["cloister"]["journal"].items()):
+        return False  # a crash of the database took back what was read before it was safe
     run["cloister"]["version"] = fresh["cloister"].get("version")
-    run["cloister"]["journal"].update(fresh["cloister"]["journal"])
+    run["cloister"]["journal"].update(journal)
     return True
+
+
+def _offset(checkpoint: Any) -> int:
+    return int((checkpoint or {}).get("offset") or 0)
 
 
 def named(run: Mapping[str, Any]) -> dict[str, Any]:
