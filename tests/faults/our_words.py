@@ -7,7 +7,7 @@ import re
 DOCUMENTED = tuple(
     re.compile(pattern)
     for pattern in (
-        r".*\. The run is kept in .+; the next run on this machine ships it, or 'cloister sync' does\.",
+        r".*\. The run is kept in .+; the next run to the same database ships it, or 'cloister sync' does\.",
         r"The journal cannot be written to .+; the run is kept in .+ until it can be, and shipped from both\.",
         r"No folder takes the journal of this run: .+ set CLOISTER_HOME to a folder that can be written\.",
         r"The journal can be written to .+ again; the run goes on there\.",

@@ -36,5 +36,5 @@ def check(row: Row, work: Workplace) -> None:
         pytest.skip(str(reason))
     if outcome.complaints:
         pytest.fail("\n".join(outcome.complaints), pytrace=False)
-    assert outcome.stored > 0
+    assert outcome.stored > 0 or outcome.accepted == 0  # killed before its first step
     assert outcome.exits_alike
