@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,12 @@ class RunPlan:
     Attributes:
         config_beside: called for a run that goes on, with the config that it keeps: gives the config of this process,
             whose defaults are then those values.
+        comment: why this run is made; kept as `meta.comment`, and the notes where there are none.
+        priority: of a run that is queued.
+        queue: the run is stored for a worker, not made here.
+        unobserved: nothing is recorded.
+        enforce_clean: code that no commit holds is refused.
+        options: what the command line said of the run, by its long flags, for `meta.options`.
     """
 
     experiment: str
@@ -51,6 +57,12 @@ class RunPlan:
     join: str | None = None
     rank: int | None = None
     world_size: int | None = None
+    comment: str = ""
+    priority: float = 0.0
+    queue: bool = False
+    unobserved: bool = False
+    enforce_clean: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def start_run(
