@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from cloister.observer.courier_launch import destination_folder, held_lock
+from cloister.observer.courier_launch import held_lock
+from cloister.observer.journal_places import journal_places
 from cloister.observer.runs import RunStore
 from cloister.observer.settings import load_settings
 from journal_watch import segments_below
@@ -24,10 +25,10 @@ SHIP_SECONDS = 600.0
 GONE_SECONDS = 60.0
 RELAUNCH_SECONDS = 5.0
 LAUNCH = """
-from cloister.observer.courier_launch import destination_folder, ensure_courier
+from cloister.observer.courier_launch import ensure_courier
 from cloister.observer.settings import load_settings
 settings = load_settings()
-ensure_courier(destination_folder(settings), settings)
+ensure_courier(journal_places(settings)[0], settings)
 """
 
 
@@ -181,4 +182,4 @@ def _couriers() -> Iterator[psutil.Process]:
 
 def destination() -> Path:
     """Where the journals of the measured runs lie."""
-    return destination_folder(load_settings())
+    return journal_places(load_settings())[0]

@@ -97,6 +97,7 @@ class BlobUpload:
     def _work(self) -> Iterator[None]:
         self._result = find_blob(self._database, self.digests.sha256)
         if self._result is not None:
+            _unmark(self._database, [self._source])
             return
         facts = self._path.stat()
         seen = f"{os.uname().nodename} {facts.st_dev} {facts.st_ino} {facts.st_mtime_ns} {facts.st_size}"
@@ -162,9 +163,9 @@ class BlobUpload:
             winner = find_blob(self._database, self._source.digests.sha256)
             if winner != self.file_id:
                 self._database["fs.chunks"].delete_many({"files_id": self.file_id})
-            self._database[UPLOADS].delete_one({"_id": self.file_id})
+            _unmark(self._database, [self._source])
             return winner
-        self._database[UPLOADS].delete_one({"_id": self.file_id})
+        _unmark(self._database, [self._source])
         return self.file_id
 
 
@@ -176,6 +177,7 @@ def store_small_blobs(database: Database[dict[str, Any]], sources: Sequence[Blob
     """
     wanted = {source.digests.sha256: source for source in sources}
     stored = _find_blobs(database, list(wanted))
+    _unmark(database, [source for digest, source in wanted.items() if digest in stored])
     fresh = [source for digest, source in wanted.items() if digest not in stored]
     for group in _groups(fresh):
         _store_group(database, group)
@@ -202,7 +204,7 @@ def _store_group(database: Database[dict[str, Any]], group: Sequence[BlobSource]
     _mark(database, whole)
     _insert_new(database, "fs.chunks", chunks)
     _insert_new(database, "fs.files", [_file_document(source) for source in whole])
-    database[UPLOADS].delete_many({"_id": {"$in": [source.file_id for source in whole]}})
+    _unmark(database, whole)
 
 
 def _mark(database: Database[dict[str, Any]], sources: Sequence[BlobSource]) -> None:
@@ -229,6 +231,12 @@ def _mark(database: Database[dict[str, Any]], sources: Sequence[BlobSource]) -> 
                 _sweep(database, sources[entry["index"]].file_id)
             sources = [sources[entry["index"]] for entry in refused]
             left = [left[entry["index"]] for entry in refused]
+
+
+def _unmark(database: Database[dict[str, Any]], sources: Sequence[BlobSource]) -> None:
+    """Take back the marks of files that are whole: also of those whose last writer could not, or died before it did."""
+    if sources:
+        database[UPLOADS].delete_many({"_id": {"$in": [source.file_id for source in sources]}})
 
 
 def _insert_new(database: Database[dict[str, Any]], collection: str, documents: list[dict[str, Any]]) -> None:

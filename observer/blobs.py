@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .errors import CloisterError
@@ -129,16 +128,3 @@ def find_blob(database: Database[dict[str, Any]], sha256: str) -> Any:
     """The id of the stored file with this digest, or None."""
     found = database["fs.files"].find_one({SHA256: sha256}, {"_id": 1})
     return found["_id"] if found else None
-
-
-def store_blob(
-    database: Database[dict[str, Any]], path: Path, digests: Digests, filename: str, content_type: str | None
-) -> Any:
-    """Store the file at `path` unless its bytes are stored already, and return the blob's id.
-
-    Raises:
-        DigestMismatch: the file is not what `digests` says.
-    """
-    from .blob_upload import BlobSource, BlobUpload
-
-    return BlobUpload(database, BlobSource(path, digests, filename, content_type)).advance()

@@ -128,7 +128,7 @@ class ConsoleShipper:
         text = tail_text(reversed(self._newest_pieces()), CAPTURED_OUT_BYTES)
         try:
             self._database["runs"].update_one(named(self._run), {"$set": {"captured_out": text}})
-        except Exception as error:
+        except Exception as error:  # refusals are of several classes, of the driver and of BSON; all else goes on up
             if not is_refused_document(error):
                 raise
             # The run's document is full. Our own readers have the pieces.

@@ -45,13 +45,6 @@ class CourierState:
     since: float
 
 
-def destination_folder(settings: Settings) -> Path:
-    """Where the journals for the database of these settings lie."""
-    from .mongo import destination
-
-    return settings.data_folder / "journal" / destination(settings)
-
-
 def read_state(folder: Path) -> CourierState | None:
     """What the courier of this folder last said, None if none has ever worked here."""
     try:

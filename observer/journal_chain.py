@@ -89,7 +89,7 @@ class JournalChain:
         self.sequence = sequence = self.sequence + 1
         try:
             data = encode_record(kind, sequence, when, fields)
-        except BaseException:
+        except BaseException:  # Ctrl-C here must not leave a hole in the numbers either
             self.take_back(sequence)
             raise
         try:
@@ -190,7 +190,7 @@ class JournalChain:
             header = self._header_record()
             try:
                 write_all(segment.descriptor, header)
-            except BaseException:
+            except BaseException:  # by Ctrl-C too: a segment without a header looks damaged
                 segment.path.unlink(missing_ok=True)
                 segment.close()
                 raise

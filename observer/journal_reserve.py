@@ -39,7 +39,7 @@ class EndReserve:
         reserve = cls(file, size_bytes)
         try:
             _allocate(file.descriptor, size_bytes)
-        except BaseException:
+        except BaseException:  # by Ctrl-C too, nothing may stay behind that nobody will ever remove
             reserve.give_back()
             raise
         return reserve

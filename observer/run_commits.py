@@ -52,7 +52,7 @@ class RunCommits:
         self._losses.enter(update)
         try:
             self._write(update, segments)
-        except Exception as error:
+        except Exception as error:  # refusals are of several classes, of the driver and of BSON; all else goes on up
             if not is_refused_document(error):
                 raise
             self._do_without_refused(list(update.wishes()))
@@ -78,7 +78,7 @@ class RunCommits:
             group = groups.pop()
             try:
                 self._database["runs"].update_one(named(self._run), granting(group))
-            except Exception as error:
+            except Exception as error:  # as in `commit`
                 if not is_refused_document(error):
                     raise
                 refused += 1

@@ -76,7 +76,7 @@ def write_whole_segment(path: Path, content: bytes) -> None:
     try:
         write_all(segment.descriptor, content)
         os.fdatasync(segment.descriptor)
-    except BaseException:
+    except BaseException:  # by Ctrl-C too: half of its records would pass for all of them
         path.unlink(missing_ok=True)
         raise
     finally:
@@ -99,7 +99,7 @@ def rescue_segment(removed: OpenSegment) -> OpenSegment:
         kept = Path(f"/proc/self/fd/{removed.descriptor}")
         with kept.open("rb") as source, os.fdopen(os.dup(rescued.descriptor), "wb") as target:
             shutil.copyfileobj(source, target)
-    except BaseException:
+    except BaseException:  # by Ctrl-C too: half of its records would pass for all of them
         removed.path.unlink(missing_ok=True)
         rescued.close()
         raise
@@ -163,7 +163,7 @@ def create_file(path: Path) -> OpenSegment:
         descriptor = _moved_high(descriptor)
         facts = os.fstat(descriptor)
         return OpenSegment(descriptor, path, facts.st_dev, facts.st_ino)
-    except BaseException:
+    except BaseException:  # by Ctrl-C too, nothing may stay behind that nobody will ever remove
         path.unlink(missing_ok=True)
         os.close(descriptor)
         raise

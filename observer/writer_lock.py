@@ -52,7 +52,7 @@ def take_writer_lock(destination: Path, uid: str, rank: int) -> WriterLock | Non
         except BlockingIOError:
             os.close(descriptor)
             return None
-        except BaseException:
+        except BaseException:  # whatever else it is, the descriptor must not keep the file open
             os.close(descriptor)
             raise
         if _is_still_there(descriptor, path):

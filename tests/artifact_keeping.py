@@ -8,8 +8,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from cloister.observer.blobs import digest_stream, store_blob
+from cloister.observer.blob_upload import BlobSource, BlobUpload
+from cloister.observer.blobs import Digests, digest_stream
 from pymongo.database import Database
+
+
+def store_blob(
+    database: Database[dict[str, Any]], path: Path, digests: Digests, filename: str, content_type: str | None
+) -> Any:
+    """Store the file at `path` unless its bytes are stored already, and return the blob's id."""
+    return BlobUpload(database, BlobSource(path, digests, filename, content_type)).advance()
 
 
 def keep_artifact(

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cloister
 import hypothesis
 import pymongo
 import pytest
@@ -34,6 +35,8 @@ hypothesis.settings.load_profile("untimed")
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+StartRun = Callable[..., "cloister.Run"]
 
 
 def free_port() -> int:
@@ -147,6 +150,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CLOISTER_HOME", str(folder))
     monkeypatch.setenv("CLOISTER_COURIER_IDLE", "0.5")  # a courier for each test, gone soon after it
     return folder
+
+
+@pytest.fixture
+def start(home: Path, database_uri: str, monkeypatch: pytest.MonkeyPatch) -> StartRun:
+    """Starts runs that record nothing but what the test logs, shipped by a thread of this process."""
+    monkeypatch.setenv("CLOISTER_COURIER", "thread")
+
+    def start_quietly(**options: Any) -> cloister.Run:
+        return cloister.start_run(**{"uri": database_uri, "capture": "none", "hardware": False, **options})
+
+    return start_quietly
 
 
 @pytest.fixture

@@ -9,14 +9,15 @@ import subprocess
 import sys
 import textwrap
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from artifact_keeping import store_blob
 from cloister.observer import courier
 from cloister.observer.blob_upload import BlobSource, BlobUpload, DigestMismatch, store_small_blobs, sweep_uploads
-from cloister.observer.blobs import CHUNK_BYTES, Digests, digest_stream, store_blob
+from cloister.observer.blobs import CHUNK_BYTES, Digests, digest_stream
 from cloister.observer.file_shipper import FileShipper
 from cloister.observer.run_losses import RunLosses
 from cloister.observer.runs import RunStore
@@ -54,6 +55,16 @@ def test_an_upload_that_was_cut_goes_on_behind_its_last_chunk(store: RunStore, t
     file_id = BlobUpload(store.database, source).advance()
     assert store.open_blob(file_id).read() == content
     assert known <= {chunk["_id"] for chunk in store.database["fs.chunks"].find({}, {"_id": 1})}
+
+
+def test_whoever_finds_a_file_whole_takes_back_the_mark_of_its_upload(store: RunStore, tmp_path: Path) -> None:
+    large, small = (source_of(tmp_path / name, os.urandom(1000)) for name in ("large", "small"))
+    ids = [BlobUpload(store.database, large).advance(), *store_small_blobs(store.database, [small]).values()]
+    # As after an insert whose writer was told of no success, or died before it took back the mark.
+    store.database["uploads"].insert_many({"_id": file_id, "at": datetime.now(timezone.utc)} for file_id in ids)
+    BlobUpload(store.database, large).advance()
+    store_small_blobs(store.database, [small])
+    assert store.database["uploads"].count_documents({}) == 0
 
 
 def test_writers_of_the_same_bytes_at_once_store_them_once(store: RunStore, tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ import pytest
 from cloister.decorators.run_identity import new_uid
 from cloister.observer import run_shipper
 from cloister.observer.courier import Courier
-from cloister.observer.courier_launch import destination_folder, read_state
+from cloister.observer.courier_launch import read_state
 from cloister.observer.embedded import find_mongod
+from cloister.observer.journal_places import journal_places
 from cloister.observer.runs import RunStore
 from cloister.observer.settings import load_settings
 from conftest import free_port, running_mongod
@@ -272,7 +273,7 @@ def test_a_frozen_database_is_noticed_waited_for_and_gets_all_of_it_when_it_wake
         script = RecordedScript(tmp_path / "project", uri, RunStore(client["frozen"]))
         process = script.start(LONG.format(steps=900, pause=0.01))
         read_until(process, "step 100\n")
-        folder = destination_folder(load_settings(uri=uri))
+        folder = journal_places(load_settings(uri=uri))[0]
         wait_for(lambda: (state := read_state(folder)) is not None and state.reachable, "the courier ships")
         os.kill(server, signal.SIGSTOP)
         try:
@@ -321,7 +322,7 @@ def test_a_password_that_is_changed_is_taken_from_its_file_or_from_the_next_trai
     script = RecordedScript(tmp_path / "project", "", RunStore(client["guarded"]))
     environment = {"CLOISTER_URI_FILE": str(secret), "CLOISTER_EXIT_WAIT": "30"}
     process = script.start(LONG.format(steps=700, pause=0.01), env=environment)
-    folder = destination_folder(load_settings(uri=secret.read_text()))
+    folder = journal_places(load_settings(uri=secret.read_text()))[0]
     read_until(process, "step 100\n")
     wait_for(lambda: script.runs(), "the run arrives")
     let_in("second")

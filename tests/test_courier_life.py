@@ -17,11 +17,11 @@ from cloister.observer import courier_process
 from cloister.observer.courier_bell import BELL_FILE, Bell, ring
 from cloister.observer.courier_launch import (
     STATE_FILE,
-    destination_folder,
     ensure_courier,
     held_lock,
     read_state,
 )
+from cloister.observer.journal_places import journal_places
 from cloister.observer.settings import load_settings
 from cloister.observer.shipping_note import ShippingNote, read_note, write_note
 from cloister.observer.working_uris import WorkingUris
@@ -79,7 +79,7 @@ def test_the_courier_is_in_the_way_of_nobody_and_gone_after_its_work(script: Rec
 def test_two_couriers_that_start_at_once_are_one(script: RecordedScript, home: Path) -> None:
     process = start_quiet(script)
     settings = load_settings(uri=script.uri)
-    folder = destination_folder(settings)
+    folder = journal_places(settings)[0]
     for _ in range(3):
         ensure_courier(folder, settings)
     time.sleep(0.3)  # for those that are not needed to find out
@@ -91,7 +91,7 @@ def test_a_courier_whose_folder_was_removed_leaves_the_new_one_to_another(script
     process = start_quiet(script)
     wait_for(lambda: script.runs(), "the run arrives")
     [first] = couriers(home)
-    shutil.rmtree(destination_folder(load_settings(uri=script.uri)))
+    shutil.rmtree(journal_places(load_settings(uri=script.uri))[0])
     end_quiet(script, process)
     wait_for(lambda: not first.is_running(), "the first courier goes")
     again = RecordedScript(script.folder / "again", script.uri, script.store)
@@ -111,7 +111,7 @@ def test_a_terminated_courier_ends_at_once_and_another_takes_over(script: Record
 
 
 def test_what_a_courier_said_long_ago_is_not_believed(script: RecordedScript, home: Path) -> None:
-    folder = destination_folder(load_settings(uri=script.uri))
+    folder = journal_places(load_settings(uri=script.uri))[0]
     folder.mkdir(parents=True)
     (folder / STATE_FILE).write_text('{"reachable": false, "uri": "", "error": "long ago", "pid": 1, "since": 0.0}')
     process = start_quiet(script)
@@ -200,7 +200,7 @@ def test_a_courier_that_waits_for_quiet_runs_costs_next_to_nothing(script: Recor
     for work in works:
         work.record(5)
     settings = load_settings(uri=script.uri)
-    ensure_courier(destination_folder(settings), settings)
+    ensure_courier(journal_places(settings)[0], settings)
     wait_for(lambda: len(script.runs()) == 20, "the runs arrive")
     [courier] = couriers(home)
     time.sleep(1.0)

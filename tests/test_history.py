@@ -6,7 +6,6 @@ import logging
 import math
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import cloister
@@ -15,19 +14,11 @@ import pytest
 from cloister.observer.history import PandasMissing, tabulate
 from cloister.observer.points import Points
 from cloister.observer.runs import MetricNotFound, RunNotFound, RunStore
+from conftest import StartRun
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pandas = pytest.importorskip("pandas", reason="needs pandas")
-
-StartRun = Callable[[], "cloister.Run"]
-
-
-@pytest.fixture
-def start(home: Path, database_uri: str, monkeypatch: pytest.MonkeyPatch) -> StartRun:
-    """Starts runs that are shipped by a thread of this process."""
-    monkeypatch.setenv("CLOISTER_COURIER", "thread")
-    return lambda: cloister.start_run(uri=database_uri, capture="none", hardware=False)
 
 
 def log_mixed(run: cloister.Run) -> None:

@@ -10,29 +10,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import cloister
 import pytest
-from cloister.observer.courier_launch import SHIPPING_FILE, destination_folder, held_lock
+from cloister.observer.courier_launch import SHIPPING_FILE, held_lock
+from cloister.observer.journal_places import journal_places
 from cloister.observer.runs import RunStore
 from cloister.observer.settings import load_settings
+from conftest import StartRun
 from recorded_script import RecordedScript
-
-StartRun = Callable[..., "cloister.Run"]
-
-
-@pytest.fixture
-def start(home: Path, database_uri: str, monkeypatch: pytest.MonkeyPatch) -> StartRun:
-    """Starts runs that record nothing but what the test logs, shipped by a thread of this process."""
-    monkeypatch.setenv("CLOISTER_COURIER", "thread")
-
-    def start_quietly(**options: Any) -> cloister.Run:
-        return cloister.start_run(uri=database_uri, capture="none", hardware=False, **options)
-
-    return start_quietly
 
 
 def test_forks_in_the_first_moments_of_a_run_hang_in_no_import(script: RecordedScript) -> None:
@@ -432,7 +418,7 @@ def test_at_a_terminal_a_long_wait_at_the_end_is_shown_and_ctrl_c_leaves_it(scri
         print("done", flush=True)
     """
     path = script.write(source)
-    destination = destination_folder(load_settings(uri=script.uri))
+    destination = journal_places(load_settings(uri=script.uri))[0]
     destination.mkdir(parents=True, mode=0o700)
     leader, follower = os.openpty()
     with held_lock(destination, SHIPPING_FILE) as is_ours:  # the database answers, and nobody ships

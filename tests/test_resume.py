@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +17,8 @@ from cloister.decorators.run_takeover import ResumeNeedsDatabase
 from cloister.observer.run_claim import NoRunToResume, RunHasEnded, RunIsAlive
 from cloister.observer.run_query import RunQuery
 from cloister.observer.runs import RunStore
-from conftest import free_port
+from conftest import StartRun, free_port
 from recorded_script import RecordedScript, wait_for
-
-StartRun = Callable[..., "cloister.Run"]
-
-
-@pytest.fixture
-def start(home: Path, database_uri: str, monkeypatch: pytest.MonkeyPatch) -> StartRun:
-    """Starts runs that record nothing but what the test logs, shipped by a thread of this process."""
-    monkeypatch.setenv("CLOISTER_COURIER", "thread")
-
-    def start_quietly(**options: Any) -> cloister.Run:
-        return cloister.start_run(**{"uri": database_uri, "capture": "none", "hardware": False, **options})
-
-    return start_quietly
 
 
 def finished(start: StartRun, steps: int, **options: Any) -> cloister.Run:

@@ -6,30 +6,16 @@ import decimal
 import logging
 import math
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cloister
 import numpy as np
 import pytest
 from cloister.decorators.scalars import BadMetric, BadStep
 from cloister.observer.runs import MetricNotFound, RunStore
+from conftest import StartRun
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-StartRun = Callable[..., "cloister.Run"]
-
-
-@pytest.fixture
-def start(home: Path, database_uri: str, monkeypatch: pytest.MonkeyPatch) -> StartRun:
-    """Starts runs that record nothing but what the test logs, shipped by a thread of this process."""
-    monkeypatch.setenv("CLOISTER_COURIER", "thread")
-
-    def start_quietly(**options: Any) -> cloister.Run:
-        return cloister.start_run(uri=database_uri, capture="none", hardware=False, **options)
-
-    return start_quietly
 
 
 def record(start: StartRun, store: RunStore, *calls: tuple[dict[str, Any], int | None], **options: Any) -> int:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pymongo
 import pytest
-from cloister.observer.courier_launch import destination_folder, held_lock
+from cloister.observer.courier_launch import held_lock
+from cloister.observer.journal_places import journal_places
 from cloister.observer.runs import RunStore
 from cloister.observer.settings import load_settings
 from conftest import free_port, running_mongod
@@ -167,7 +168,7 @@ def test_sync_without_anything_to_ship_says_so(script: RecordedScript) -> None:
 
 
 def test_only_one_courier_works_on_a_folder(home: Path, database_uri: str) -> None:
-    folder = destination_folder(load_settings(uri=database_uri))
+    folder = journal_places(load_settings(uri=database_uri))[0]
     folder.mkdir(parents=True)
     with held_lock(folder) as first, held_lock(folder) as second:
         assert first
@@ -291,7 +292,7 @@ def test_journals_are_for_their_owner_alone(home: Path, tmp_path: Path) -> None:
     assert script.run(source, env={"CLOISTER_EXIT_WAIT": "1"}).returncode == 0
     nowhere.close()
 
-    [run] = [path for path in destination_folder(load_settings(uri=uri)).iterdir() if path.is_dir()]
+    [run] = [path for path in journal_places(load_settings(uri=uri))[0].iterdir() if path.is_dir()]
     for path in (run, *run.iterdir()):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
@@ -338,7 +339,7 @@ def test_a_journal_that_the_database_refuses_is_kept_and_does_not_hold_up_the_ot
     assert (refused.returncode, welcome.returncode) == (0, 0)
     assert [run.name for run in script.runs()] == ["welcome"]
     wait_for(lambda: not courier_pids(home), "the courier gives up")
-    folder = destination_folder(load_settings(uri=script.uri))
+    folder = journal_places(load_settings(uri=script.uri))[0]
     assert "cannot be shipped and is kept" in (folder / "courier.log").read_text()
     assert (folder / "courier.log").read_text().count(
         "Traceback"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloister.observer.blobs import digest_stream, store_blob
+from artifact_keeping import store_blob
+from cloister.observer.blobs import digest_stream
 from cloister.observer.runs import RunStore
 from cloister.viewer.app import create_app
 from cloister.viewer.diff_view import LINES_LIMIT, Change, DiffLine, Fold, Unchanged, diff_texts, parse_diff, unquoted

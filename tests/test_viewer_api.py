@@ -11,7 +11,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from cloister.observer.blobs import digest_stream, store_blob
+from artifact_keeping import store_blob
+from cloister.observer.blobs import digest_stream
 from cloister.observer.runs import RunStore
 from cloister.viewer.api import ROUTES
 from cloister.viewer.api.openapi import openapi_path

@@ -13,7 +13,8 @@ from typing import Any
 import psutil
 import pymongo
 import pytest
-from cloister.observer.blobs import digest_stream, store_blob
+from artifact_keeping import store_blob
+from cloister.observer.blobs import digest_stream
 from cloister.observer.runs import RunStore
 from cloister.viewer import app as app_module
 from cloister.viewer import connection_limits

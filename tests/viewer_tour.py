@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from cloister.observer.courier_launch import destination_folder
+from cloister.observer.journal_places import journal_places
 from cloister.observer.journal_segments import segments_in
 from cloister.observer.run_query import RunQuery
 from cloister.observer.run_record import RunRecord
@@ -103,7 +103,7 @@ class Trainings:
         return lambda: {int(step): float(time) for step, time in found.findall(log.read_text(encoding="utf-8"))}
 
     def wait_until_shipped(self) -> None:
-        folder = destination_folder(load_settings(uri=self._environment["CLOISTER_URI"]))
+        folder = journal_places(load_settings(uri=self._environment["CLOISTER_URI"]))[0]
         wait_for(
             lambda: not any(segments_in(path) for path in folder.iterdir() if path.is_dir()), "the journal is shipped"
         )

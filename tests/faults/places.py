@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 import pymongo
-from cloister.observer.courier_launch import destination_folder
+from cloister.observer.journal_places import journal_places
 from cloister.observer.runs import RunStore
 from cloister.observer.settings import load_settings
 from recorded_script import wait_for
@@ -195,7 +195,7 @@ class Place:
     @property
     def journals(self) -> Path:
         """The folder of the runs' journals in the data folder."""
-        return destination_folder(load_settings(uri=self.uri, home=self.home))
+        return journal_places(load_settings(uri=self.uri, home=self.home))[0]
 
     @contextmanager
     def store(self) -> Iterator[RunStore]:
