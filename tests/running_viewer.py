@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import socket
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -25,15 +25,21 @@ from pymongo.database import Database
 def running_viewer(
     store: RunStore,
     *,
-    uri: str | None = None,
+    uri: str | Callable[[], str] | None = None,
     driver: AsyncDriver = "pymongo",
     app: Flask | None = None,
     allowed_hosts: Collection[str] = (),
 ) -> Iterator[int]:
-    """Serves `store` until the block ends; yields the port. With `uri` changes are streamed, else polled."""
+    """Serves `store` until the block ends; yields the port.
+
+    With `uri` changes are streamed, else polled; where it is a function, each attempt to open the stream asks it.
+    """
     app = app or create_app(store, allowed_hosts=allowed_hosts)
-    open_client = None if uri is None else lambda: open_async_client(uri, driver)
-    server = ViewerServer(app, listen("127.0.0.1", 0), open_client=open_client)
+
+    def open_client() -> Any:
+        return open_async_client(uri() if callable(uri) else str(uri), driver)
+
+    server = ViewerServer(app, listen("127.0.0.1", 0), open_client=None if uri is None else open_client)
     ready = threading.Event()
     thread = threading.Thread(target=lambda: asyncio.run(server.run(ready.set)))
     thread.start()
