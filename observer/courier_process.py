@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloister")
 
-SHIP_SECONDS = 0.3  # how soon a point of a running run is in the database
+SHIP_SECONDS = 0.7  # how soon a point of a running run is in the database
 QUIET_SECONDS = 1.0  # and how soon after a while without any
 REST_SECONDS = 5.0  # between looks while nothing waits; trainings ring the bell
 LOOK_SECONDS = 0.05  # between looks for whether somebody else still ships
