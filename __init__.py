@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .decorators.active_runs import current_run, log
     from .decorators.experiment import Experiment, experiment
+    from .decorators.interruptions import Interruption, OutOfTime
     from .decorators.run import Run
     from .decorators.run_start import start_run
     from .observer.errors import CloisterError
@@ -22,6 +23,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "CloisterError": ".observer.errors",
     "Experiment": ".decorators.experiment",
+    "Interruption": ".decorators.interruptions",
+    "OutOfTime": ".decorators.interruptions",
     "Points": ".observer.points",
     "Run": ".decorators.run",
     "RunRecord": ".observer.run_record",
@@ -35,6 +38,8 @@ _HOMES = {
 __all__ = [
     "CloisterError",
     "Experiment",
+    "Interruption",
+    "OutOfTime",
     "Points",
     "Run",
     "RunRecord",

@@ -9,18 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from ..observer.bson_values import NAME_LIMIT, to_bson, to_text
 from ..observer.errors import CloisterError
-from ..observer.private_copies import CopyNotKept
 from ..observer.recorder import Recorder
-from ..observer.run_status import StoredStatus
 from ..observer.settings import CaptureMode, Settings
 from .active_runs import enter, leave
+from .console_filter import ConsoleFilter, Record, filtered
+from .interruptions import check_status, interruption_status
 from .ranks import mark_lines, measured_here
 from .run_ending import end_with_process, settle_at_exit
+from .run_files import RunFiles
 from .run_identity import Identity
+from .run_info import RunInfo
 from .run_travel import hand_over
 from .scalars import BadStep, Scalars, as_step
 
@@ -35,11 +37,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloister")
 
-METADATA_LIMIT_BYTES = 64 * 1024  # those of all artifacts are in the one document of the run
-
 OnBadValue = Literal["warn", "raise"]
 
-_STORED: dict[str, StoredStatus] = {"completed": "COMPLETED", "failed": "FAILED", "interrupted": "INTERRUPTED"}
+_STORED: dict[str, str] = {"completed": "COMPLETED", "failed": "FAILED", "interrupted": "INTERRUPTED"}
 
 
 class RunEnded(CloisterError, RuntimeError):
@@ -74,6 +74,8 @@ class Run:
         on_bad_value: OnBadValue,
         identity: Identity,
         next_step: int = 0,
+        interruptions: Mapping[type[BaseException], str] | None = None,
+        console_filter: ConsoleFilter | None = None,
     ) -> None:
         self.uid: str = header["uid"]
         self.project: str = header["project"]
@@ -92,6 +94,10 @@ class Run:
         self._on_bad_value = on_bad_value
         self._prefix = f"rank/{self.rank}/" if self.rank and settings.ranks == "tag" else ""
         self._scalars = Scalars(self._prefix)
+        self._files = RunFiles(recorder, self._refuse, self._report)
+        self._info = RunInfo(recorder.record_fields)
+        self._interruptions = dict(interruptions or {})
+        self._console_filter = console_filter
         self._next_step = next_step
         self._reported: set[object] = set()
         self._ended = False
@@ -126,8 +132,7 @@ class Run:
         if step >= self._next_step:
             self._next_step = step + 1
         values, refused = self._scalars.read(metrics)
-        if self._ended:
-            self._refuse(RunEnded(self.name), "ended")
+        if not self._is_open():
             return
         if values:
             self._guard(self._recorder.record_points, values, step)
@@ -180,28 +185,32 @@ class Run:
         Raises:
             OSError: only with `on_bad_value="raise"`: the file cannot be read.
         """
-        if self._ended:
-            self._refuse(RunEnded(self.name), "ended")
-            return
-        try:
-            source = Path(path)
-            self._recorder.record_artifact(
-                source,
-                to_text(name or source.name, NAME_LIMIT),
-                None if content_type is None else to_text(content_type, NAME_LIMIT),
-                to_bson(dict(metadata or {}), METADATA_LIMIT_BYTES),
-            )
-        except CopyNotKept as error:
-            self._refuse(error, ("artifact", str(source)))
-        except OSError as error:
-            reason = error.strerror or str(error)
-            message = f"Artifact {str(source)!r} is not recorded: {reason}. Pass the path of a file that can be read."
-            self._refuse(
-                type(error)(error.errno, message) if error.errno else OSError(message), ("artifact", str(source))
-            )
-        except Exception as error:
-            # Wide on purpose: the training outranks its record.
-            self._report(error, ("artifact", type(error)))
+        if self._is_open():
+            self._files.log_artifact(path, name, content_type, metadata)
+
+    def add_resource(self, path: str | os.PathLike[str]) -> None:
+        """Record a file that the run reads: where it lies, and its bytes as they are now, which are stored once.
+
+        Raises:
+            OSError: only with `on_bad_value="raise"`: the file cannot be read.
+        """
+        if self._is_open():
+            self._files.add_resource(path)
+
+    def open_resource(self, path: str | os.PathLike[str], mode: str = "r", **how: Any) -> IO[Any]:
+        """Open a file that the run reads, as `open` does, and record it as `add_resource` does.
+
+        Args:
+            mode: "r" or "rb".
+            how: further arguments of `open`, such as `encoding`.
+
+        Raises:
+            BadResourceMode: `mode` would write the file.
+            OSError: the file cannot be opened.
+        """
+        if self._is_open():
+            return self._files.open_resource(path, mode, **how)
+        return open(path, mode, **how)  # noqa: PTH123 - the caller closes it, as with open()
 
     def add_tags(self, *tags: str) -> None:
         """Add tags to those that the run has."""
@@ -211,6 +220,12 @@ class Run:
     def note(self, text: str) -> None:
         """Set the run's notes."""
         self._guard(self._recorder.record_fields, {"cloister.notes": to_text(text)})
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """A dict for whatever else is worth keeping; its plain values are stored with each sign of life (every 5 s) and
+        at the end. The key "metrics" is taken."""
+        return self._info.values
 
     @property
     def next_step(self) -> int:
@@ -223,18 +238,26 @@ class Run:
         if self._identity.known is not None and self._identity.known.id is not None:
             return int(self._identity.known.id)
         number: int | None = self._recorder.run_id(timeout_seconds=5.0)
-        if number is None and self._ended:
+        if number is None and self._ended and self.observed:
             number = self._look_up_number()
         return number
 
     def finish(
         self,
-        status: Literal["completed", "failed", "interrupted"] = "completed",
+        status: Literal["completed", "failed", "interrupted"] | str = "completed",
         *,
         result: Any = None,
     ) -> None:
-        """End the run. A `with` block, `@experiment` and the end of the script do this by themselves."""
-        self._end(_STORED[status], result=result, exit_as={"code": 0 if status == "completed" else 1})
+        """End the run. A `with` block, `@experiment` and the end of the script do this by themselves.
+
+        Args:
+            status: "completed", "failed", "interrupted", or the name of another interruption: "OUT_OF_BUDGET".
+
+        Raises:
+            BadStatus: `status` is none of these.
+        """
+        stored = _STORED.get(status) or check_status(status)
+        self._end(stored, result=result, exit_as={"code": 0 if status == "completed" else 1})
 
     def wait_until_stored(self, timeout_seconds: float | None = None) -> bool:
         """Wait until all of an ended run is in the database.
@@ -270,12 +293,13 @@ class Run:
         """Start everything that works beside the script: console, hardware, snapshot, signs of life."""
         self._token = enter(self)
         end_with_process(self)
+        self._recorder.before_beat = lambda: self._guard(self._info.record_changes)
         self._guard(self._recorder.start)
         if capture != "none":
             self._guard(self._start_capture, capture)
         if hardware:
             self._guard(self._start_sampler)
-        if self.rank == 0:
+        if self.rank == 0 and self.observed:
             self._guard(self._start_snapshot, main_file)
 
     def end_as(self, error: BaseException | None, *, result: Any = None) -> None:
@@ -288,6 +312,8 @@ class Run:
             code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
             trace = [] if code == 0 else [f"SystemExit: {error.code}\n"]
             self._end("COMPLETED" if code == 0 else "FAILED", result=result, fail_trace=trace, exit_as={"code": code})
+        elif (status := interruption_status(error, self._interruptions)) is not None:
+            self._end(status, exit_as={"code": 1})
         else:
             lines = [to_bson(line) for line in traceback.format_exception(type(error), error, error.__traceback__)]
             self._end("FAILED", fail_trace=lines, exit_as={"code": 1})
@@ -317,8 +343,13 @@ class Run:
     def ended(self) -> bool:
         return self._ended
 
+    @property
+    def observed(self) -> bool:
+        """Whether anything of the run is recorded; `--unobserved` says no."""
+        return self._recorder.observed
+
     def _end(
-        self, status: StoredStatus, *, result: Any = None, fail_trace: Sequence[str] = (), exit_as: Mapping[str, Any]
+        self, status: str, *, result: Any = None, fail_trace: Sequence[str] = (), exit_as: Mapping[str, Any]
     ) -> None:
         if self._ended or self.belongs_to_parent or os.getpid() != self._pid:  # a child may not end its parent's run
             return
@@ -327,6 +358,7 @@ class Run:
         self._end_fields = {"status": status, "fail_trace": list(fail_trace), "exit_as": exit_as}
         try:
             self._end_fields["result"] = to_bson(result)
+            self._guard(self._info.record_changes)
             if self._snapshot is not None:
                 self._guard(self._snapshot.finish)
             if self._sampler is not None:
@@ -349,7 +381,9 @@ class Run:
     def _start_capture(self, mode: CaptureMode) -> None:
         from ..observer.console_capture import ConsoleCapture
 
-        record = self._recorder.record_console
+        record: Record = self._recorder.record_console
+        if self._console_filter is not None:
+            record = filtered(self._console_filter, record, self._report)
         self._capture = ConsoleCapture(mark_lines(self.rank, record) if self.rank else record, mode)
         self._capture.start()
 
@@ -382,6 +416,11 @@ class Run:
         except Exception as error:
             # Wide on purpose: the training outranks its record. Ctrl-C is not an Exception and still ends the run.
             self._report(error, (getattr(act, "__name__", ""), type(error)))
+
+    def _is_open(self) -> bool:
+        if self._ended:
+            self._refuse(RunEnded(self.name), "ended")
+        return not self._ended
 
     def _refuse(self, error: Exception, cause: object) -> None:
         if self._on_bad_value == "raise" and not isinstance(error, RunEnded):

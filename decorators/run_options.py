@@ -15,7 +15,7 @@ from ..observer.errors import CloisterError
 if TYPE_CHECKING:
     from .run_start import RunPlan
 
-_COLUMN = 22
+_COLUMN = 29
 
 
 class BadRunOption(CloisterError, ValueError):

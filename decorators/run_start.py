@@ -17,6 +17,8 @@ from ..observer.field_names import decode_field_names
 from ..observer.recorder import Recorder
 from ..observer.session_names import session_time
 from ..observer.settings import CaptureMode, RanksMode, Settings, load_settings
+from .console_filter import ConsoleFilter
+from .interruptions import check_status
 from .run import OnBadValue, Run
 from .run_identity import Identity, new_uid, read_fork, settle_identity
 
@@ -37,6 +39,9 @@ class RunPlan:
         queue: the run is stored for a worker, not made here.
         unobserved: nothing is recorded.
         enforce_clean: code that no commit holds is refused.
+        interruptions: statuses of a run that ends by these exceptions.
+        console_filter: makes of each piece of output what is recorded of it.
+        meta: further entries of Sacred's `meta`: `named_configs`, `config_updates`.
         options: what the command line said of the run, by its long flags, for `meta.options`.
     """
 
@@ -62,6 +67,9 @@ class RunPlan:
     queue: bool = False
     unobserved: bool = False
     enforce_clean: bool = False
+    interruptions: Mapping[type[BaseException], str] = field(default_factory=dict)
+    console_filter: ConsoleFilter | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -85,6 +93,12 @@ def start_run(
     rank: int | None = None,
     world_size: int | None = None,
     ranks: RanksMode | None = None,
+    comment: str = "",
+    unobserved: bool = False,
+    enforce_clean: bool = False,
+    beat_interval: float | None = None,
+    interruptions: Mapping[type[BaseException], str] | None = None,
+    console_filter: ConsoleFilter | None = None,
 ) -> Run:
     """Start a run that needs no function: `with cloister.start_run(project="digits", config={"lr": 0.1}) as run:`.
 
@@ -107,8 +121,16 @@ def start_run(
         join: names the run that several processes share: its uid, or any text that they agree on; else CLOISTER_RUN.
         rank, world_size: which of those processes this is; else as torchrun, MPI or SLURM say.
         ranks: how metrics of other ranks than 0 are named: "tag" makes them "rank/1/loss", "merge" leaves "loss".
+        comment: why this run is made: kept where Sacred's readers look for it, and at the head of the notes.
+        unobserved: nothing is recorded; all else works.
+        enforce_clean: code that no commit of its git repository holds is refused.
+        beat_interval: seconds between two signs of life, 1 to 20; else the setting, else 5.
+        interruptions: statuses of a run that ends by these exceptions, such as `{MemoryError: "OUT_OF_MEMORY"}`.
+        console_filter: called with each piece of output as text, gives the text to record; one that fails is dropped.
 
     Raises:
+        UncommittedCode: `enforce_clean` finds code that no commit holds.
+        BadStatus: `interruptions` has a status that cannot be one.
         RunIsAlive, RunHasEnded, NoRunToResume, ResumeNeedsDatabase: the run that `resume` or `join` names is being
             recorded by another process, is over, does not exist, or cannot be looked up. See docs/processes.md.
         BadFork, BadRank, BadResume: `fork_from`, `rank` or `resume` make no sense.
@@ -135,8 +157,13 @@ def start_run(
         join=join,
         rank=rank,
         world_size=world_size,
+        comment=comment,
+        unobserved=unobserved,
+        enforce_clean=enforce_clean,
+        interruptions=interruptions or {},
+        console_filter=console_filter,
     )
-    settings = load_settings(uri=uri, project=project, capture=capture, ranks=ranks)
+    settings = load_settings(uri=uri, project=project, capture=capture, ranks=ranks, beat_interval=beat_interval)
     return begin_run(plan, settings, hardware=hardware, on_bad_value=on_bad_value)
 
 
@@ -161,7 +188,15 @@ def _is_plain(config: dict[Any, Any], depth: int = 0) -> bool:
 
 def begin_run(plan: RunPlan, settings: Settings, *, hardware: bool = True, on_bad_value: OnBadValue = "warn") -> Run:
     """Open the journal and start recording; for `start_run`, `@experiment` and `cloister run`."""
+    for status in plan.interruptions.values():
+        check_status(status)
     fork = read_fork(plan.fork_from)
+    if plan.enforce_clean:
+        from .clean_code import refuse_uncommitted
+
+        refuse_uncommitted(plan.main_file)
+    if plan.unobserved:
+        return _begin_unobserved(plan, settings, on_bad_value)
     identity = _settle(plan, settings)
     header = _header(plan, settings, identity)
     if fork is not None and not identity.is_resumed and identity.place.rank == 0:
@@ -174,8 +209,27 @@ def begin_run(plan: RunPlan, settings: Settings, *, hardware: bool = True, on_ba
         on_bad_value=on_bad_value,
         identity=identity,
         next_step=_first_step(identity, fork),
+        interruptions=plan.interruptions,
+        console_filter=plan.console_filter,
     )
     run.begin(capture=settings.capture, hardware=hardware, main_file=plan.main_file)
+    return run
+
+
+def _begin_unobserved(plan: RunPlan, settings: Settings, on_bad_value: OnBadValue) -> Run:
+    from ..observer.silent_recorder import SilentRecorder
+
+    identity = Identity(new_uid())
+    run = Run(
+        SilentRecorder(),
+        header=_header(plan, settings, identity),
+        config=plan.config,
+        settings=settings,
+        on_bad_value=on_bad_value,
+        identity=identity,
+        interruptions=plan.interruptions,
+    )
+    run.begin(capture="none", hardware=False, main_file=plan.main_file)
     return run
 
 
@@ -244,7 +298,8 @@ def _described(plan: RunPlan, settings: Settings, uid: str) -> dict[str, Any]:
         "group": plan.group,
         "job_type": plan.job_type,
         "tags": [to_text(tag, NAME_LIMIT) for tag in plan.tags],
-        "notes": to_text(plan.notes),
+        "notes": to_text("\n\n".join(dict.fromkeys(text for text in (plan.comment, plan.notes) if text))),
+        "meta": _meta(plan),
         "owner": login_name(),
         "start_time": session_time(),
         "config": to_bson(plan.config),
@@ -254,6 +309,17 @@ def _described(plan: RunPlan, settings: Settings, uid: str) -> dict[str, Any]:
         "mainfile": plan.main_file.name if plan.main_file else None,
         "host": {"hostname": host_name()},
     }
+
+
+def _meta(plan: RunPlan) -> dict[str, Any]:
+    """What Sacred's readers find in a run's `meta`."""
+    said: dict[str, Any] = {"command": plan.command, "options": dict(plan.options), "named_configs": [], **plan.meta}
+    if plan.comment:
+        said["comment"] = plan.comment
+    if plan.priority:
+        said["priority"] = float(plan.priority)
+    meta: dict[str, Any] = to_bson(said)
+    return meta
 
 
 def main_file_of_process() -> Path | None:

@@ -58,7 +58,9 @@ class FileShipper:
             "fields": {name: value for name, value in fields.items() if value is not None},
             "logged_at": as_date(record.time),
         }
-        if fields["size"] > AT_ONCE_BYTES:
+        if fields.get("kept") is False:  # counted as lost when it was recorded; its digests are known all the same
+            _enter(update, note, None)
+        elif fields["size"] > AT_ONCE_BYTES:
             self._waiting[note["from"]] = note
             update.append(UPLOADS, note)
         else:
@@ -157,6 +159,9 @@ def _enter(update: RunUpdate, note: Mapping[str, Any], file_id: Any) -> None:
     known = {"sha256": fields["sha256"], "size": fields["size"], "file_id": file_id}
     if note["kind"] == "attach":
         update.set(fields["field"], file_id)
+    elif note["kind"] == "resource":
+        update.append("cloister.resources", {"path": fields["path"], **known, "md5": fields["md5"]})
+        update.append("resources", [fields["path"], fields["md5"]])
     elif note["kind"] == "source":
         update.append("cloister.sources", {"path": fields["path"], **known})
         update.append("experiment.sources", [fields["path"], file_id])

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .blobs import Digests
+from .blobs import Digests, digest_stream
 from .courier_launch import LOG_FILE, CourierState, ensure_courier, read_state, wake_courier
 from .field_names import encode_field_name
 from .journal import TEND_SECONDS, Journal
@@ -21,7 +21,7 @@ from .journal_allowance import JournalAllowance
 from .journal_places import writing_places
 from .journal_segments import has_segments
 from .private_copies import CopyNotKept, PrivateCopies
-from .run_status import HEARTBEAT_SECONDS, StoredStatus
+from .run_status import StoredStatus
 from .settings import Settings
 from .shipping_note import read_note
 
@@ -45,7 +45,13 @@ class Recorder:
 
     Thread-safe. In a forked child the records go on (into a segment of the child's own), the signs of life are the
     parent's. Nothing here raises for what happens outside: disk, database, helper processes.
+
+    Attributes:
+        observed: whether anything is recorded; see `SilentRecorder`.
+        before_beat: called before each sign of life, to record what goes with it.
     """
+
+    observed = True
 
     def __init__(self, header: Mapping[str, Any], settings: Settings) -> None:
         """Open the journal; the courier is started by `start`.
@@ -70,6 +76,7 @@ class Recorder:
         self._warned_unreachable = False
         self._warned_of_copies = False
         self._number: Any = None
+        self.before_beat: Callable[[], None] | None = None
 
     # ---- recording
 
@@ -111,6 +118,23 @@ class Recorder:
             "artifact", {**_as_fields(digests), "name": name, "content_type": guessed, "metadata": dict(metadata or {})}
         )
 
+    def record_resource(self, source: Path, path: str) -> None:
+        """Keep a private copy of a file that the run reads, and record it under `path` as a resource.
+
+        Raises:
+            CopyNotKept: no folder takes the copy, which is counted as lost. The file's digests are recorded.
+            OSError: the file cannot be read.
+        """
+        with source.open("rb") as stream:
+            try:
+                self._journal.record("resource", {**_as_fields(self._copies.keep(stream, source)), "path": path})
+            except CopyNotKept as refusal:
+                self._journal.count_lost_file(refusal.size_bytes)
+                stream.seek(0)
+                digests = digest_stream(stream)
+                self._journal.record("resource", {**_as_fields(digests), "path": path, "kept": False})
+                raise
+
     def record_source(self, path: str, content: bytes) -> None:
         """Record a file of the run's code by its relative path."""
         digests = self._keep(content, path)
@@ -127,7 +151,7 @@ class Recorder:
 
     def record_end(
         self,
-        status: StoredStatus,
+        status: StoredStatus | str,
         *,
         result: Any = None,
         fail_trace: list[str] | None = None,
@@ -252,8 +276,10 @@ class Recorder:
                 if self._stopped.is_set():
                     continue
                 self._learn_number()
-                if time.monotonic() - beaten >= HEARTBEAT_SECONDS:
+                if time.monotonic() - beaten >= self._settings.beat_interval:
                     beaten = time.monotonic()
+                    if self.before_beat is not None:
+                        self.before_beat()
                     self._journal.beat()
                 self._revive_courier()
                 if self.is_unreachable(for_seconds=PATIENCE_SECONDS):

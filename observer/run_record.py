@@ -196,6 +196,9 @@ def new_run_document(header: Mapping[str, Any], run_id: int) -> dict[str, Any]:
         header: what the trainer wrote into the journal at the start (see `decorators/run.py`), BSON-ready and encoded.
         run_id: the number that the counter gave.
     """
+    command = header.get("command", header["experiment"])
+    queued = header.get("queue")
+    started = None if queued else header["start_time"]
     return {
         "_id": run_id,
         "experiment": {
@@ -207,14 +210,14 @@ def new_run_document(header: Mapping[str, Any], run_id: int) -> dict[str, Any]:
             "mainfile": header.get("mainfile"),
         },
         "format": SACRED_FORMAT,
-        "command": header.get("command", header["experiment"]),
+        "command": command,
         "host": header.get("host", {}),
-        "start_time": header["start_time"],
+        "start_time": started,
         "stop_time": None,
-        "heartbeat": header["start_time"],
-        "status": "RUNNING",
+        "heartbeat": started,
+        "status": "QUEUED" if queued else "RUNNING",
         "config": header.get("config", {}),
-        "meta": {"command": header.get("command", header["experiment"]), "options": {}, "named_configs": []},
+        "meta": header.get("meta") or {"command": command, "options": {}, "named_configs": []},
         "info": {"metrics": []},
         "resources": [],
         "artifacts": [],
@@ -246,6 +249,7 @@ def new_run_document(header: Mapping[str, Any], run_id: int) -> dict[str, Any]:
             "uploads": [],
             "console": {"lines": 0, "bytes": 0, "next": 0},
             "updated_at": header["start_time"],
+            **({"queue": dict(queued)} if queued else {}),
             **session_fields(header),
         },
     }

@@ -76,6 +76,7 @@ class RunShipper:
             "set": self._take_set,
             "beat": self._take_beat,
             "artifact": self._take_file,
+            "resource": self._take_file,
             "source": self._take_file,
             "attach": self._take_file,
             "end": self._take_end,

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from typing import Any, Literal
 
 HEARTBEAT_SECONDS = 5.0
+SHORTEST_BEAT_SECONDS, LONGEST_BEAT_SECONDS = 1.0, 20.0  # what anybody may choose instead: see below
 # Nine beats missed. A courier behind a slow network is late by seconds, a killed training for ever.
 LOST_AFTER_SECONDS = 45.0
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
 from .errors import CloisterError
+from .run_status import HEARTBEAT_SECONDS, LONGEST_BEAT_SECONDS, SHORTEST_BEAT_SECONDS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -87,6 +88,7 @@ class Settings:
     exit_wait: float = 15.0  # seconds that a finished training waits for its journal to be shipped
     durability: Durability = "second"  # what a power cut may cost: the last second, or with "fsync" nothing
     journal_limit: int | None = None  # bytes that may wait to be shipped; None: a tenth of the disk, 1 to 10 GB
+    beat_interval: float = HEARTBEAT_SECONDS  # seconds between two signs of life
     cache_mb: int = 256  # WiredTiger cache of the embedded database
     mongod: Path | None = None  # the embedded database's server; None means the newest at hand
 
@@ -215,6 +217,8 @@ def _convert(name: str, value: Any, *, source: str) -> Any:
             raise BadSetting(source, name, value, "a number") from None
         if not 0 <= number < float("inf"):
             raise BadSetting(source, name, value, "a number of zero or more")
+        if name == "beat_interval":  # Sacred takes any; a rarer sign of life would make a living run look lost
+            return min(max(number, SHORTEST_BEAT_SECONDS), LONGEST_BEAT_SECONDS)
         return number
     if not isinstance(value, str):
         raise BadSetting(source, name, value, "text")

@@ -122,6 +122,13 @@ def imported_local_modules(main_file: Path | None, root: Path) -> list[SourceFil
     return first + sorted(found, key=lambda file: file.path)
 
 
+def search_folders(main_file: Path | None, root: Path) -> list[Path]:
+    """Where the project's own modules are imported from: the script's folder, then what `sys.path` has under `root`."""
+    first = [main_file.parent] if main_file is not None else []
+    others = (Path(entry or ".").resolve() for entry in sys.path.copy() if isinstance(entry, str))
+    return list(dict.fromkeys([*first, *(path for path in others if path.is_relative_to(root))]))
+
+
 def read_source(file: SourceFile) -> SourceContent:
     """Read a source of at most 1 MB, or say why not."""
     if holds_secrets(file.path):
