@@ -1,4 +1,7 @@
-"""A run's metrics as Sacred's readers find them: documents of three arrays, exact while short, thinned when long."""
+"""A run's metrics as Sacred's readers find them: documents of three arrays, exact while short, thinned when long.
+
+Hardware metrics are not among them: Sacred has none, and its readers would draw them over those of the training.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 
 from .metric_reader import StoredMetric, load_curve
 from .metric_stretches import MetricKey, load_many
+from .metric_summary import SYSTEM_PREFIX
 from .metric_tails import Stretch, join_stretches
 from .points import Points
 
@@ -49,6 +53,7 @@ class SacredMetrics:
         self._run_id = run["_id"]
         self._uid = run["cloister"]["uid"]
         self._copies: dict[bytes, _Copy] = {}
+        self._hardware: set[bytes] = set()
         self._unknown: dict[bytes, str] = {}  # metrics that may have no document yet
         self._looked = time.monotonic()
         self._is_new = is_new
@@ -56,19 +61,24 @@ class SacredMetrics:
 
     def note(self, metric: bytes, name: str, segment: int, count: int) -> None:
         """`segment` has brought points of this metric, behind `count` others."""
-        copy = self.know(metric, name, count)
+        self.know(metric, name, count)
+        copy = self._copies.get(metric)
+        if copy is None:
+            return
         if copy.missing_from is None:
             copy.missing_from = segment
         elif copy.missing_from != segment:
             copy.missing_from = _MIXED
 
-    def know(self, metric: bytes, name: str, count: int) -> _Copy:
+    def know(self, metric: bytes, name: str, count: int) -> None:
         """This metric has `count` points."""
-        copy = self._copies.get(metric)
-        if copy is None:
-            self._unknown[metric] = name
-            copy = self._copies[metric] = _Copy(name, count, None, 0.0)
-        return copy
+        if metric in self._copies or metric in self._hardware:
+            return
+        self._unknown[metric] = name
+        if name.startswith(SYSTEM_PREFIX):
+            self._hardware.add(metric)
+        else:
+            self._copies[metric] = _Copy(name, count, None, 0.0)
 
     def create(self) -> list[dict[str, str]]:
         """Make the documents that are missing; returns how `info.metrics` names those that were noted first."""
@@ -78,19 +88,16 @@ class SacredMetrics:
         if not self._unknown:
             return []
         known = set() if self._is_new else self._load_copies(self._unknown)
-        empty = {"run_id": self._run_id, "steps": [], "values": [], "timestamps": []}
-        cover = {"count": 0, "stored": 0, "thinned": False}
         writes = [
-            UpdateOne(
-                {"_id": ObjectId(metric)}, {"$setOnInsert": {**empty, "name": name, "cloister": cover}}, upsert=True
-            )
+            UpdateOne({"_id": ObjectId(metric)}, {"$setOnInsert": self._first_document(metric, name)}, upsert=True)
             for metric, name in self._unknown.items()
             if metric not in known
         ]
         for start in range(0, len(writes), 1000):
             self._documents.bulk_write(writes[start : start + 1000], ordered=False)
         listed = self._load_listed()
-        entries = [{"name": name, "id": str(ObjectId(metric))} for metric, name in self._unknown.items()]
+        shown = [metric for metric in self._unknown if metric not in self._hardware]
+        entries = [{"name": self._unknown[metric], "id": str(ObjectId(metric))} for metric in shown]
         self._unknown = {}
         return [entry for entry in entries if entry["id"] not in listed]
 
@@ -160,6 +167,14 @@ class SacredMetrics:
 
     # ---- inside
 
+    def _first_document(self, metric: bytes, name: str) -> dict[str, Any]:
+        if metric in self._hardware:
+            # Omniboard draws all metrics of a run on one axis until they are deselected: beside bytes of memory a loss
+            # is a flat line. So its readers do not find these by `run_id`; shippers find their names by `_id`.
+            return {"name": name, "cloister": {"run_id": self._run_id}}
+        cover = {"count": 0, "stored": 0, "thinned": False}
+        return {"run_id": self._run_id, "name": name, "steps": [], "values": [], "timestamps": [], "cloister": cover}
+
     def _write(self, writes: list[Any], written: Mapping[bytes, int]) -> None:
         if not writes:
             return
@@ -219,13 +234,13 @@ class SacredMetrics:
             known = {"_id": {"$in": keys[start : start + 1000]}}
             for document in self._documents.find(known, {"cloister.count": 1}):
                 metric = document["_id"].binary
-                copy = self._copies[metric]
-                count = int((document.get("cloister") or {}).get("count", 0))
-                if count != copy.count:
-                    copy.count, copy.missing_from = count, _MIXED
                 found.add(metric)
+                copy = self._copies.get(metric)
+                count = int((document.get("cloister") or {}).get("count", 0))
+                if copy is not None and count != copy.count:
+                    copy.count, copy.missing_from = count, _MIXED
         for metric in metrics:
-            if metric not in found:
+            if metric in self._copies and metric not in found:
                 self._copies[metric].count = 0
         return found
 
