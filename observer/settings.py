@@ -84,6 +84,7 @@ class Settings:
     courier: CourierMode = "process"
     capture: CaptureMode = "sys"
     async_driver: AsyncDriver = "pymongo"
+    databases: tuple[str, ...] = ()  # further ones that 'cloister serve' shows, as its --also takes them
     courier_idle: float = 60.0  # seconds without work after which the courier process goes
     exit_wait: float = 15.0  # seconds that a finished training waits for its journal to be shipped
     durability: Durability = "second"  # what a power cut may cost: the last second, or with "fsync" nothing
@@ -210,6 +211,8 @@ def _convert(name: str, value: Any, *, source: str) -> Any:
         return Path(value).expanduser().absolute()  # a script may go to another folder, and the courier is in its own
     if name == "journal_limit":
         return _parse_size(value, source=source, name=name)
+    if name == "databases":
+        return _parse_databases(value, source=source)
     if hint in (int, float):
         try:
             number = hint(value)
@@ -225,6 +228,14 @@ def _convert(name: str, value: Any, *, source: str) -> Any:
     if type(None) not in choices and choices and value not in choices:
         raise BadSetting(source, name, value, "one of " + ", ".join(choices))
     return value
+
+
+def _parse_databases(value: Any, *, source: str) -> tuple[str, ...]:
+    """A list of texts, or one text with spaces between them."""
+    texts = value.split() if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise BadSetting(source, "databases", value, 'a list such as ["sacred", "lab:prefix_"]')
+    return tuple(texts)
 
 
 def _parse_size(value: Any, *, source: str, name: str) -> int:

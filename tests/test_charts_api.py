@@ -188,12 +188,20 @@ def test_a_bad_question_is_refused_with_its_value(client: FlaskClient, query: st
     assert words in response.json["detail"]
 
 
-@pytest.mark.parametrize("run_id", ["x", str(2**70), "9" * 900, "-1", "1.5", "$where"])
-def test_an_id_that_no_run_has_is_missing_not_an_error(client: FlaskClient, run_id: str) -> None:
-    answer = get_json(client, f"/api/v1/curves?metric=loss&runs={quote(run_id)}")
+@pytest.mark.parametrize("run_id", [-1, 4711, "id:x", "id:%24where", "id:12", f"oid:{'0' * 24}", f"{2**62}"])
+def test_an_id_that_no_run_has_is_missing_not_an_error(client: FlaskClient, run_id: int | str) -> None:
+    answer = get_json(client, f"/api/v1/curves?metric=loss&runs={quote(str(run_id))}")
 
     assert answer["curves"] == []
     assert answer["missing"] == [run_id]
+
+
+@pytest.mark.parametrize("word", ["x", str(2**70), "9" * 900, "1.5", "$where", "oid:12", "bson:x", "\u0663"])
+def test_a_word_that_can_be_no_id_is_refused_in_words(client: FlaskClient, word: str) -> None:
+    response = client.get(f"/api/v1/curves?metric=loss&runs={quote(word)}")
+
+    assert response.status_code == 400
+    assert "a list of run ids such as 12,13" in response.json["detail"]
 
 
 @pytest.mark.parametrize(

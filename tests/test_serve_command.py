@@ -18,7 +18,7 @@ from cloister.observer.embedded import embedded_uri
 from cloister.observer.runs import RunStore
 from cloister.observer.settings import Settings
 from cloister.viewer.serve_command import address_for_browsers, is_loopback
-from cloister.viewer.store_access import StoreAccess, bind_store, bound_access
+from cloister.viewer.store_access import ServedDatabase, StoreAccess, bind_databases, bound_databases
 from conftest import free_port
 from pymongo.database import Database
 from running_viewer import ask, insert_run
@@ -190,9 +190,9 @@ def test_the_printed_address_can_be_opened() -> None:
 def test_a_store_may_be_exchanged_while_the_viewer_runs(store: RunStore) -> None:
     extensions: dict[str, Any] = {}
     stores = [store]
-    bind_store(extensions, StoreAccess(lambda: stores[-1]))
+    bind_databases(extensions, [ServedDatabase("first", StoreAccess(lambda: stores[-1]))])
     stores.append(RunStore(store.database.client["another"]))
-    assert bound_access(extensions).get().database.name == "another"
+    assert bound_databases(extensions)[0].access.get().database.name == "another"
 
 
 def test_help_needs_neither_flask_nor_a_database() -> None:

@@ -213,8 +213,8 @@ def test_another_sites_page_gets_no_stream(store: RunStore, headers: dict[str, s
     ("query", "words"),
     [
         ("?run=abc", "run='abc'"),
-        ("?run=-1", "from 0 to"),
-        ("?run=%D9%A3", "whole number"),
+        ("?run=1.5", "id:<text>"),
+        ("?run=%D9%A3", "a run's number"),
         ("?run=1&run=2", "2 times"),
         ("?since=yesterday", "with its zone"),
         ("?projct=x", "no parameter 'projct'"),

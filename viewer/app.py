@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta, timezone
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pymongo
-from flask import Flask
+from flask import Flask, has_request_context
 from jinja2 import StrictUndefined
 
 from . import bokeh_assets, errors_page, security, static_files, static_packing
 from .connection_limits import BODY_LIMIT_BYTES
-from .store_access import StoreAccess, bind_store
-from .url_converters import WholeNumber
+from .database_paths import with_database_paths
+from .run_keys import path_segment, run_key, shown_id
+from .store_access import (
+    ServedDatabase,
+    StoreAccess,
+    bind_databases,
+    current_database,
+    root,
+    served_databases,
+    shared_root,
+)
+from .url_converters import RunIdConverter
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from ..observer.run_record import RunId
     from ..observer.runs import RunStore
 
 # One row per page or endpoint group: a module beside this one that has its blueprint as `bp`.
@@ -40,6 +51,8 @@ BLUEPRINTS = (
 )
 
 
+SHARED_FILES = frozenset({"static", "bokeh_assets.send_bokeh_script"})  # the same bytes for every database
+
 # What a request may spend on the database, waiting for it to answer included. A thread is held no longer by a dead one.
 LIVE_MARGIN_SECONDS = 5
 DATABASE_SECONDS = 5
@@ -55,34 +68,68 @@ class ViewerApp(Flask):
         "lstrip_blocks": True,
     }
 
+    def url_for(self, endpoint: str, /, **values: Any) -> str:  # type: ignore[override]
+        """As Flask's; scripts and styles have one address for all databases, so that browsers keep one copy."""
+        address = super().url_for(endpoint, **values)
+        if endpoint in SHARED_FILES and has_request_context():
+            return shared_root() + address.removeprefix(root())
+        return address
+
 
 def create_app(
-    store: RunStore | StoreAccess, *, rule: security.HostRule | None = None, allowed_hosts: Collection[str] = ()
+    store: RunStore | StoreAccess | Sequence[ServedDatabase],
+    *,
+    rule: security.HostRule | None = None,
+    allowed_hosts: Collection[str] = (),
+    read_only: bool = False,
 ) -> Flask:
-    """The viewer over `store`, a plain WSGI application.
+    """The viewer over one database or several, a plain WSGI application.
 
     Args:
-        store: what to read; a `StoreAccess` where it may change while the viewer runs.
+        store: what to read; a `StoreAccess` where it may change while the viewer runs; several databases, of which the
+            first one lies at the root.
         rule: which Host headers are answered; loopback names and `allowed_hosts` when left out.
         allowed_hosts: further names that the viewer is reached by.
+        read_only: refuse every request that could change a database, and say so on each page.
     """
     app = ViewerApp(__package__ or __name__, template_folder="templates", static_folder="static")
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT_BYTES  # Tornado refuses more, other WSGI servers may not
     # Bokeh's JSON depends on the order of its keys, so jsonify must not sort them.
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.url_map.converters["int"] = WholeNumber
-    app.wsgi_app = _with_limited_database_time(app.wsgi_app)  # type: ignore[method-assign, assignment]
-    bind_store(app.extensions, store if isinstance(store, StoreAccess) else StoreAccess(lambda: store))
-    security.protect(app, rule or security.host_rule(allowed_hosts=allowed_hosts))
+    app.url_map.converters["run"] = RunIdConverter
+    databases = _databases(store)
+    bind_databases(app.extensions, databases)
+    limited = _with_limited_database_time(app.wsgi_app)
+    app.wsgi_app = with_database_paths(limited, databases)  # type: ignore[method-assign, assignment]
+    security.protect(app, rule or security.host_rule(allowed_hosts=allowed_hosts), read_only=read_only)
     errors_page.register_error_pages(app)
     static_files.serve_with_long_caching(app)
     static_packing.pack_static_files(app)
     app.context_processor(_frame_defaults)
-    app.jinja_env.globals["bokeh_scripts"] = bokeh_assets.script_urls
-    app.jinja_env.globals["live_since"] = live_since
+    app.jinja_env.globals.update(
+        bokeh_scripts=bokeh_assets.script_urls,
+        live_since=live_since,
+        root=root,
+        shared_root=shared_root,
+        current_database=current_database,
+        served_databases=served_databases,
+        read_only=read_only,
+    )
+    app.jinja_env.filters.update(run_key=run_key, run_path=_run_path, shown_id=shown_id)
     for name in BLUEPRINTS:
         app.register_blueprint(import_module(f".{name}", __package__).bp)
     return app
+
+
+def _databases(store: RunStore | StoreAccess | Sequence[ServedDatabase]) -> Sequence[ServedDatabase]:
+    if isinstance(store, Sequence):
+        return store
+    access = store if isinstance(store, StoreAccess) else StoreAccess(lambda: store)
+    return (ServedDatabase("cloister", access),)
+
+
+def _run_path(run_id: RunId) -> str:
+    return f"{root()}/runs/{path_segment(run_id)}"
 
 
 def _frame_defaults() -> dict[str, Any]:

@@ -13,8 +13,10 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from ..observer.mongo import first_sentence
 from ..observer.run_changes import CHANGE_STAGES, read_change
+from ..observer.run_collections import collections_of
 from .async_client import close_async_client, next_event, open_change_stream
 from .request_threads import RequestThreads
+from .run_keys import RunKey, run_key
 
 if TYPE_CHECKING:
     from ..observer.runs import RunChange
@@ -92,7 +94,8 @@ class ChangeFeed:
 
     async def _read_stream(self, client: Any) -> AsyncIterator[Any]:
         """Events, and None whenever the server had none for a moment."""
-        runs = client[self._access.get().database.name]["runs"]
+        database = self._access.get().database
+        runs = client[database.name][collections_of(database).name("runs")]
         async with open_change_stream(runs, CHANGE_STAGES, resume_after=self._token) as stream:
             while stream.alive and not self._stopping.is_set():
                 event = await next_event(stream, self._stopping)
@@ -101,7 +104,7 @@ class ChangeFeed:
 
     async def _poll(self) -> AsyncIterator[RunChange | Gap]:
         loop = asyncio.get_running_loop()
-        seen: dict[Any, RunChange] = {}
+        seen: dict[RunKey, RunChange] = {}
         newest = datetime.now(timezone.utc) - POLL_OVERLAP
         while not self._stopping.is_set():
             try:
@@ -113,9 +116,9 @@ class ChangeFeed:
             else:
                 for change in changes:
                     newest = max(newest, change.updated_at)
-                    if seen.get(change.run_id) != change:
+                    if seen.get(run_key(change.run_id)) != change:
                         yield change
-                seen = {change.run_id: change for change in changes}
+                seen = {run_key(change.run_id): change for change in changes}
             await self._pause(POLL_SECONDS)
 
     async def _pause(self, seconds: float) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from werkzeug.datastructures import MultiDict
 
 from ..observer.errors import CloisterError
+from ..observer.run_ids import BadRunId, parse_run_id
 from .curve_columns import Encoding
+from .run_keys import run_key
+
+if TYPE_CHECKING:
+    from ..observer.run_record import RunId
 
 Axis = Literal["step", "relative", "wall"]
 
@@ -67,9 +72,9 @@ def parse_metrics(args: MultiDict[str, str], most: int = MOST_METRICS) -> tuple[
 
 
 def parse_run_ids(args: MultiDict[str, str], most: int = MOST_RUNS) -> tuple[Any, ...]:
-    """The ids in `runs=12,13`: whole numbers, or text for runs that other tools stored."""
+    """The ids in `runs=12,id:mine`: numbers, or the words for ids of other types."""
     parts = [part.strip() for text in args.getlist("runs") for part in text.split(",") if part.strip()]
-    ids = tuple(dict.fromkeys(_run_id(part) for part in parts))
+    ids = tuple({run_key(run_id): run_id for run_id in map(_run_id, parts)}.values())
     if not ids:
         raise BadChartRequest("runs", args.get("runs", ""), "a list of run ids such as 12,13")
     if len(ids) > most:
@@ -77,11 +82,11 @@ def parse_run_ids(args: MultiDict[str, str], most: int = MOST_RUNS) -> tuple[Any
     return ids
 
 
-def _run_id(text: str) -> Any:
-    if len(text) > LONGEST_NAME or not _is_text(text):
-        raise BadChartRequest("runs", text, "a list of run ids such as 12,13")
-    # MongoDB holds 64 bits: a longer number is nobody's id, and as text it is simply not found.
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text
+def _run_id(text: str) -> RunId:
+    try:
+        return parse_run_id(text)
+    except BadRunId:
+        raise BadChartRequest("runs", text, "a list of run ids such as 12,13,id:my-run") from None
 
 
 def _is_text(text: str) -> bool:

@@ -22,13 +22,14 @@ from .chart_requests import (
 from .chart_sections import SYSTEM_PREFIX, ChartSection, group_metrics
 from .curve_columns import curve_json
 from .hardware_sections import group_hardware
+from .run_keys import RunKey, run_key
 from .sparks import SPARK_HEIGHT, SPARK_PIXELS, SPARK_WIDTH, spark_path
 from .store_access import current_store
 from .system_strip import SystemStrip, load_strip
 
 if TYPE_CHECKING:
     from ..observer.metric_summary import MetricSummary
-    from ..observer.run_record import RunRecord
+    from ..observer.run_record import RunId, RunRecord
     from ..observer.runs import RunStore
 
 bp = Blueprint("charts", __name__, url_prefix="/api/v1")
@@ -88,12 +89,12 @@ def send_sparks() -> Response:
             curve = store.load_curve(run_id, metric, pixels=SPARK_PIXELS)
         except MetricNotFound:
             continue
-        sparks.append({"run_id": run_id, "path": spark_path(curve.x, curve.values)})
+        sparks.append({"run_id": run_key(run_id), "path": spark_path(curve.x, curve.values)})
     return jsonify(metric=metric, width=SPARK_WIDTH, height=SPARK_HEIGHT, sparks=sparks)
 
 
-@bp.get("/runs/<int:run_id>/system-strip")
-def send_system_strip(run_id: int) -> Response:
+@bp.get("/runs/<run:run_id>/system-strip")
+def send_system_strip(run_id: RunId) -> Response:
     """What the run's hardware did in its last ten minutes, as figures and SVG paths."""
     store = current_store()
     strip = load_strip(store, store.load_run(run_id))
@@ -116,14 +117,14 @@ def send_points() -> Response:
     return response
 
 
-def load_known_runs(store: RunStore, run_ids: Iterable[Any]) -> tuple[list[RunRecord], list[Any]]:
-    """The runs that exist, in the order asked for, and the ids that do not: one deleted run must not empty a chart."""
+def load_known_runs(store: RunStore, run_ids: Iterable[Any]) -> tuple[list[RunRecord], list[RunKey]]:
+    """The runs that exist, in the order asked for, and the keys of the others: a deleted run must not empty a chart."""
     runs, missing = [], []
     for run_id in run_ids:
         try:
             runs.append(store.load_run(run_id))
         except RunNotFound:
-            missing.append(run_id)
+            missing.append(run_key(run_id))
     return runs, missing
 
 
@@ -152,7 +153,7 @@ def find_summary(run: RunRecord, metric: str) -> MetricSummary | None:
 
 
 def _run_json(run: RunRecord) -> dict[str, Any]:
-    return {"run_id": run.id, "name": run.name, "status": run.status}
+    return {"run_id": run_key(run.id), "name": run.name, "status": run.status}
 
 
 def _iter_csv(store: RunStore, runs: Iterable[RunRecord], metric: str) -> Iterator[str]:
@@ -163,7 +164,7 @@ def _iter_csv(store: RunStore, runs: Iterable[RunRecord], metric: str) -> Iterat
             part = points[slice(start, start + CSV_ROWS_AT_A_TIME)]
             text = io.StringIO()
             csv.writer(text).writerows(
-                (run.id, guard_cell(run.name), step, _iso(wall_time), repr(value))
+                (run_key(run.id), guard_cell(run.name), step, _iso(wall_time), repr(value))
                 for step, wall_time, value in zip(
                     part.steps.tolist(), part.wall_times.tolist(), part.values.tolist(), strict=True
                 )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .run_keys import run_key
+
 if TYPE_CHECKING:
     from ..observer.metric_reader import Curve
     from ..observer.metric_summary import MetricSummary
@@ -26,7 +28,7 @@ def curve_json(
     """
     pack = pack_column if encoding == "base64" else list_column
     return {
-        "run_id": run.id,
+        "run_id": run_key(run.id),
         "metric": metric,
         "name": run.name,
         "status": run.status,

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
+from dataclasses import replace
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from ..observer.errors import CloisterError
-from ..observer.mongo import client_for, database_name, resolve_uri
+from ..observer.mongo import address_of, client_for, database_name, resolve_uri
+from ..observer.run_collections import Collections, with_collections
 from ..observer.runs import RunStore
 from .async_client import open_async_client
+from .database_paths import path_of
+from .database_specs import DatabaseSpec, default_name, parse_specs
+from .store_access import ServedDatabase, StoreAccess
 
 if TYPE_CHECKING:
     from ..observer.settings import Settings
@@ -18,14 +24,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloister")
 
 REVIVAL_PAUSE_SECONDS = 5.0
+DEFAULT = Collections()
 
 
 class DatabaseLink:
     """The current store and how to reach its database. A site's own database never changes; the embedded one may."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, collections: Collections = DEFAULT) -> None:
         """Connects lazily; starts the embedded database if that is the one and it does not run."""
         self._settings = settings
+        self._collections = collections
         self._lock = Lock()
         self._looked_at = time.monotonic()
         self._use(resolve_uri(settings))
@@ -33,6 +41,11 @@ class DatabaseLink:
     def open_async_client(self) -> Any:
         """An asynchronous client of the database as it is reached now."""
         return open_async_client(self.uri, self._settings.async_driver)
+
+    def store_of(self, database: str, collections: Collections) -> RunStore:
+        """The store of any database of the same server, as it is reached now."""
+        found = self.client[database]
+        return RunStore(found if collections.is_default else with_collections(found, collections))
 
     def look_again(self) -> None:
         """The database did not answer: see in the background whether the embedded one is elsewhere or was killed.
@@ -64,4 +77,34 @@ class DatabaseLink:
     def _use(self, uri: str) -> None:
         # The client before is left to end with its last request: closing it would break off what others read from it.
         self.uri = uri
-        self.store = RunStore(client_for(uri)[database_name(uri, self._settings)])
+        self.client = client_for(uri)
+        self.store = self.store_of(database_name(uri, self._settings), self._collections)
+
+
+def open_databases(
+    settings: Settings, *, collections: str = "", also: Iterable[str] = ()
+) -> tuple[ServedDatabase, ...]:
+    """The databases of a viewer: the one that the settings name, and those of `also` as people write them.
+
+    Raises:
+        BadDatabaseSpec, BadCollections: one of them is named in a way that names none.
+    """
+    chosen = Collections.parse(collections)
+    link = DatabaseLink(settings, chosen)
+    name = default_name(link.store.database.name, chosen)
+    specs = parse_specs(also, first_name=name)
+    first = _serve(name, "", link, link.store.database.name, chosen)
+    return (first, *(_open_further(spec, settings, link) for spec in specs))
+
+
+def _open_further(spec: DatabaseSpec, settings: Settings, link: DatabaseLink) -> ServedDatabase:
+    if spec.uri is not None:
+        link = DatabaseLink(replace(settings, uri=spec.uri))
+    return _serve(spec.name, path_of(spec.name), link, spec.database, spec.collections)
+
+
+def _serve(name: str, path: str, link: DatabaseLink, database: str, collections: Collections) -> ServedDatabase:
+    access = StoreAccess(lambda: link.store_of(database, collections), link.look_again)
+    where = f"{address_of(link.client)}/{database}"
+    source = where if collections.is_default else f"{where}, collections {collections.name('runs')}, ..."
+    return ServedDatabase(name, access, path, source, link.open_async_client)

@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..observer.errors import CloisterError
 from ..observer.mongo import address_of, first_sentence
-from .store_access import current_store, report_silence
+from .store_access import current_store, report_silence, root
 
 logger = logging.getLogger("cloister")
 
@@ -39,7 +39,7 @@ class Problem:
     title: str
     sentence: str
     action_label: str = "Back to projects"
-    action_url: str = "/"
+    action_url: str | None = None  # None: the first page; "": this one again
     retry_seconds: int | None = None
 
 
@@ -59,7 +59,8 @@ def _render_json(problem: Problem) -> Response:
 
 
 def _render_page(problem: Problem) -> Response:
-    action_url = problem.action_url or quote(request.path) + ("?" + request.query_string.decode("latin-1")).rstrip("?")
+    here = quote(request.path) + ("?" + request.query_string.decode("latin-1")).rstrip("?")
+    action_url = root() + ("/" if problem.action_url is None else problem.action_url or here)
     try:
         page = render_template(
             "error.html",

@@ -15,7 +15,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
 from .api.json_values import json_time
-from .api.parameters import BadParameter, parse_instant, parse_run_id, single_values
+from .api.parameters import BadParameter, parse_instant, parse_run_key, single_values
 from .api.run_json import change_json
 from .errors_page import Problem
 from .live_hub import Interest, LiveHub, TooManyStreams
@@ -147,7 +147,7 @@ def parse_live_request(
     """
     values = single_values(arguments, known=("project", "run", "since"))
     run = values.get("run")
-    interest = Interest(project=values.get("project"), run_id=parse_run_id("run", run) if run is not None else None)
+    interest = Interest(project=values.get("project"), run=parse_run_key("run", run) if run is not None else None)
     since = values.get("since") or last_event_id
     return interest, parse_instant("since", since) if since else None
 

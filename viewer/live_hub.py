@@ -7,10 +7,11 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..observer.errors import CloisterError
 from .async_client import AWAIT_MS
+from .run_keys import RunKey, run_key
 
 if TYPE_CHECKING:
     from ..observer.runs import RunChange
@@ -40,11 +41,11 @@ class Interest:
     """Which changes a page wants: of one run, of one project's runs, or all."""
 
     project: str | None = None
-    run_id: Any = None
+    run: RunKey | None = None
 
     def covers(self, change: RunChange) -> bool:
-        if self.run_id is not None:
-            return bool(change.run_id == self.run_id)
+        if self.run is not None:
+            return run_key(change.run_id) == self.run
         return self.project is None or change.project == self.project
 
 
@@ -91,7 +92,7 @@ class LiveHub:
         self._feed = feed
         self._limit, self._limit_per_address = streams, per_address
         self._subscriptions: set[Subscription] = set()
-        self._latest: dict[Any, RunChange | Gap] = {}
+        self._latest: dict[RunKey, RunChange | Gap] = {}
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
@@ -136,9 +137,9 @@ class LiveHub:
     async def _listen(self) -> None:
         async for change in self._feed.follow():
             if change == "gap":
-                self._latest["gap"] = "gap"  # run ids are numbers or ObjectIds; one entry however many gaps
+                self._latest["gap"] = "gap"  # no run's key is this word; one entry however many gaps
             else:
-                self._latest[change.run_id] = change
+                self._latest[run_key(change.run_id)] = change
             self._changed.set()
 
     async def _hand_out(self) -> None:

@@ -20,7 +20,7 @@ from .store_access import current_store
 from .user_files import render_stored_file
 
 if TYPE_CHECKING:
-    from ..observer.run_record import ArtifactEntry, RunRecord
+    from ..observer.run_record import ArtifactEntry, RunId, RunRecord
     from ..observer.runs import RunStore
 
 bp = Blueprint("run_artifacts_page", __name__)
@@ -48,8 +48,8 @@ class ListedArtifact:
     title: str
 
 
-@bp.get("/runs/<int:run_id>/artifacts")
-def show_artifacts(run_id: int) -> str:
+@bp.get("/runs/<run:run_id>/artifacts")
+def show_artifacts(run_id: RunId) -> str:
     """The list, and a preview of the artifact that `show` names or of the first one."""
     run = current_store().load_run(run_id)
     rows = list_artifacts(run)
@@ -60,22 +60,22 @@ def show_artifacts(run_id: int) -> str:
     )
 
 
-@bp.get("/runs/<int:run_id>/artifacts/list")
-def show_list(run_id: int) -> str:
+@bp.get("/runs/<run:run_id>/artifacts/list")
+def show_list(run_id: RunId) -> str:
     """The list alone, for the page that shows it live."""
     run = current_store().load_run(run_id)
     rows = list_artifacts(run)
     return render_template("artifacts/list.html", run=run, rows=rows, chosen=_chosen(rows, request.args.get("show")))
 
 
-@bp.get("/runs/<int:run_id>/artifacts/<key>/download")
-def download_artifact(run_id: int, key: str) -> Response:
+@bp.get("/runs/<run:run_id>/artifacts/<key>/download")
+def download_artifact(run_id: RunId, key: str) -> Response:
     entry = _find(current_store().load_run(run_id), key).entry
     return render_stored_file(current_store(), entry.file_id, name=entry.name, content_type=entry.content_type)
 
 
-@bp.get("/runs/<int:run_id>/artifacts/<key>/image")
-def show_image(run_id: int, key: str) -> Response:
+@bp.get("/runs/<run:run_id>/artifacts/<key>/image")
+def show_image(run_id: RunId, key: str) -> Response:
     """The artifact as an image, if its own first bytes say that it is one and it is not too large to be shown."""
     entry = _find(current_store().load_run(run_id), key).entry
     preview = load_preview(current_store(), entry)

@@ -7,10 +7,13 @@ from typing import Any
 
 from flask import Blueprint, render_template
 
+from ..observer.run_ids import parse_run_id
+from ..observer.run_record import RunId
 from .chart_sections import SYSTEM_PREFIX, ChartSection, group_metrics
 from .charts import load_known_runs
 from .hardware_sections import group_hardware
 from .run_colours import SLOT_COUNT, RunColour
+from .run_keys import RunKey
 from .store_access import current_store
 
 bp = Blueprint("run_charts_page", __name__)
@@ -19,8 +22,8 @@ DASHES = ("solid", "long", "short")
 SLOTS = SLOT_COUNT * len(DASHES)
 
 
-@bp.get("/runs/<int:run_id>/charts")
-def show_charts(run_id: int) -> str:
+@bp.get("/runs/<run:run_id>/charts")
+def show_charts(run_id: RunId) -> str:
     store = current_store()
     run = store.load_run(run_id)
     metrics = [summary.name for summary in store.list_metrics(run_id) if not summary.name.startswith(SYSTEM_PREFIX)]
@@ -28,29 +31,29 @@ def show_charts(run_id: int) -> str:
 
 
 @bp.app_template_global("group_charts")
-def group_charts(metrics: Iterable[str], kind: str, run_ids: Collection[Any]) -> tuple[ChartSection, ...]:
+def group_charts(metrics: Iterable[str], kind: str, keys: Collection[RunKey]) -> tuple[ChartSection, ...]:
     """The sections of a page: of the given metrics those that at least one of the runs has."""
-    if not run_ids:
+    if not keys:
         return ()
     if kind == "system":
         return group_hardware(metrics)
-    return group_metrics(metrics if len(run_ids) == 1 else _logged_by(metrics, run_ids))
+    return group_metrics(metrics if len(keys) == 1 else _logged_by(metrics, keys))
 
 
-def _logged_by(metrics: Iterable[str], run_ids: Collection[Any]) -> Iterable[str]:
-    runs, _ = load_known_runs(current_store(), run_ids)
+def _logged_by(metrics: Iterable[str], keys: Collection[RunKey]) -> Iterable[str]:
+    runs, _ = load_known_runs(current_store(), [parse_run_id(str(key)) for key in keys])
     logged = {name for run in runs for name in run.summary}
     # Without a summary (Sacred writes none) a run may have any of them.
     return metrics if any(not run.summary for run in runs) else [name for name in metrics if name in logged]
 
 
 @bp.app_template_global("chart_runs")
-def chart_runs(run_ids: Iterable[Any], slots: Mapping[Any, int | RunColour]) -> list[dict[str, Any]]:
+def chart_runs(keys: Iterable[RunKey], slots: Mapping[RunKey, int | RunColour]) -> list[dict[str, Any]]:
     """The runs as the browser's modules take them: every one with a slot, so that its colour is settled."""
-    ids = list(dict.fromkeys(run_ids))[:SLOTS]
-    given = {run_id: _slot_number(slots[run_id]) for run_id in ids if run_id in slots}
+    runs = list(dict.fromkeys(keys))[:SLOTS]
+    given = {key: _slot_number(slots[key]) for key in runs if key in slots}
     free = iter([slot for slot in range(1, SLOTS + 1) if slot not in given.values()] + list(range(1, SLOTS + 1)))
-    return [{"run_id": run_id, "slot": given[run_id] if run_id in given else next(free)} for run_id in ids]
+    return [{"run_id": key, "slot": given[key] if key in given else next(free)} for key in runs]
 
 
 def _slot_number(slot: int | RunColour) -> int:

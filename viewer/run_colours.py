@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from ..observer.run_ids import BadRunId, parse_run_id
+from .run_keys import RunKey, run_key
+
+if TYPE_CHECKING:
+    from ..observer.run_record import RunId
 
 SLOT_COUNT = 12
 MOST_DRAWN = 36  # beyond three dash patterns nobody tells lines apart
@@ -25,39 +31,41 @@ class DrawnRuns:
     """The runs that the charts show, each in its place. A place whose run was taken away stays free (None), so that
     the others keep their colours; the next run that is drawn takes the first free place."""
 
-    places: tuple[Any | None, ...] = ()
+    places: tuple[RunKey | None, ...] = ()
 
     @property
-    def run_ids(self) -> tuple[Any, ...]:
-        return tuple(run_id for run_id in self.places if run_id is not None)
+    def run_keys(self) -> tuple[RunKey, ...]:
+        return tuple(key for key in self.places if key is not None)
 
     @property
-    def colours(self) -> dict[Any, RunColour]:
-        return {run_id: colour_of_place(place) for place, run_id in enumerate(self.places) if run_id is not None}
+    def colours(self) -> dict[RunKey, RunColour]:
+        return {key: colour_of_place(place) for place, key in enumerate(self.places) if key is not None}
 
     @property
-    def slots(self) -> dict[Any, int]:
+    def slots(self) -> dict[RunKey, int]:
         """The places counted from 1, as the charts take them: 13 is colour 1, dashed."""
-        return {run_id: place + 1 for place, run_id in enumerate(self.places) if run_id is not None}
+        return {key: place + 1 for place, key in enumerate(self.places) if key is not None}
 
-    def adding(self, run_id: Any) -> DrawnRuns:
-        if run_id in self.places or len(self.run_ids) >= MOST_DRAWN:
+    def adding(self, run_id: RunId) -> DrawnRuns:
+        key = run_key(run_id)
+        if key in self.places or len(self.run_keys) >= MOST_DRAWN:
             return self
         places = list(self.places)
         if None in places:
-            places[places.index(None)] = run_id
+            places[places.index(None)] = key
         else:
-            places.append(run_id)
+            places.append(key)
         return DrawnRuns(tuple(places))
 
-    def removing(self, run_id: Any) -> DrawnRuns:
-        places = [None if place == run_id else place for place in self.places]
+    def removing(self, run_id: RunId) -> DrawnRuns:
+        key = run_key(run_id)
+        places = [None if place == key else place for place in self.places]
         while places and places[-1] is None:
             places.pop()
         return DrawnRuns(tuple(places))
 
-    def toggling(self, run_id: Any) -> DrawnRuns:
-        return self.removing(run_id) if run_id in self.places else self.adding(run_id)
+    def toggling(self, run_id: RunId) -> DrawnRuns:
+        return self.removing(run_id) if run_key(run_id) in self.places else self.adding(run_id)
 
     def __str__(self) -> str:
         """As the address writes it: 12,,14 has a free second place; "none" is no run at all."""
@@ -65,21 +73,31 @@ class DrawnRuns:
 
 
 def parse_drawn(text: str) -> DrawnRuns:
-    """What `str()` of drawn runs gave. Ids that are not whole numbers leave their place free; no id counts twice."""
+    """What `str()` of drawn runs gave. Words that are no id leave their place free; no id counts twice."""
     if text == "none":
         return DrawnRuns()
-    places: list[int | None] = []
+    places: list[RunKey | None] = []
     for word in text.split(",")[:MOST_DRAWN]:
-        run_id = int(word) if word.isascii() and word.isdigit() and len(word) < 19 else None
-        places.append(None if run_id in places else run_id)
+        key = _parse_key(word)
+        places.append(None if key in places else key)
     while places and places[-1] is None:
         places.pop()
     return DrawnRuns(tuple(places))
 
 
-def cookie_name(project: str) -> str:
-    """Where a browser keeps a project's drawn runs, so that a run's own page shows the colour that it has there."""
-    return f"cloister_drawn_{zlib.crc32(project.encode('utf-8', 'replace')):08x}"
+def _parse_key(word: str) -> RunKey | None:
+    try:
+        return run_key(parse_run_id(word))
+    except BadRunId:
+        return None
+
+
+def cookie_name(root: str, project: str) -> str:
+    """Where a browser keeps a project's drawn runs, so that a run's own page shows the colour that it has there.
+
+    `root` is where the database lies on this server: two may have a project of the same name.
+    """
+    return f"cloister_drawn_{zlib.crc32(f'{root}/{project}'.encode('utf-8', 'replace')):08x}"
 
 
 def colour_of_place(place: int) -> RunColour:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template, request
 
+from ..observer.run_record import RunId
 from .config_tree import build_tree
 from .store_access import current_store
 
@@ -12,8 +13,8 @@ SEARCH_LIMIT = 200
 bp = Blueprint("run_config", __name__)
 
 
-@bp.get("/runs/<int:run_id>/config")
-def show_config(run_id: int) -> str:
+@bp.get("/runs/<run:run_id>/config")
+def show_config(run_id: RunId) -> str:
     run = current_store().load_run(run_id)
     text = request.args.get("q", "")[:SEARCH_LIMIT]
     tree = build_tree(run.config, run.config_defaults, text)

@@ -14,7 +14,7 @@ from .store_access import current_store
 from .user_files import render_user_file
 
 if TYPE_CHECKING:
-    from ..observer.run_record import RunRecord
+    from ..observer.run_record import RunId, RunRecord
     from ..observer.runs import RunStore
 
 bp = Blueprint("run_console_page", __name__)
@@ -43,16 +43,16 @@ class ConsoleChunk:
     ending: tuple[str, ...]
 
 
-@bp.get("/runs/<int:run_id>/console")
-def show_console(run_id: int) -> str:
+@bp.get("/runs/<run:run_id>/console")
+def show_console(run_id: RunId) -> str:
     """The page with the newest lines, or with the lines before a cursor for a reader without scripts."""
     run = current_store().load_run(run_id)
     chunk = _load_chunk(current_store(), run, before=request.args.get("before"))
     return render_template("run/console.html", run=run, active_tab="console", chunk=chunk)
 
 
-@bp.get("/runs/<int:run_id>/console/lines")
-def show_lines(run_id: int) -> str:
+@bp.get("/runs/<run:run_id>/console/lines")
+def show_lines(run_id: RunId) -> str:
     """Lines after or before a cursor, else the newest, as the fragment that the page puts beside what it has."""
     run = current_store().load_run(run_id)
     chunk = _load_chunk(
@@ -65,8 +65,8 @@ def show_lines(run_id: int) -> str:
     return render_template("console/chunk.html", run=run, chunk=chunk)
 
 
-@bp.get("/runs/<int:run_id>/console/download")
-def download_console(run_id: int) -> Response:
+@bp.get("/runs/<run:run_id>/console/download")
+def download_console(run_id: RunId) -> Response:
     """The whole text as it was written, escapes and carriage returns included, streamed."""
     run = current_store().load_run(run_id)
     stream = _parse_stream(request.args.get("stream"))
@@ -75,7 +75,7 @@ def download_console(run_id: int) -> Response:
     return render_user_file(chunks, name=f"run-{run.id}-console{suffix}.txt", content_type="text/plain")
 
 
-def iter_console_text(store: RunStore, run_id: int, *, only: Stream | None = None) -> Iterator[bytes]:
+def iter_console_text(store: RunStore, run_id: RunId, *, only: Stream | None = None) -> Iterator[bytes]:
     """The text of a run's pieces from the first on. Holds one page of pieces at a time."""
     page = store.load_console(run_id, before="1", limit=1)  # pieces are counted from 0
     cursor = FIRST_PIECE

@@ -13,7 +13,7 @@ from .store_access import current_store
 from .user_files import render_user_file
 
 if TYPE_CHECKING:
-    from ..observer.run_record import RunRecord
+    from ..observer.run_record import RunId, RunRecord
 
 bp = Blueprint("run_environment_page", __name__)
 
@@ -22,8 +22,8 @@ DISTRIBUTIONS_SHOWN = 3000
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}==[A-Za-z0-9][A-Za-z0-9.!+_-]{0,100}")
 
 
-@bp.get("/runs/<int:run_id>/environment")
-def show_environment(run_id: int) -> str:
+@bp.get("/runs/<run:run_id>/environment")
+def show_environment(run_id: RunId) -> str:
     run = current_store().load_run(run_id)
     return render_template(
         "run/environment.html",
@@ -38,8 +38,8 @@ def show_environment(run_id: int) -> str:
     )
 
 
-@bp.get("/runs/<int:run_id>/environment/requirements.txt")
-def download_requirements(run_id: int) -> Response:
+@bp.get("/runs/<run:run_id>/environment/requirements.txt")
+def download_requirements(run_id: RunId) -> Response:
     """The installed distributions as `pip install -r` takes them; what pip would not read as a version is left out."""
     run = current_store().load_run(run_id)
     lines = [text for text in list_distributions(run) if REQUIREMENT.fullmatch(text)]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from flask import request
 
 from .run_colours import cookie_name, parse_drawn
+from .run_keys import run_key
 from .run_processes import describe_ranks, describe_resumed, list_notable_ranks, list_resumes, own_metrics
+from .store_access import root
 from .wording import count_noun, format_clock_time, format_duration
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def register_header_filters(app: Flask) -> None:
 
 def find_slot(run: RunRecord) -> int:
     """The colour of the run among the drawn runs of its project, as this browser saw them last; else the first."""
-    return parse_drawn(request.cookies.get(cookie_name(run.project), "none")).slots.get(run.id, 1)
+    return parse_drawn(request.cookies.get(cookie_name(root(), run.project), "none")).slots.get(run_key(run.id), 1)
 
 
 def list_tabs(run: RunRecord) -> tuple[Tab, ...]:

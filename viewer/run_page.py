@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, render_template, request
 
+from ..observer.run_record import RunId
 from ..observer.runs import RunStore
 from .config_tree import iter_leaves
 from .run_ending import describe_ending
@@ -22,13 +23,13 @@ bp = Blueprint("run", __name__)
 bp.record_once(lambda state: register_header_filters(state.app))  # type: ignore[arg-type]  # as in projects_page
 
 
-@bp.get("/runs/<int:run_id>")
-def show_run(run_id: int) -> str:
+@bp.get("/runs/<run:run_id>")
+def show_run(run_id: RunId) -> str:
     return render_template("run/overview.html", active_tab="overview", **_load_overview(run_id))
 
 
-@bp.get("/runs/<int:run_id>/header")
-def show_header(run_id: int) -> str:
+@bp.get("/runs/<run:run_id>/header")
+def show_header(run_id: RunId) -> str:
     """The header alone, for the page that shows it live; `tab` says which tab is open."""
     run = current_store().load_run(run_id)
     asked = request.args.get("tab", "overview")
@@ -36,13 +37,13 @@ def show_header(run_id: int) -> str:
     return render_template("run/header.html", run=run, active_tab=known)
 
 
-@bp.get("/runs/<int:run_id>/overview/<any(top, side):part>")
-def show_overview_part(run_id: int, part: str) -> str:
+@bp.get("/runs/<run:run_id>/overview/<any(top, side):part>")
+def show_overview_part(run_id: RunId, part: str) -> str:
     """What changes on the overview while a run runs: the figures above the charts, the cards beside them."""
     return render_template(f"run/{part}.html", **_load_overview(run_id))
 
 
-def _load_overview(run_id: int) -> dict[str, Any]:
+def _load_overview(run_id: RunId) -> dict[str, Any]:
     store = current_store()
     run = store.load_run(run_id)
     leaves = list(iter_leaves(run.config, run.config_defaults))

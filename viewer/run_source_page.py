@@ -16,7 +16,7 @@ from .store_access import current_store
 from .user_files import render_stored_file, render_user_file
 
 if TYPE_CHECKING:
-    from ..observer.run_record import RunRecord, SourceEntry
+    from ..observer.run_record import RunId, RunRecord, SourceEntry
     from ..observer.runs import RunStore
 
 bp = Blueprint("run_source_page", __name__)
@@ -43,8 +43,8 @@ class OpenFile:
     problem: str = ""
 
 
-@bp.get("/runs/<int:run_id>/source")
-def show_source(run_id: int) -> str:
+@bp.get("/runs/<run:run_id>/source")
+def show_source(run_id: RunId) -> str:
     """The uncommitted changes, or the file that `file` names, or the first file where nothing is uncommitted."""
     run = current_store().load_run(run_id)
     wanted = request.args.get("file")
@@ -64,15 +64,15 @@ def show_source(run_id: int) -> str:
     )
 
 
-@bp.get("/runs/<int:run_id>/source/file")
-def download_source(run_id: int) -> Response:
+@bp.get("/runs/<run:run_id>/source/file")
+def download_source(run_id: RunId) -> Response:
     """The file that `path` names, as it was."""
     entry = _find_source(current_store().load_run(run_id), request.args.get("path", ""))
     return render_stored_file(current_store(), entry.file_id, name=entry.path, content_type="text/plain")
 
 
-@bp.get("/runs/<int:run_id>/source/diff.patch")
-def download_diff(run_id: int) -> Response:
+@bp.get("/runs/<run:run_id>/source/diff.patch")
+def download_diff(run_id: RunId) -> Response:
     """The uncommitted changes in the form that `git apply` takes."""
     run = current_store().load_run(run_id)
     if not _has_diff(run):

@@ -25,6 +25,7 @@ class RunsAddress:
     Attributes:
         columns: `config.<key>` and `metrics.<name>`; None leaves the choice to the page.
         drawn: the runs in the charts; None leaves the choice to the page.
+        root: where the database lies on this server, "" or a path.
     """
 
     project: str
@@ -33,6 +34,7 @@ class RunsAddress:
     page: int = 1
     columns: tuple[str, ...] | None = None
     drawn: DrawnRuns | None = None
+    root: str = ""
 
     def query(self) -> RunQuery:
         """Raises BadRunQuery for a sort key, text or page that cannot be."""
@@ -52,7 +54,7 @@ class RunsAddress:
             parameters["columns"] = join_columns(address.columns)
         if address.drawn is not None:
             parameters["draw"] = str(address.drawn)
-        path = f"/p/{quote(address.project, safe='')}"
+        path = f"{self.root}/p/{quote(address.project, safe='')}"
         return f"{path}?{urlencode(parameters, safe=',/', quote_via=quote)}" if parameters else path
 
     def sorted_by(self, key: str) -> str:
@@ -61,7 +63,7 @@ class RunsAddress:
         return self.url(sort=second if self.sort == first else first, page=1)
 
 
-def parse_address(project: str, parameters: MultiDict[str, str]) -> RunsAddress:
+def parse_address(project: str, parameters: MultiDict[str, str], *, root: str = "") -> RunsAddress:
     """The address behind a request.
 
     Raises:
@@ -77,6 +79,7 @@ def parse_address(project: str, parameters: MultiDict[str, str]) -> RunsAddress:
         page=int(page),
         columns=_parse_columns(parameters),
         drawn=parse_drawn(parameters["draw"]) if "draw" in parameters else None,
+        root=root,
     )
 
 

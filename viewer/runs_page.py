@@ -12,7 +12,7 @@ from ..observer.run_query import BadRunQuery, RunQuery
 from .run_colours import DrawnRuns, cookie_name
 from .runs_address import PAGE_SIZE, RunsAddress, join_columns, parse_address
 from .runs_table import build_table, choose_columns, column_name
-from .store_access import current_store
+from .store_access import current_store, root
 
 if TYPE_CHECKING:
     from ..observer.run_record import RunRecord
@@ -27,7 +27,7 @@ bp = Blueprint("runs", __name__)
 @bp.get("/p/<path:project>")
 def show_runs(project: str) -> Response:
     try:
-        asked = parse_address(project, request.args)
+        asked = parse_address(project, request.args, root=root())
         asked.query()
     except BadRunQuery as error:
         abort(400, str(error))
@@ -35,7 +35,7 @@ def show_runs(project: str) -> Response:
     page = _load_page(current_store(), asked, address)
     is_part = bool(request.headers.get("HX-Request"))
     response = Response(render_template("runs/table.html" if is_part else "runs.html", **page))
-    response.set_cookie(cookie_name(project), str(page["drawn"]), httponly=True, samesite="Strict")
+    response.set_cookie(cookie_name(root(), project), str(page["drawn"]), httponly=True, samesite="Strict")
     # The address bar gets the complete, short address instead of the fields that a form happened to send.
     if "column" in request.args:
         response.headers["HX-Push-Url"] = address.url()
@@ -82,7 +82,7 @@ def _load_page(store: RunStore, asked: RunsAddress, address: RunsAddress) -> dic
         "shown": shown,
         "page": page,
         "live_url": _live_url(shown, address),
-        "project_path": RunsAddress(address.project).url(),
+        "project_path": RunsAddress(address.project, root=address.root).url(),
         "columns_text": join_columns(shown.columns or ()),
         "no_runs_drawn": DrawnRuns(),
         "page_count": max(1, -(-page.total // PAGE_SIZE)),
@@ -99,7 +99,7 @@ def _choose_drawn(asked: RunsAddress, address: RunsAddress, newest: Sequence[Run
     if address.drawn is not None or (asked.drawn and asked.query() != RunsAddress(asked.project).query()):
         return drawn
     for run in newest[:DRAWN_AT_FIRST]:
-        if len(drawn.run_ids) < DRAWN_AT_FIRST:
+        if len(drawn.run_keys) < DRAWN_AT_FIRST:
             drawn = drawn.adding(run.id)
     return drawn
 

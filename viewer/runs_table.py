@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..observer.field_names import decode_field_name
 from .chart_sections import describe_metric, section_name
 from .run_colours import DrawnRuns, RunColour
+from .run_keys import run_key
 from .runs_address import find_config_value
 from .wording import MISSING, format_column, format_config_value, format_exact
 
@@ -84,7 +85,8 @@ def build_table(runs: Sequence[RunRecord], keys: Iterable[str], drawn: DrawnRuns
     cells = [_cells(column, found) for column, found in zip(columns, values, strict=True)]
     colours = drawn.colours
     rows = tuple(
-        Row(run, tuple(column[index] for column in cells), colours.get(run.id)) for index, run in enumerate(runs)
+        Row(run, tuple(column[index] for column in cells), colours.get(run_key(run.id)))
+        for index, run in enumerate(runs)
     )
     return RunsTable(columns, rows)
 

@@ -161,7 +161,18 @@ def bound_rule(extensions: dict[str, Any]) -> HostRule:
     return rule
 
 
-def protect(app: Flask, rule: HostRule) -> None:
+def find_write(method: str) -> Problem | None:
+    """Why a viewer that only reads does not answer this method, or None."""
+    if method in SAFE_METHODS:
+        return None
+    return Problem(
+        403,
+        "This viewer only reads",
+        f"It was started with --read-only, so {method} changes nothing here. Do it in a viewer that may write.",
+    )
+
+
+def protect(app: Flask, rule: HostRule, *, read_only: bool = False) -> None:
     """Put the checks before and the headers behind every request of `app`."""
     app.extensions[_EXTENSION] = rule
 
@@ -175,6 +186,8 @@ def protect(app: Flask, rule: HostRule) -> None:
             rule=rule,
             own_page_only=False,
         )
+        if problem is None and read_only:
+            problem = find_write(request.method)
         return None if problem is None else render_problem(problem)
 
     @app.after_request

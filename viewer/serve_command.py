@@ -41,6 +41,20 @@ class OpenToTheNetwork(CloisterError, PermissionError):
 )
 @click.option("--uri", help="MongoDB URI; when left out the settings decide, else the embedded database is used.")
 @click.option(
+    "--collections",
+    default="",
+    metavar="PREFIX",
+    help="Show the runs in collections of other names: Sacred's prefix, such as lab_, or runs=mine.",
+)
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="[NAME=]DATABASE[:PREFIX]",
+    help="A further database to show under /db/NAME/: one of the same server ('sacred', 'lab:prefix_') or another "
+    "server's ('old=mongodb://host/sacred'). May be repeated; the setting 'databases' does the same.",
+)
+@click.option("--read-only", is_flag=True, help="Change nothing in any database; the pages say so.")
+@click.option(
     "--allowed-host",
     "allowed_hosts",
     multiple=True,
@@ -50,16 +64,22 @@ class OpenToTheNetwork(CloisterError, PermissionError):
 @click.option("--insecure-no-login", is_flag=True, help="Listen beyond this machine although nobody has to log in.")
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the dashboard in a browser.")
 def serve(
-    host: str, port: int, uri: str | None, allowed_hosts: tuple[str, ...], insecure_no_login: bool, open_browser: bool
+    host: str,
+    port: int,
+    uri: str | None,
+    collections: str,
+    also: tuple[str, ...],
+    read_only: bool,
+    allowed_hosts: tuple[str, ...],
+    insecure_no_login: bool,
+    open_browser: bool,
 ) -> None:
     """Show the runs in a browser until Ctrl-C."""
-    from ..observer.mongo import redact_uri  # these spare `cloister serve --help` Flask and PyMongo
-    from ..observer.settings import load_settings
+    from ..observer.settings import load_settings  # these spare `cloister serve --help` Flask and PyMongo
     from .app import create_app
-    from .database_link import DatabaseLink
+    from .database_link import open_databases
     from .security import host_rule
     from .server import ViewerServer, listen
-    from .store_access import StoreAccess
 
     host = host.strip("[]")
     if not is_loopback(host) and not insecure_no_login:
@@ -68,14 +88,18 @@ def serve(
     sockets = listen(host, port)  # before the database, so that a port in use is told at once
     terminal = Console(stderr=True)
     _log_to(terminal)
-    link = DatabaseLink(load_settings(uri=uri))
-    app = create_app(StoreAccess(lambda: link.store, link.look_again), rule=rule)
-    server = ViewerServer(app, sockets, open_client=link.open_async_client)
+    settings = load_settings(uri=uri)
+    databases = open_databases(settings, collections=collections, also=also or settings.databases)
+    app = create_app(databases, rule=rule, read_only=read_only)
+    server = ViewerServer(app, sockets)
     address = address_for_browsers(host, server.port)
 
     def announce() -> None:
         click.echo(f"Cloister is at {address}")
-        terminal.print(f"It reads {redact_uri(link.uri)}. Ctrl-C ends it; the runs stay.", style="dim", highlight=False)
+        for further in databases[1:]:
+            click.echo(f"{address.rstrip('/')}{further.path}/ has {further.source}")
+        reads = f"It reads {databases[0].source}{' and changes nothing there' if read_only else ''}."
+        terminal.print(f"{reads} Ctrl-C ends it; the runs stay.", style="dim", highlight=False, soft_wrap=True)
         if open_browser:
             webbrowser.open(address)
 

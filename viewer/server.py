@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import re
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tornado.netutil import bind_sockets
@@ -15,11 +17,12 @@ from tornado.web import Application, FallbackHandler
 from ..observer.errors import CloisterError
 from .change_feed import ChangeFeed
 from .connection_limits import BoundedServer
+from .database_paths import path_of
 from .live import LIVE_PATH, LiveStream
 from .live_hub import LiveHub
 from .request_threads import RequestThreads
 from .security import bound_rule
-from .store_access import bound_access
+from .store_access import ServedDatabase, bound_databases
 from .wsgi_bridge import WsgiBridge
 
 if TYPE_CHECKING:
@@ -81,7 +84,8 @@ class ViewerServer:
         open_client: Callable[[], Any] | None = None,
         threads: int = 16,
     ) -> None:
-        """`open_client` gives an asynchronous MongoDB client for live updates; without one they poll."""
+        """`open_client` gives an asynchronous MongoDB client for live updates of the app's first database; without one
+        they poll. Its further databases bring their own."""
         self._app = app
         self._sockets = sockets
         self._open_client = open_client
@@ -97,17 +101,20 @@ class ViewerServer:
         """Serve until `stop`; open connections, live streams included, are closed at the end."""
         self._loop = asyncio.get_running_loop()
         threads = RequestThreads(count=self._thread_count)
-        hub = LiveHub(ChangeFeed(bound_access(self._app.extensions), self._open_client))
-        server = BoundedServer(self._make_application(threads, hub))
+        first, *others = bound_databases(self._app.extensions)
+        databases = (replace(first, open_client=self._open_client or first.open_client), *others)
+        hubs = {one: LiveHub(ChangeFeed(one.access, one.open_client)) for one in databases}
+        server = BoundedServer(self._make_application(threads, hubs))
         server.add_sockets(self._sockets)
-        hub.start()
+        for hub in hubs.values():
+            hub.start()
         try:
             when_ready()
             await self._stopping.wait()
         finally:
             server.stop()
             threads.shutdown()
-            await hub.stop()
+            await asyncio.gather(*(hub.stop() for hub in hubs.values()))
             await server.close_all_connections()
 
     def stop(self) -> None:
@@ -116,15 +123,18 @@ class ViewerServer:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
 
-    def _make_application(self, threads: RequestThreads, hub: LiveHub) -> Application:
-        live = {
-            "hub": hub,
-            "access": bound_access(self._app.extensions),
-            "rule": bound_rule(self._app.extensions),
-            "threads": threads,
-        }
+    def _make_application(self, threads: RequestThreads, hubs: dict[ServedDatabase, LiveHub]) -> Application:
+        rule = bound_rule(self._app.extensions)
+        streams: list[Any] = [
+            (
+                re.escape(path + LIVE_PATH),
+                LiveStream,
+                {"hub": hub, "access": one.access, "rule": rule, "threads": threads},
+            )
+            for one, hub in hubs.items()
+            for path in {one.path, path_of(one.name)}
+        ]
         bridge = WsgiBridge(self._app.wsgi_app, threads)
         return Application(
-            [(LIVE_PATH, LiveStream, live), (r".*", FallbackHandler, {"fallback": bridge})],
-            log_function=lambda handler: None,
+            [*streams, (r".*", FallbackHandler, {"fallback": bridge})], log_function=lambda handler: None
         )

@@ -1,17 +1,19 @@
-"""Where a view gets its store from."""
+"""The databases that a viewer shows, and where a view gets its store from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from flask import current_app
+from flask import current_app, request
 
 if TYPE_CHECKING:
     from ..observer.runs import RunStore
 
-_EXTENSION = "cloister.store"
+_EXTENSION = "cloister.databases"
+DATABASE_KEY = "cloister.database"  # in the WSGI environment: which database this request's address names
 
 
 @dataclass(frozen=True)
@@ -22,21 +24,60 @@ class StoreAccess:
     look_again: Callable[[], None] = lambda: None
 
 
-def bind_store(extensions: dict[str, Any], access: StoreAccess) -> None:
-    """Make this the store that `current_store` gives to the views of the app with these `extensions`."""
-    extensions[_EXTENSION] = access
+@dataclass(frozen=True)
+class ServedDatabase:
+    """A database that the viewer shows.
+
+    Attributes:
+        name: what the switcher calls it; for all but the first also a part of addresses.
+        path: where its pages lie: "" for the first one, whose addresses no further database changes.
+        source: which server, database and collections, in words without a password.
+        open_client: gives an asynchronous client for its change stream; without one its changes are polled.
+    """
+
+    name: str
+    access: StoreAccess
+    path: str = ""
+    source: str = ""
+    open_client: Callable[[], Any] | None = None
 
 
-def bound_access(extensions: dict[str, Any]) -> StoreAccess:
-    access: StoreAccess = extensions[_EXTENSION]
-    return access
+def bind_databases(extensions: dict[str, Any], databases: Sequence[ServedDatabase]) -> None:
+    """Make these the databases of the app with these `extensions`. Addresses without a name are of the first one."""
+    extensions[_EXTENSION] = tuple(databases)
+
+
+def bound_databases(extensions: dict[str, Any]) -> tuple[ServedDatabase, ...]:
+    databases: tuple[ServedDatabase, ...] = extensions[_EXTENSION]
+    return databases
+
+
+def served_databases() -> tuple[ServedDatabase, ...]:
+    """All databases of this viewer, the first one first."""
+    return bound_databases(current_app.extensions)
+
+
+def current_database() -> ServedDatabase:
+    """The database that the current request's address names."""
+    database: ServedDatabase = request.environ.get(DATABASE_KEY) or served_databases()[0]
+    return database
 
 
 def current_store() -> RunStore:
     """The store that the current request reads from. Views never connect by themselves."""
-    return bound_access(current_app.extensions).get()
+    return current_database().access.get()
 
 
 def report_silence() -> None:
     """The database of the current request did not answer."""
-    bound_access(current_app.extensions).look_again()
+    current_database().access.look_again()
+
+
+def root() -> str:
+    """What every address of the current request's database begins with: "", or "/db/sacred"."""
+    return quote(request.script_root)
+
+
+def shared_root() -> str:
+    """What the addresses of all databases begin with: "", or where a proxy has mounted the viewer."""
+    return quote(request.script_root.removesuffix(current_database().path))

@@ -14,15 +14,15 @@ from .run_json import ARTIFACT_SCHEMA, artifact_json, list_schema, object_schema
 from .runs import NO_RUN
 
 if TYPE_CHECKING:
-    from ...observer.run_record import ArtifactEntry
+    from ...observer.run_record import ArtifactEntry, RunId
 
 
-def list_artifacts(run_id: int) -> dict[str, Any]:
+def list_artifacts(run_id: RunId) -> dict[str, Any]:
     run = current_store().load_run(run_id)
     return {"artifacts": [artifact_json(artifact, _url(run_id, artifact)) for artifact in run.artifacts]}
 
 
-def download_artifact(run_id: int, file_id: str) -> Response:
+def download_artifact(run_id: RunId, file_id: str) -> Response:
     run = current_store().load_run(run_id)
     for artifact in run.artifacts:  # only files that this run names: a file's id alone opens nothing
         if str(artifact.file_id) == file_id:
@@ -31,13 +31,13 @@ def download_artifact(run_id: int, file_id: str) -> Response:
     raise BlobNotFound(file_id)
 
 
-def _url(run_id: int, artifact: ArtifactEntry) -> str:
+def _url(run_id: RunId, artifact: ArtifactEntry) -> str:
     return url_for("api.download_artifact", run_id=run_id, file_id=str(artifact.file_id))
 
 
 ROUTES = (
     Route(
-        path="/runs/<int:run_id>/artifacts",
+        path="/runs/<run:run_id>/artifacts",
         name="list_artifacts",
         summary="The files that a run made",
         handler=list_artifacts,
@@ -45,7 +45,7 @@ ROUTES = (
         statuses=NO_RUN,
     ),
     Route(
-        path="/runs/<int:run_id>/artifacts/<file_id>",
+        path="/runs/<run:run_id>/artifacts/<file_id>",
         name="download_artifact",
         summary="The bytes of one file, as an attachment; a Range header of one range is honoured",
         handler=download_artifact,

@@ -8,21 +8,23 @@ from typing import Any
 from flask import Response
 
 from ..errors_page import Problem, render_problem
+from ..run_keys import RunKey, run_key
 from ..store_access import current_store
 from .json_values import json_time
-from .route import Route, instant, integer, text
+from .route import Route, instant, text
+from .route import run as run_parameter
 from .run_json import CHANGE_SCHEMA, TIME, change_json, list_schema, object_schema
 
 INTERESTS = (
     text("project", "Only changes of this project's runs."),
-    integer("run", "Only changes of this run."),
+    run_parameter("run", "Only changes of this run."),
 )
 
 
-def list_changes(since: datetime | None, project: str | None, run: int | None) -> dict[str, Any]:
+def list_changes(since: datetime | None, project: str | None, run: RunKey | None) -> dict[str, Any]:
     asked_at = datetime.now(timezone.utc)
     changes = current_store().changes_since(since, project) if since is not None else []
-    wanted = [change for change in changes if run is None or change.run_id == run]
+    wanted = [change for change in changes if run is None or run_key(change.run_id) == run]
     following = max((change.updated_at for change in changes), default=since or asked_at)
     return {"changes": [change_json(change) for change in wanted], "next_since": json_time(following)}
 

@@ -28,7 +28,9 @@ _NUMBER: Schema = {"type": "number"}
 
 
 def _runs(most: int) -> Parameter:
-    return Parameter("runs", f"Run ids with commas between them, up to {most}.", {"type": "string"}, _unread)
+    return Parameter(
+        "runs", f"Run ids, as other answers have them, with commas between; up to {most}.", {"type": "string"}, _unread
+    )
 
 
 ROUTES = (
@@ -93,7 +95,7 @@ ROUTES = (
         parameters=(_METRIC, _runs(MOST_SPARKS)),
     ),
     Route(
-        path="/runs/<int:run_id>/system-strip",
+        path="/runs/<run:run_id>/system-strip",
         name="send_system_strip",
         summary="What a run's hardware did in its last ten minutes, as figures and small SVG paths",
         handler=None,

@@ -51,11 +51,6 @@ def json_time(when: datetime | None) -> str | None:
     return aware.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def json_id(value: Any) -> int | str:
-    """A run's or a file's id: Sacred's number, or the text of what another tool used."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
 def _whole_text(text: str) -> str:
     """Text without halves of surrogate pairs, which have no UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ..url_converters import RUN_ID_PATTERN
 from .route import PROBLEM_JSON, REQUIRED, Parameter, Route
 from .run_json import ANYTHING, INTEGER, TEXT
 
@@ -21,7 +22,7 @@ ALWAYS = {
     503: "The database does not answer; Retry-After says when to ask again.",
 }
 _IN_PATH = re.compile(r"<(?:(?P<kind>\w+):)?(?P<name>\w+)>")
-_PATH_SCHEMAS = {"int": {"type": "integer", "minimum": 0}}
+_PATH_SCHEMAS = {"run": {"type": "string", "pattern": RUN_ID_PATTERN}}
 
 
 def describe_api(routes: Iterable[Route], *, version: str) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 
 from ...observer.errors import CloisterError
+from ...observer.run_ids import WORD_LIMIT, BadRunId, parse_run_id
+from ..run_keys import RunKey, run_key
 
 INT64_MAX = 2**63 - 1
 TEXT_LIMIT = 1000
@@ -75,8 +77,12 @@ def parse_integer(name: str, text: str, *, low: int, high: int) -> int:
     return number
 
 
-def parse_run_id(name: str, text: str) -> int:
-    return parse_integer(name, text, low=0, high=INT64_MAX)
+def parse_run_key(name: str, text: str) -> RunKey:
+    """The id of a run: digits, or the word for an id of another type."""
+    try:
+        return run_key(parse_run_id(parse_text(name, text, limit=WORD_LIMIT)))
+    except BadRunId:
+        raise BadParameter(name, text, "a run's number, id:<text> or oid:<24 digits>") from None
 
 
 def parse_text(name: str, text: str, *, limit: int = TEXT_LIMIT) -> str:

@@ -18,10 +18,11 @@ from .parameters import (
     parse_choice,
     parse_instant,
     parse_integer,
+    parse_run_key,
     parse_text,
     single_values,
 )
-from .run_json import Schema
+from .run_json import ID, Schema
 
 REQUIRED = object()
 JSON = "application/json"
@@ -89,8 +90,12 @@ def choice(name: str, description: str, choices: tuple[str, ...], *, default: An
     return Parameter(name, description, {"enum": list(choices)}, partial(parse_choice, choices=choices), default)
 
 
+def run(name: str, description: str) -> Parameter:
+    return Parameter(name, description, ID, parse_run_key)
+
+
 def instant(name: str, description: str, *, default: datetime | None = None) -> Parameter:
     return Parameter(name, description, {"type": "string", "format": "date-time"}, parse_instant, default)
 
 
-__all__ = ["REQUIRED", "BadParameter", "Parameter", "Route", "choice", "instant", "integer", "text"]
+__all__ = ["REQUIRED", "BadParameter", "Parameter", "Route", "choice", "instant", "integer", "run", "text"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .json_values import json_id, json_number, json_time, json_value
+from ..run_keys import run_key
+from .json_values import json_number, json_time, json_value
 
 if TYPE_CHECKING:
     from ...observer.metric_summary import MetricSummary
@@ -17,7 +18,10 @@ TEXT: Schema = {"type": "string"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 INTEGER: Schema = {"type": "integer"}
 TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
-ID: Schema = {"type": ["integer", "string"]}
+ID: Schema = {
+    "type": ["integer", "string"],
+    "description": "A number, or for an id of another type its word: id:<text>, oid:<24 hex digits>.",
+}
 ANYTHING: Schema = {}
 TEXTS: Schema = {"type": "array", "items": TEXT}
 NUMBER: Schema = {
@@ -75,7 +79,7 @@ CHANGE_SCHEMA = object_schema(run_id=ID, project=TEXT, status=STATUS, updated_at
 
 def change_json(change: RunChange) -> dict[str, Any]:
     return {
-        "run_id": json_id(change.run_id),
+        "run_id": run_key(change.run_id),
         "project": json_value(change.project),
         "status": change.status,
         "updated_at": json_time(change.updated_at),
@@ -155,7 +159,7 @@ RUN_SCHEMA = object_schema(
 def brief_run_json(run: RunRecord) -> dict[str, Any]:
     """What a list shows of a run."""
     return {
-        "id": json_id(run.id),
+        "id": run_key(run.id),
         "uid": run.uid,
         "project": json_value(run.project),
         "name": json_value(run.name),
@@ -232,7 +236,7 @@ def _processes_json(run: RunRecord) -> dict[str, Any]:
         "forked_from": None
         if origin is None
         else {
-            "run_id": json_value(origin.run_id),
+            "run_id": None if origin.run_id is None else run_key(origin.run_id),
             "uid": json_value(origin.uid),
             "step": origin.step,
             "note": json_value(origin.note),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...observer.console_store import PAGE_LIMIT
+from ...observer.run_record import RunId
+from ..run_keys import run_key
 from ..store_access import current_store
-from .json_values import json_id, json_numbers, json_time, json_value
+from .json_values import json_numbers, json_time, json_value
 from .route import REQUIRED, Route, integer, text
 from .run_json import (
     COUNT,
@@ -27,22 +29,22 @@ POINTS_LIMIT = 50_000  # about 3 MB of JSON
 NO_RUN = {404: "There is no run of this id."}
 
 
-def show_run(run_id: int) -> dict[str, Any]:
+def show_run(run_id: RunId) -> dict[str, Any]:
     return run_json(current_store().load_run(run_id))
 
 
-def list_metrics(run_id: int) -> dict[str, Any]:
+def list_metrics(run_id: RunId) -> dict[str, Any]:
     metrics = current_store().list_metrics(run_id)
     return {"metrics": [{"name": json_value(metric.name), **summary_json(metric)} for metric in metrics]}
 
 
-def list_points(run_id: int, name: str, limit: int, offset: int) -> dict[str, Any]:
+def list_points(run_id: RunId, name: str, limit: int, offset: int) -> dict[str, Any]:
     store = current_store()
     store.load_run(run_id)  # raises RunNotFound: a run that does not exist has no metrics to name
     points = store.load_points(run_id, name)
     part = points[offset : offset + limit]
     return {
-        "run_id": json_id(run_id),
+        "run_id": run_key(run_id),
         "name": name,
         "total": len(points),
         "offset": offset,
@@ -52,7 +54,7 @@ def list_points(run_id: int, name: str, limit: int, offset: int) -> dict[str, An
     }
 
 
-def show_console(run_id: int, after: str | None, before: str | None, limit: int) -> dict[str, Any]:
+def show_console(run_id: RunId, after: str | None, before: str | None, limit: int) -> dict[str, Any]:
     store = current_store()
     store.load_run(run_id)
     page = store.load_console(run_id, after=after, before=before, limit=limit)
@@ -70,7 +72,7 @@ def show_console(run_id: int, after: str | None, before: str | None, limit: int)
 
 ROUTES = (
     Route(
-        path="/runs/<int:run_id>",
+        path="/runs/<run:run_id>",
         name="show_run",
         summary="One run with everything but its points, console and files",
         handler=show_run,
@@ -78,7 +80,7 @@ ROUTES = (
         statuses=NO_RUN,
     ),
     Route(
-        path="/runs/<int:run_id>/metrics",
+        path="/runs/<run:run_id>/metrics",
         name="list_metrics",
         summary="The metrics of a run in short; hardware metrics are those under system/",
         handler=list_metrics,
@@ -90,7 +92,7 @@ ROUTES = (
         statuses=NO_RUN,
     ),
     Route(
-        path="/runs/<int:run_id>/metrics/points",
+        path="/runs/<run:run_id>/metrics/points",
         name="list_points",
         summary="The exact points of one metric, in the order in which they were logged",
         handler=list_points,
@@ -111,7 +113,7 @@ ROUTES = (
         statuses={404: "There is no such run, or it has no such metric."},
     ),
     Route(
-        path="/runs/<int:run_id>/console",
+        path="/runs/<run:run_id>/console",
         name="show_console",
         summary="Pieces of a run's output, raw: after or before a cursor, or the newest",
         handler=show_console,

@@ -1,6 +1,7 @@
 // Live updates. Runs that change are heard of by server-sent events, or by asking where nothing can be pushed; every
 // element with data-live-src is then fetched again and changed in place. Charts and console listen to the DOM event
 // `cloister:run-changed` on document, detail {run_id, project, status}.
+import { root } from "./addresses.js";
 import { morph, registerWithHtmx } from "./morph.js";
 
 const REFRESH_MS = 1000; // an element is fetched at most this often, however fast a training logs
@@ -79,7 +80,7 @@ function listen() {
   // From when the page was made on: what changed while it travelled and its stream was opened must not go unheard.
   const since = document.body.dataset.liveSince;
   const query = new URLSearchParams({ ...(since && { since }), ...(project && { project }) });
-  const source = new EventSource(`/api/v1/live?${query}`);
+  const source = new EventSource(`${root}/api/v1/live?${query}`);
   let opened = false;
   const take = (event) => {
     try {
@@ -107,7 +108,7 @@ async function poll(since = null) {
   if (!document.hidden || since === null) {
     const query = new URLSearchParams({ ...(since && { since }), ...(project && { project }) });
     try {
-      const answer = await fetch(`/api/v1/changes?${query}`);
+      const answer = await fetch(`${root}/api/v1/changes?${query}`);
       if (answer.ok) {
         const found = await answer.json();
         found.changes.forEach(announce);

@@ -1,4 +1,5 @@
 // The list of runs beside its charts: the charts follow the drawn runs, the divider sets the table's width.
+import { runKey } from "./addresses.js";
 import { fillSparks } from "./charts/sparks.js";
 
 const WIDTH_KEY = "cloister.runs-table-width";
@@ -27,7 +28,7 @@ function syncFilter() {
 // "12,,14": run 12 in the first place, 14 in the third; the places are the colours.
 function drawnRuns(text) {
   if (text === "none") return [];
-  const places = text.split(",").map((word, index) => ({ run_id: Number(word), slot: index + 1, free: word === "" }));
+  const places = text.split(",").map((word, index) => ({ run_id: runKey(word), slot: index + 1, free: word === "" }));
   return places.filter((place) => !place.free).map(({ run_id, slot }) => ({ run_id, slot }));
 }
 
@@ -55,7 +56,7 @@ document.addEventListener("cloister:run-changed", ({ detail }) => {
 let highlighted = null;
 document.addEventListener("pointerover", (event) => {
   const row = event.target instanceof Element ? event.target.closest("[data-run-row].is-drawn") : null;
-  const runId = row ? Number(row.dataset.runRow) : null;
+  const runId = row ? runKey(row.dataset.runRow) : null;
   if (runId === highlighted) return;
   highlighted = runId;
   document.dispatchEvent(new CustomEvent("cloister:highlight-run", { detail: { run_id: runId } }));

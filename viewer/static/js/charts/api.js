@@ -1,4 +1,5 @@
 // What charts ask the server for: few requests, since charts that come into view together ask together.
+import { root } from "../addresses.js";
 
 const AT_ONCE = 3;
 const METRICS_TOGETHER = 6;
@@ -31,7 +32,7 @@ export function fetchCurves(metric, query) {
 }
 
 export async function fetchSections(runs, kind) {
-  return (await fetchJson(`/api/v1/chart-sections?${new URLSearchParams({ runs: runs.join(","), kind })}`)).sections;
+  return (await fetchJson(`${root}/api/v1/chart-sections?${new URLSearchParams({ runs: runs.join(","), kind })}`)).sections;
 }
 
 function sendGathered() {
@@ -65,7 +66,7 @@ async function send(wishes) {
   if (to !== null) search.set("to", to);
   for (const metric of new Set(wishes.map((wish) => wish.metric))) search.append("metric", metric);
   try {
-    const answer = await fetchJson(`/api/v1/curves?${search}`);
+    const answer = await fetchJson(`${root}/api/v1/curves?${search}`);
     for (const curve of answer.curves) unpackCurve(curve);
     for (const wish of wishes) wish.resolve(answer.curves.filter((curve) => curve.metric === wish.metric));
   } catch (error) {

@@ -1,4 +1,5 @@
 // What a chart card offers: settings, full size, table, downloads.
+import { root } from "../addresses.js";
 import { openMenu } from "./menu.js";
 import { hideHoverCard } from "./hover.js";
 import { openTable } from "./table.js";
@@ -9,7 +10,7 @@ export function openSettingsMenu(button, card) {
 }
 
 export function openMoreMenu(button, card) {
-  const csv = `/api/v1/points.csv?${new URLSearchParams({ metric: card.metric, runs: card.grid.runIds().join(",") })}`;
+  const csv = `${root}/api/v1/points.csv?${new URLSearchParams({ metric: card.metric, runs: card.grid.runIds().join(",") })}`;
   const touch = matchMedia("(max-width: 640px), (hover: none)").matches;
   openMenu(button, [
     ...(card.fullSize ? [] : [{ label: "Full size", act: () => card.openFullSize() }]),

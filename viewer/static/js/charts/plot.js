@@ -1,4 +1,5 @@
 // One Bokeh line chart: a clone of the server's empty one, driven from outside. Knows Bokeh, not where curves come from.
+import { root } from "../addresses.js";
 import { fetchJson } from "./api.js";
 import { tokens } from "./tokens.js";
 
@@ -20,7 +21,7 @@ export async function createPlot(element, { scriptUrls, backend }) {
 
 function loadTemplate(backend) {
   if (!templates.has(backend)) {
-    const loading = fetchJson(`/api/v1/plots/line?backend=${backend}`).then(JSON.stringify);
+    const loading = fetchJson(`${root}/api/v1/plots/line?backend=${backend}`).then(JSON.stringify);
     loading.catch(() => templates.delete(backend)); // Retry asks again
     templates.set(backend, loading);
   }

@@ -1,4 +1,5 @@
 // Spark lines of a table's rows: one request for all rows that have none yet.
+import { root } from "../addresses.js";
 import { fetchJson } from "./api.js";
 
 export async function fillSparks() {
@@ -11,7 +12,7 @@ export async function fillSparks() {
       spark.dataset.filled = "";
       byRun.set(spark.dataset.sparkRun, [...(byRun.get(spark.dataset.sparkRun) ?? []), spark]);
     }
-    const answer = await fetchJson(`/api/v1/sparks?${new URLSearchParams({ metric, runs: [...byRun.keys()].join(",") })}`).catch(() => null);
+    const answer = await fetchJson(`${root}/api/v1/sparks?${new URLSearchParams({ metric, runs: [...byRun.keys()].join(",") })}`).catch(() => null);
     for (const { run_id, path } of answer?.sparks ?? []) {
       for (const spark of byRun.get(String(run_id)) ?? []) spark.firstElementChild.setAttribute("d", path);
     }

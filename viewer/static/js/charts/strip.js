@@ -1,4 +1,5 @@
 // The system strip of a run's overview: figures and areas, renewed in place while the run is running.
+import { root } from "../addresses.js";
 import { fetchJson } from "./api.js";
 
 const PAUSE_MS = 2000;
@@ -17,7 +18,7 @@ export function followSystemStrips() {
 }
 
 async function renew(strip) {
-  const answer = await fetchJson(`/api/v1/runs/${encodeURIComponent(strip.dataset.systemStrip)}/system-strip`).catch(() => null);
+  const answer = await fetchJson(`${root}/api/v1/runs/${encodeURIComponent(strip.dataset.systemStrip)}/system-strip`).catch(() => null);
   for (const { metric, shown, path, area } of answer?.cells ?? []) {
     const cell = strip.querySelector(`[data-strip-metric="${CSS.escape(metric)}"]`);
     if (!cell) continue;
