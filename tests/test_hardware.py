@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from cloister.observer.hardware import HARDWARE_METRICS, HardwareSampler, describe_hardware_metric
+from cloister.observer.hardware.metric_table import is_hardware_metric
 from cloister.observer.hardware.causes import Causes
 from cloister.observer.hardware.cgroup_limits import load_cpu_limit, load_memory_limit, usable_cores
 from cloister.observer.hardware.probe import HardwareProbe
@@ -280,6 +281,10 @@ def test_every_metric_has_a_title_and_names_from_elsewhere_are_shown_as_they_are
     assert describe_hardware_metric("cpu.percent") == ("CPU of the run", "%")
     assert describe_hardware_metric("gpu.x{0}.heat") == ("gpu.x{0}.heat", "")
     assert describe_hardware_metric("system/") == ("", "")
+    assert is_hardware_metric("system/gpu.3.temperature")
+    assert is_hardware_metric("system/rank/2/memory.used")
+    assert not is_hardware_metric("memory.used")
+    assert not is_hardware_metric("system/own")
     for pattern in HARDWARE_METRICS:
         title, _ = describe_hardware_metric(pattern.replace("*", "12"))
         assert "{" not in title

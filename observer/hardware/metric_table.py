@@ -40,10 +40,22 @@ def describe_hardware_metric(name: str) -> tuple[str, Unit]:
 
     A name that this version does not know (from a newer one, or a foreign database) is its own title, without a unit.
     """
-    bare = _RANK.sub("", name.removeprefix(SYSTEM_PREFIX), count=1)
-    number = _NUMBER.search(bare)
-    pattern = bare if number is None else bare[: number.start()] + "*" + bare[number.end() :]
+    bare, pattern, number = _parse(name)
     if pattern not in HARDWARE_METRICS:
         return bare, ""
     title, unit = HARDWARE_METRICS[pattern]
-    return title.format(number.group() if number else ""), unit
+    return title.format(number), unit
+
+
+def is_hardware_metric(name: str) -> bool:
+    """Whether the sampler records a metric of this name; a training may log others under "system/"."""
+    return name.startswith(SYSTEM_PREFIX) and _parse(name)[1] in HARDWARE_METRICS
+
+
+def _parse(name: str) -> tuple[str, str, str]:
+    """A name without prefix and rank, the pattern that it follows, and the index of its GPU."""
+    bare = _RANK.sub("", name.removeprefix(SYSTEM_PREFIX), count=1)
+    number = _NUMBER.search(bare)
+    if number is None:
+        return bare, bare, ""
+    return bare, bare[: number.start()] + "*" + bare[number.end() :], number.group()
