@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,8 @@ class ConsoleShipper:
         # Bytes that `captured_out` does not know. Whoever shipped before us may have died before it was its time.
         self._behind = 0 if is_new else int((run["cloister"].get("console") or {}).get("bytes") or 0)
         self._captured: int | None = None  # bytes that it holds
+        # A filter of Sacred's may take back what was printed, which pieces cannot: its user has set the text then.
+        self._is_set = bool((run["cloister"].get("console") or {}).get("captured"))
         self._rewritten = time.monotonic()
 
     def take(self, segment: int, record: JournalRecord) -> None:
@@ -112,6 +115,10 @@ class ConsoleShipper:
             raise
         self._covered.update((piece.segment, piece.last) for piece in pieces)
 
+    def note_fields(self, fields: Mapping[str, Any]) -> None:
+        """Leave `captured_out` alone from now on if it is among `fields`, which are set by the run itself."""
+        self._is_set = self._is_set or "captured_out" in fields
+
     def count_changes(self) -> dict[str, int]:
         """How many lines and bytes came since the last call."""
         counted = {"lines": self._lines, "bytes": self._bytes}
@@ -120,7 +127,7 @@ class ConsoleShipper:
 
     def refresh_captured_out(self, *, force: bool) -> None:
         """Rewrite what Sacred's readers see of the console, when it has doubled or is all new: a bounded price."""
-        if not self._behind:
+        if not self._behind or self._is_set:
             return
         due = self._behind >= self._captured_bytes() and time.monotonic() - self._rewritten >= CAPTURED_OUT_SECONDS
         if not (force or due):

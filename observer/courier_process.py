@@ -23,6 +23,7 @@ from .courier_report import AnswerWatch, CourierReport
 from .database_faults import in_words, is_refused_login
 from .fork_guard import import_beside
 from .journal_places import journal_places, run_folders
+from .lent_client import LentClient
 from .settings import Settings, load_settings
 from .working_uris import WorkingUris
 
@@ -51,11 +52,15 @@ _JITTER = random.Random()  # noqa: S311
 class CourierLoop:
     """Ships until there has been nothing to do for a minute, through every outage of the database."""
 
-    def __init__(self, folder: Path, settings: Settings, *, owns_process: bool = False) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, *, owns_process: bool = False, lent: LentClient | None = None
+    ) -> None:
         """
         Args:
             owns_process: stderr is the courier's log. Otherwise it is the training's, and left alone.
+            lent: a client of the training to ship through; the settings name its hosts, and no password.
         """
+        self._lent = lent
         self._owns_process = owns_process
         self._folder = folder
         self._settings = settings
@@ -119,17 +124,26 @@ class CourierLoop:
     def _ship_while_it_works(self, idle_seconds: float) -> None:
         # With numpy and the driver: a courier that finds another at work has gone before it needs them.
         from .courier import Courier
+
+        # Locked only while the database answers: somebody whose URI works better than ours may ship meanwhile.
+        with self._open() as database, self._shipping_lock():
+            self._ship_with(Courier(database, self._places, self._report.say_stored), database, idle_seconds)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Database[dict[str, Any]]]:
+        """The database, once it has answered and let us in."""
         from .mongo import check, connect, database_name, resolve_uri
 
+        if self._lent is not None:
+            with self._lent.open() as database:
+                yield database
+            return
         settings = replace(self._settings, uri=self._uris.best())
         uri = resolve_uri(settings)
         watch = AnswerWatch(SILENCE_SECONDS, self._report.say_silent)
-        # Locked only while the database answers: somebody whose URI works better than ours may ship meanwhile.
         with watch, connect(replace(settings, uri=uri), listener=watch.listener) as client:
             check(client)
-            with self._shipping_lock():
-                database = client[database_name(uri, settings)]
-                self._ship_with(Courier(database, self._places, self._report.say_stored), database, idle_seconds)
+            yield client[database_name(uri, settings)]
 
     def _ship_with(self, courier: Courier, database: Database[dict[str, Any]], idle_seconds: float) -> None:
         busy_at = time.monotonic()
@@ -202,22 +216,23 @@ def _shorten_log() -> None:
             os.ftruncate(2, 0)
 
 
-def ensure_courier_thread(folder: Path, settings: Settings) -> None:
+def ensure_courier_thread(folder: Path, settings: Settings, *, lent: LentClient | None = None) -> None:
     """Have a thread of this process be the courier, where no helper process may run (`CLOISTER_COURIER=thread`)."""
     thread = _threads.get(folder)
     if thread is None or not thread.is_alive():  # a forked child has the table and not the threads
-        thread = threading.Thread(target=_work_in_thread, args=(folder, settings), name="cloister-courier", daemon=True)
+        work = (folder, settings, lent)
+        thread = threading.Thread(target=_work_in_thread, args=work, name="cloister-courier", daemon=True)
         _threads[folder] = thread
         thread.start()
 
 
-def _work_in_thread(folder: Path, settings: Settings) -> None:
+def _work_in_thread(folder: Path, settings: Settings, lent: LentClient | None) -> None:
     try:
         with held_lock(folder) as is_ours:
             if is_ours:
                 # What the loop imports, before it does: a fork in the middle of an import leaves its child half of it.
                 import_beside("pymongo", "numpy", f"{__package__}.courier", f"{__package__}.mongo")
-                CourierLoop(folder, settings).run(idle_seconds=settings.courier_idle)
+                CourierLoop(folder, settings, lent=lent).run(idle_seconds=settings.courier_idle)
     except OSError as error:  # no folder can be written: the training ships from its memory
         logger.debug("No courier works in %s: %s", folder, error)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 from .fork_guard import import_beside
 from .journal_memory import JournalMemory
 from .journal_segments import has_segments, segments_in
+from .lent_client import LentClient
 from .settings import Settings
 from .shippable_segment import SegmentFile
 
 if TYPE_CHECKING:
+    from pymongo.database import Database
+
     from .run_shipper import RunShipper
 
 logger = logging.getLogger("cloister")
@@ -36,11 +40,13 @@ class DirectShipping:
     The same work as the courier's, on segments that are not files; others may ship for the same run meanwhile.
     """
 
-    def __init__(self, settings: Settings, folders: Sequence[Path]) -> None:
+    def __init__(self, settings: Settings, folders: Sequence[Path], lent: LentClient | None = None) -> None:
         """
         Args:
             folders: where the run's files lie, for what the records in memory name.
+            lent: a client to ship through, instead of one for the URI of the settings.
         """
+        self._lent = lent
         self._settings = settings
         self._folders = tuple(folders)
         self._thread: threading.Thread | None = None
@@ -81,12 +87,9 @@ class DirectShipping:
 
     def _ship_while_it_works(self, memory: JournalMemory) -> None:
         from .indexes import ensure_indexes
-        from .mongo import connect, database_name, resolve_uri
         from .run_shipper import RunShipper
 
-        uri = resolve_uri(self._settings)
-        with connect(replace(self._settings, uri=uri)) as client:
-            database = client[database_name(uri, self._settings)]
+        with self._open() as database:
             ensure_indexes(database)
             shipper = RunShipper(database, self._folders)
             idle = 0.0
@@ -95,6 +98,18 @@ class DirectShipping:
                 self._ship(shipper, memory)
                 self.run_id = shipper.run_id
                 time.sleep(SHIP_SECONDS)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Database[dict[str, Any]]]:
+        from .mongo import connect, database_name, resolve_uri
+
+        if self._lent is not None:
+            with self._lent.open() as database:
+                yield database
+            return
+        uri = resolve_uri(self._settings)
+        with connect(replace(self._settings, uri=uri)) as client:
+            yield client[database_name(uri, self._settings)]
 
     def _ship(self, shipper: RunShipper, memory: JournalMemory) -> None:
         """Ship what is in memory, behind the older files that no courier has shipped yet: lines keep their order."""

@@ -15,7 +15,10 @@ from .journal_points import pack_points
 FORMAT = 1
 RECORD_LIMIT_BYTES = 15 * 1024 * 1024  # MongoDB takes 16 MiB; the rest is for the keys that the courier adds
 
-Kind = Literal["header", "points", "console", "set", "beat", "artifact", "resource", "source", "attach", "end"]
+Kind = Literal[
+    "header", "points", "console", "set", "beat", "artifact", "resource", "source", "attach", "end",
+    "add", "unset", "values", "ask",
+]  # fmt: skip
 
 _LENGTH = struct.Struct("<i")
 # The last element of every record: type int64, name "c", the CRC-32 of all bytes between the length and this element.

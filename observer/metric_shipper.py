@@ -25,6 +25,8 @@ from .sacred_metrics import SacredMetrics
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+    from .unusual_values import UnusualValues
+
 # The points that a forked run shares with its parent, metric by metric. No journal segment has this number, and all
 # sort behind it: what is copied comes first, whenever it is copied.
 HISTORY_SEGMENT = 0
@@ -43,11 +45,19 @@ class MetricShipper:
     leaves nothing but chunks.
     """
 
-    def __init__(self, database: Database[dict[str, Any]], run: dict[str, Any], *, is_new: bool) -> None:
+    def __init__(
+        self,
+        database: Database[dict[str, Any]],
+        run: dict[str, Any],
+        *,
+        is_new: bool,
+        unusual: UnusualValues | None = None,
+    ) -> None:
         """
         Args:
             run: its document, at least `_id` and `cloister`; the caller keeps `cloister.journal` up to date.
             is_new: nothing of the run can be stored yet, so nothing needs to be looked up.
+            unusual: values that are no numbers, for Sacred's documents.
         """
         self._database = database
         self._run = run
@@ -63,7 +73,7 @@ class MetricShipper:
         self._taken: dict[int, int] = {}  # the last sequence of each segment that was taken and not stored
         self._history: dict[bytes, Stretch] = {}
         self._pyramid = PyramidBuilder(database)
-        self._sacred = SacredMetrics(database, run, is_new=is_new)
+        self._sacred = SacredMetrics(database, run, is_new=is_new, unusual=unusual)
 
     # ---- a batch
 
@@ -139,6 +149,10 @@ class MetricShipper:
             self._compact(segment)
         self._refresh_sacred(force=False)
 
+    def show_all(self) -> None:
+        """Bring Sacred's documents of short metrics up to date: somebody looks."""
+        self._refresh_sacred(force=False, somebody_looks=True)
+
     def finish_segment(self, segment: int, *, is_last: bool) -> None:
         """Leave full chunks and one more for each metric; the segment gets no more points and may be deleted then.
 
@@ -166,8 +180,8 @@ class MetricShipper:
         # Sacred's documents first: appending what the tails hold is cheaper than reading it back from chunks.
         points.compact(lambda stretches: self._sacred.append(segment, stretches, self._summaries))
 
-    def _refresh_sacred(self, *, force: bool) -> None:
-        due = self._sacred.due(self._summaries, force=force)
+    def _refresh_sacred(self, *, force: bool, somebody_looks: bool = False) -> None:
+        due = self._sacred.due(self._summaries, force=force, somebody_looks=somebody_looks)
         for segment in {segment for segment in due.values() if segment in self._segments}:
             for stretches in self._segments[segment].read_tails():
                 chosen = {metric: stretch for metric, stretch in stretches.items() if due.get(metric) == segment}

@@ -156,10 +156,12 @@ class Recorder:
         result: Any = None,
         fail_trace: list[str] | None = None,
         exit_as: Mapping[str, Any],
+        stop_time: datetime | None = None,
     ) -> None:
         """Record how the run ended, and release the journal. Only the process that made the recorder may."""
         self._stopped.set()
-        fields: dict[str, Any] = {"status": status, "stop_time": datetime.now(timezone.utc), "exit": dict(exit_as)}
+        stopped = stop_time or datetime.now(timezone.utc)
+        fields: dict[str, Any] = {"status": status, "stop_time": stopped, "exit": dict(exit_as)}
         if fail_trace:
             fields["fail_trace"] = fail_trace
         if result is not None:
@@ -169,6 +171,12 @@ class Recorder:
             short["result"] = NO_ROOM
         self._copies.force()
         self._journal.record_end(fields, short)
+
+    def close(self) -> None:
+        """Release the journal of a run that has not begun, and so does not end: it is queued."""
+        self._stopped.set()
+        self._copies.force()
+        self._journal.close()
 
     @property
     def lost(self) -> dict[str, int]:

@@ -14,9 +14,19 @@ from .errors import CloisterError
 RUNS, METRICS = "runs", "metrics"  # Sacred's own two
 # All that a run has outside of GridFS; other names are nobody's to change (fs.*, uploads, omniboard.*, system.*).
 RENAMED = frozenset(
-    (RUNS, METRICS, "metric_chunks", "metric_tails", "metric_pyramid", "console", "projects", "counters")
+    (
+        RUNS,
+        METRICS,
+        "metric_chunks",
+        "metric_tails",
+        "metric_pyramid",
+        "metric_values",
+        "console",
+        "projects",
+        "counters",
+    )
 )
-_RUNS_SIGN = "runs="  # how people write a runs collection where a prefix may stand as well
+_RUNS_SIGN, _METRICS_SIGN = "runs=", ",metrics="  # how a runs collection is written where a prefix may stand as well
 
 
 class BadCollections(CloisterError, ValueError):
@@ -33,42 +43,50 @@ class BadCollections(CloisterError, ValueError):
 class Collections:
     """Where the runs of one set lie: `prefix` + "_" before each name, or a runs collection of another name.
 
-    As in Sacred, only one of the two may be given, and the metrics of a renamed runs collection lie in "metrics".
+    As in Sacred, only one of the two may be given, and the metrics of a renamed runs collection lie in "metrics",
+    unless `metrics` says otherwise.
     """
 
     prefix: str = ""
     runs: str = RUNS
+    metrics: str = METRICS
 
     def __post_init__(self) -> None:
-        for given in (self.prefix, self.runs):
+        for given in (self.prefix, self.runs, self.metrics):
             if not isinstance(given, str) or "\0" in given or "$" in given or given.startswith((".", "system.")):
                 raise BadCollections(given, "MongoDB takes no such name")
-        if not self.runs:
-            raise BadCollections(self.runs, "the name is empty")
-        if self.prefix and self.runs != RUNS:
+        if not self.runs or not self.metrics:
+            raise BadCollections(self.runs and self.metrics, "the name is empty")
+        if self.prefix and (self.runs, self.metrics) != (RUNS, METRICS):
             raise BadCollections(f"{self.prefix}, runs={self.runs}", "it is either a prefix or a runs collection")
 
     @classmethod
     def parse(cls, text: str) -> Collections:
-        """What people write in settings and commands: "", "lab" or "lab_", "runs=mine".
+        """What people write in settings and commands: "", "lab" or "lab_", "runs=mine", "runs=mine,metrics=own".
 
         Raises:
             BadCollections: the text names none.
         """
         text = text.strip()
         if text.startswith(_RUNS_SIGN):
-            return cls(runs=text[len(_RUNS_SIGN) :])
+            runs, _, metrics = text[len(_RUNS_SIGN) :].partition(_METRICS_SIGN)
+            return cls(runs=runs, metrics=metrics or METRICS)
         return cls(prefix=text.removesuffix("_"))
 
     @classmethod
     def of_header(cls, header: Mapping[str, Any]) -> Collections:
         """Those of a run, from what its journal's first record says of it."""
         given = header.get("collections") or {}
-        return cls(prefix=given.get("prefix") or "", runs=given.get("runs") or RUNS)
+        return cls(given.get("prefix") or "", given.get("runs") or RUNS, given.get("metrics") or METRICS)
 
     @property
     def is_default(self) -> bool:
         return self == Collections()
+
+    @property
+    def has_shared_metrics(self) -> bool:
+        """Whether runs of other collections may have their metrics in the same one."""
+        return not self.prefix and self.runs != RUNS
 
     def name(self, collection: str) -> str:
         """What `collection` is called in this set."""
@@ -78,15 +96,17 @@ class Collections:
             return f"{self.prefix}_{collection}"
         if collection == RUNS:
             return self.runs
-        return collection if collection == METRICS else f"{self.runs}_{collection}"
+        return self.metrics if collection == METRICS else f"{self.runs}_{collection}"
 
     def as_header(self) -> dict[str, Any]:
         """What a journal's first record says of them: nothing where it is the default."""
-        return {} if self.is_default else {"collections": {"prefix": self.prefix, "runs": self.runs}}
+        names = {"prefix": self.prefix, "runs": self.runs, "metrics": self.metrics}
+        return {} if self.is_default else {"collections": names}
 
     def __str__(self) -> str:
         """As `parse` takes it."""
-        return f"{_RUNS_SIGN}{self.runs}" if self.runs != RUNS else self.prefix
+        metrics = "" if self.metrics == METRICS else f"{_METRICS_SIGN}{self.metrics}"
+        return self.prefix if (self.runs, self.metrics) == (RUNS, METRICS) else f"{_RUNS_SIGN}{self.runs}{metrics}"
 
 
 class RunDatabase(Database[dict[str, Any]]):

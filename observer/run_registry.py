@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from .run_overwriting import overwrite_run
 from .run_record import (
     CONSOLE_COUNTS,
     JOURNAL,
@@ -18,10 +20,14 @@ from .run_record import (
     new_run_document,
 )
 from .run_sessions import KEPT_FIELDS
+from .sacred_documents import is_from_sacred, new_sacred_document
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+logger = logging.getLogger("cloister")
+
+LARGEST_NUMBER = 2**53  # Omniboard's numbers are floats
 _KEPT = dict.fromkeys(
     (UID, VERSION, JOURNAL, LOSSES, UPLOADS, SUMMARY, SYSTEM_SUMMARY, CONSOLE_COUNTS, *KEPT_FIELDS), 1
 )
@@ -35,22 +41,39 @@ def register_run(database: Database[dict[str, Any]], header: Mapping[str, Any]) 
     """
     from pymongo.errors import DuplicateKeyError
 
+    given = header.get("id")  # by Sacred's user, or by another observer of the same experiment
     while True:
         known = database["runs"].find_one({UID: header["uid"]}, _KEPT)
         if known is not None:
             return known, False
-        document = new_run_document(header, _next_number(database))
+        document = _new_document(database, header, given)
         try:
+            if given is not None and header.get("overwrite") and overwrite_run(database, given, document):
+                continue
             database["runs"].insert_one(document)
         except DuplicateKeyError:
             # Either somebody registered the run in this moment, or a Sacred observer, which takes the highest number
-            # plus one and knows no counter, took this number.
+            # plus one and knows no counter, took this number. Or an id that was asked for is another run's.
+            given = None
             _skip_taken_numbers(database)
             continue
         database["projects"].update_one(
             {"_id": header["project"]}, {"$setOnInsert": {"created_at": datetime.now(timezone.utc)}}, upsert=True
         )
         return document, True
+
+
+def _new_document(database: Database[dict[str, Any]], header: Mapping[str, Any], given: Any) -> dict[str, Any]:
+    number = _next_number(database) if given is None else given
+    if not is_from_sacred(header):
+        return new_run_document(header, number)
+    document = new_sacred_document(header, number)
+    wanted = header.get("id")
+    if wanted is not None and given is None:
+        logger.warning("The id %r is another run's already; this one is run %r.", wanted, number)
+        note = f"The id {wanted!r} that was asked for was another run's already."
+        document["cloister"]["observer"] = {"notes": [note], "wanted_id": wanted}
+    return document
 
 
 def _next_number(database: Database[dict[str, Any]]) -> int:
@@ -63,6 +86,8 @@ def _next_number(database: Database[dict[str, Any]]) -> int:
 
 
 def _skip_taken_numbers(database: Database[dict[str, Any]]) -> None:
-    highest = database["runs"].find_one({"_id": {"$type": "number"}}, {"_id": 1}, sort=[("_id", -1)])
+    # Any other id may be there too: text, ObjectId, dates, and floats that are no numbers to count on from.
+    numbers = {"$type": "number", "$lt": LARGEST_NUMBER}
+    highest = database["runs"].find_one({"_id": numbers}, {"_id": 1}, sort=[("_id", -1)])
     if highest is not None:
         database["counters"].update_one({"_id": "runs"}, {"$max": {"last": int(highest["_id"])}}, upsert=True)

@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, Any
 from .console_shipper import ConsoleShipper
 from .file_shipper import SLICE_SECONDS, FileShipper
 from .history_copy import HistoryCopy
+from .indexes import ensure_indexes
 from .journal_batches import JournalBatch, decode_batch
 from .journal_records import RECORD_LIMIT_BYTES, JournalRecord, check_format, decode_records
 from .metric_shipper import MetricShipper
 from .mongo import stored_for_good
+from .run_collections import Collections, with_collections
 from .run_commits import RunCommits
 from .run_losses import RunLosses
 from .run_registry import register_run
 from .run_sessions import beat_changes, end_changes, is_newest, rank_of, take_session
 from .run_update import Overtaken, RunUpdate, as_date
+from .sacred_documents import is_from_sacred
+from .sacred_records import SacredRecords
 from .shippable_segment import ShippableSegment
 from .shipping_note import ShippingNote, write_note
 
@@ -81,6 +85,7 @@ class RunShipper:
             "attach": self._take_file,
             "end": self._take_end,
         }
+        self._indexed: Collections | None = None  # those whose indexes this shipper has seen to
 
     @property
     def run_id(self) -> Any:
@@ -145,15 +150,24 @@ class RunShipper:
         return True
 
     def _load_state(self, header: Mapping[str, Any]) -> None:
+        self._choose_collections(Collections.of_header(header))
         run, is_new = register_run(self._database, header)
         self._run = run
         self._is_certain = is_new
-        self._metrics = MetricShipper(self._database, run, is_new=is_new)
+        self._sacred = SacredRecords(self._database, run, is_new=is_new)
+        unusual = self._sacred.values if is_from_sacred(header) else None
+        self._metrics = MetricShipper(self._database, run, is_new=is_new, unusual=unusual)
         self._console = ConsoleShipper(self._database, run, is_new=is_new)
         self._losses = RunLosses(run)
         self._files = FileShipper(self._database, run, self._folders, self._losses)
         self._commits = RunCommits(self._database, run, self._losses, self._metrics.summary_fields)
         self._history = HistoryCopy(self._database, run)
+
+    def _choose_collections(self, collections: Collections) -> None:
+        if self._indexed is None and not collections.is_default:
+            self._database = with_collections(self._database, collections)
+            ensure_indexes(self._database)
+            self._indexed = collections
 
     def _header_of(self, segment: ShippableSegment) -> Mapping[str, Any] | None:
         """What the first record of a segment says of the run and its process; None if there is no whole one (yet)."""
@@ -187,7 +201,8 @@ class RunShipper:
         """Leave the run's number where `run.id` looks for it, and how much is left for who waits at the end."""
         if time.monotonic() - self._told >= NOTE_SECONDS:
             self._told = time.monotonic()
-            write_note(self._folders, ShippingNote(self.run_id, self.left_bytes(self._segments)))
+            left = self.left_bytes(self._segments)
+            write_note(self._folders, ShippingNote(self.run_id, left, self._sacred.answered))
 
     # ---- applying
 
@@ -221,7 +236,10 @@ class RunShipper:
             take = self._kinds.get(record.kind)
             if take is not None:
                 take(segment.number, record)
+            elif record.kind in self._sacred.kinds:
+                self._sacred.kinds[record.kind](segment.number, record, self._update)
         self._metrics.store()
+        self._sacred.store()
         self._console.store()
         self._files.store(self._update)
         self._update.fields.update(self._metrics.summary_changes())
@@ -230,6 +248,16 @@ class RunShipper:
         self._update.move_checkpoint(segment.number, {"offset": batch.end, "sequence": batch.last_sequence})
         self._update.set_all(self._metrics.summed_changes())
         self._commit(self._update)
+        if self._sacred.is_asked:
+            self._answer()
+
+    def _answer(self) -> None:
+        """Bring what Sacred's readers see up to date, and say so to the experiment that waits for it."""
+        self._metrics.show_all()
+        self._console.refresh_captured_out(force=True)
+        self._sacred.answer()
+        self._told = -NOTE_SECONDS
+        self._tell_the_trainer()
 
     def _commit(self, update: RunUpdate) -> None:
         """Apply `update`, which moves the run's document on by one version.
@@ -307,6 +335,7 @@ class RunShipper:
 
     def _take_set(self, _segment: int, record: JournalRecord) -> None:
         self._update.take_set(record)
+        self._console.note_fields(self._update.fields)
 
     def _take_file(self, segment: int, record: JournalRecord) -> None:
         self._files.take(segment, record, self._update)

@@ -9,7 +9,18 @@ from typing import Any
 from .errors import CloisterError
 from .field_names import decode_field_name
 from .journal_records import JournalRecord
-from .run_record import CONSOLE_COUNTS, JOURNAL, LOSSES, LOST, UPDATED_AT, VERSION
+from .run_record import (
+    CONSOLE_COUNTS,
+    JOURNAL,
+    LOSSES,
+    LOST,
+    NOTES,
+    OMNIBOARD_NOTES,
+    OMNIBOARD_TAGS,
+    TAGS,
+    UPDATED_AT,
+    VERSION,
+)
 
 
 class Overtaken(CloisterError, RuntimeError):
@@ -30,17 +41,28 @@ class RunUpdate:
         self._appended: dict[str, list[Any]] = {}
         self._removed: dict[str, Any] = {}
         self._counted: dict[str, int] = {}
+        self._gone: set[str] = set()
         self.stored_digests: list[str] = []  # of files whose bytes the database has, so that this may name them
 
     def set(self, field: str, value: Any) -> None:
         """Note `$set: {field: value}`. MongoDB refuses to set a document and a field in it at once: they become one."""
-        for earlier in [path for path in self.fields if path.startswith(f"{field}.")]:
-            del self.fields[earlier]
+        self._forget(field)
         for parent, document in self.fields.items():
             if field.startswith(f"{parent}.") and isinstance(document, dict):
                 document[field[len(parent) + 1 :]] = value
                 return
         self.fields[field] = value
+
+    def unset(self, field: str) -> None:
+        """Take a field out of the document."""
+        self.fields.pop(field, None)
+        self._forget(field)
+        self._gone.add(field)
+
+    def _forget(self, field: str) -> None:
+        for earlier in [path for path in self.fields if path.startswith(f"{field}.")]:
+            del self.fields[earlier]
+        self._gone = {path for path in self._gone if path != field and not path.startswith(f"{field}.")}
 
     def set_all(self, fields: Mapping[str, Any]) -> None:
         for field, value in fields.items():
@@ -60,7 +82,12 @@ class RunUpdate:
             self._counted[f"{CONSOLE_COUNTS}.{name}"] = count
 
     def take_set(self, record: JournalRecord) -> None:
-        self.set_all({decode_field_name(field): value for field, value in record.fields["fields"].items()})
+        fields = {decode_field_name(field): value for field, value in record.fields["fields"].items()}
+        self.set_all(fields)
+        # For Omniboard's table. What people do there meanwhile stays, but for a note that the training replaces.
+        self.append(OMNIBOARD_TAGS, *fields.get(TAGS, ()))
+        if NOTES in fields:
+            self.set(OMNIBOARD_NOTES, fields[NOTES])
 
     def take_beat(self, record: JournalRecord) -> None:
         self.fields["heartbeat"] = as_date(record.time)
@@ -85,6 +112,8 @@ class RunUpdate:
             update["$pull"] = self._removed
         if self._counted:
             update["$inc"] = self._counted
+        if self._gone:
+            update["$unset"] = dict.fromkeys(self._gone, "")
         return update
 
     def wishes(self) -> Iterator[Wish]:
@@ -95,6 +124,8 @@ class RunUpdate:
         for field, values in self._appended.items():
             for value in values:
                 yield "$addToSet", field, value
+        for field in self._gone:
+            yield "$unset", field, ""
 
     def without_wishes(self) -> RunUpdate:
         """Only the account of how far the journal is applied."""

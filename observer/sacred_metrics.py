@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .hardware.metric_table import is_hardware_metric
 from .metric_reader import StoredMetric, load_curve
 from .metric_stretches import MetricKey, load_many
-from .metric_summary import SYSTEM_PREFIX
 from .metric_tails import Stretch, join_stretches
 from .points import Points
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from .metric_summary import MetricSummary
+    from .unusual_values import UnusualValues
 
 SACRED_POINTS = 10_000  # exact up to here; Sacred's layout has a limit at 385,000 points, where a document is full
 THINNED_PIXELS = 1000  # of longer metrics: the lowest and the highest point of as many stretches
@@ -47,8 +48,16 @@ class _Copy:
 class SacredMetrics:
     """Keeps the documents in `metrics` near what is stored; in each, the arrays have one length at any moment."""
 
-    def __init__(self, database: Database[dict[str, Any]], run: Mapping[str, Any], *, is_new: bool) -> None:
+    def __init__(
+        self,
+        database: Database[dict[str, Any]],
+        run: Mapping[str, Any],
+        *,
+        is_new: bool,
+        unusual: UnusualValues | None = None,
+    ) -> None:
         self._database = database
+        self._unusual = unusual  # what points without a number really were
         self._documents = database["metrics"]
         self._run_id = run["_id"]
         self._uid = run["cloister"]["uid"]
@@ -75,7 +84,7 @@ class SacredMetrics:
         if metric in self._copies or metric in self._hardware:
             return
         self._unknown[metric] = name
-        if name.startswith(SYSTEM_PREFIX):
+        if is_hardware_metric(name):
             self._hardware.add(metric)
         else:
             self._copies[metric] = _Copy(name, count, None, 0.0)
@@ -117,7 +126,7 @@ class SacredMetrics:
             missing = total - copy.count
             if not 0 < missing <= len(stretch.points):
                 continue
-            columns = _columns(stretch.points[slice(len(stretch.points) - missing, None)])
+            columns = self._columns(metric, stretch.points[slice(len(stretch.points) - missing, None)])
             counts = {"cloister.count": total, "cloister.stored": total}
             update: dict[str, Any] = {"$set": {**columns, **counts}}
             if copy.count:
@@ -130,10 +139,16 @@ class SacredMetrics:
                 writes, written = [], {}
         self._write(writes, written)
 
-    def due(self, summaries: Mapping[bytes, MetricSummary], *, force: bool) -> dict[bytes, int | None]:
-        """Which documents should be written now, and the one segment whose points they lack, if it is one."""
+    def due(
+        self, summaries: Mapping[bytes, MetricSummary], *, force: bool, somebody_looks: bool = False
+    ) -> dict[bytes, int | None]:
+        """Which documents should be written now, and the one segment whose points they lack, if it is one.
+
+        Args:
+            somebody_looks: short ones should be exact now, long ones when it is their time.
+        """
         now = time.monotonic()
-        if not force and now - self._looked < REFRESH_SECONDS / 4:
+        if not (force or somebody_looks) and now - self._looked < REFRESH_SECONDS / 4:
             return {}
         self._looked = now
         due: dict[bytes, int | None] = {}
@@ -141,7 +156,8 @@ class SacredMetrics:
             count = summaries[metric].count if metric in summaries else copy.count
             growth = REWRITE_GROWTH if count > SACRED_POINTS else APPEND_GROWTH
             is_late = count >= growth * copy.count and now - copy.written >= REFRESH_SECONDS
-            if count != copy.count and (force or is_late):
+            is_wanted = force or (somebody_looks and count <= SACRED_POINTS)
+            if count != copy.count and (is_wanted or is_late):
                 due[metric] = copy.missing_from
         return due
 
@@ -196,8 +212,12 @@ class SacredMetrics:
             total = written[metric] = count if count > SACRED_POINTS else len(points)
             cover = {"count": total, "stored": len(points), "thinned": len(points) < total}
             known = {"_id": ObjectId(metric), "cloister.count": {"$lte": total}}
-            writes.append(UpdateOne(known, {"$set": {**_columns(points), "cloister": cover}}))
+            writes.append(UpdateOne(known, {"$set": {**self._columns(metric, points), "cloister": cover}}))
         self._write(writes, written)
+
+    def _columns(self, metric: bytes, points: Points) -> dict[str, list[Any]]:
+        columns = _columns(points)
+        return columns if self._unusual is None else self._unusual.put_in(metric, points, columns)
 
     def _load_thinned(self, metric: bytes, count: int) -> Points:
         """The extremes of a long metric, from its pyramid: it is never read as a whole."""

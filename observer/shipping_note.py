@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .journal_segments import NUMBER_FILE
+from .run_ids import format_run_id, parse_run_id
 
 logger = logging.getLogger("cloister")
 
@@ -19,10 +20,12 @@ class ShippingNote:
     """Attributes:
     id: the number that the database gave the run.
     left_bytes: not stored yet when this was written, some seconds ago at most while there is much.
+    answered: the last question of the training (see `sacred_recorder.py`) before which everything is stored.
     """
 
     id: Any
     left_bytes: int
+    answered: str | None = None
 
 
 def write_note(folders: Iterable[Path], note: ShippingNote) -> None:
@@ -30,7 +33,7 @@ def write_note(folders: Iterable[Path], note: ShippingNote) -> None:
     for folder in folders:
         fresh = folder / f"{NUMBER_FILE}.new"
         try:
-            fresh.write_text(json.dumps({"id": note.id, "left_bytes": note.left_bytes}), encoding="utf-8")
+            fresh.write_text(json.dumps(_as_json(note)), encoding="utf-8")
             fresh.replace(folder / NUMBER_FILE)
         except OSError as error:  # a full disk; shipping is what makes room on it
             logger.debug("Cannot write %s: %s", fresh, error)
@@ -43,7 +46,15 @@ def read_note(folders: Iterable[Path]) -> ShippingNote | None:
     for folder in folders:
         try:
             found = json.loads((folder / NUMBER_FILE).read_text(encoding="utf-8"))
-            return ShippingNote(found["id"], int(found.get("left_bytes", 0)))
+            given = found["id"] if "id" in found else parse_run_id(found["word"])
+            return ShippingNote(given, int(found.get("left_bytes", 0)), found.get("answered"))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
+
+
+def _as_json(note: ShippingNote) -> dict[str, Any]:
+    # Ids that another observer has given need not be numbers.
+    known = {"id": note.id} if isinstance(note.id, (int, str)) else {"word": format_run_id(note.id)}
+    answered = {} if note.answered is None else {"answered": note.answered}
+    return {**known, "left_bytes": note.left_bytes, **answered}
