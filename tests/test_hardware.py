@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 from cloister.observer.hardware import HARDWARE_METRICS, HardwareSampler, describe_hardware_metric
-from cloister.observer.hardware.metric_table import is_hardware_metric
 from cloister.observer.hardware.causes import Causes
 from cloister.observer.hardware.cgroup_limits import load_cpu_limit, load_memory_limit, usable_cores
+from cloister.observer.hardware.metric_table import is_hardware_metric
 from cloister.observer.hardware.probe import HardwareProbe
 from nvml_stand_in import nvml_stand_in
 
