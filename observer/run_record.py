@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from .field_names import decode_field_name, decode_field_names, encode_field_name
+from .foreign_runs import patience_seconds, read_facts, read_lines, values_reader
 from .metric_summary import SYSTEM_PREFIX, MetricSummary, read_summaries
+from .run_files import ArtifactEntry, ResourceEntry, SourceEntry, read_artifact, read_resources, read_sources
 from .run_sessions import (
     ForkOrigin,
     RankState,
@@ -18,9 +20,10 @@ from .run_sessions import (
     read_resumed,
     session_fields,
 )
-from .run_status import LOST_AFTER_SECONDS, RunStatus, StoredStatus, derive_status
+from .run_status import LOST_AFTER_SECONDS, RunStatus, StoredStatus, custom_status, derive_status
 
 SCHEMA = 1
+UNNAMED = "unnamed"  # the project of runs whose experiment has no name
 SACRED_FORMAT = "MongoObserver-0.7.0"  # the documents that Sacred's readers know by this name
 RunId = Any  # Sacred's int; text or ObjectId in databases that others wrote
 
@@ -40,6 +43,9 @@ CONSOLE_NEXT = "cloister.console.next"  # the number of the next piece
 VERSION = "cloister.version"  # of the shipped state: each shipper moves it on by one, and only from the one it knows
 LOSSES = "cloister.losses"  # by who counted them; `lost` is their sum
 UPLOADS = "cloister.uploads"  # files that are recorded and not stored yet
+NOTES = "cloister.notes"
+OMNIBOARD_TAGS, OMNIBOARD_NOTES = "omniboard.tags", "omniboard.notes"
+LOST_ARTIFACTS = "cloister.lost_artifacts"  # as in `artifacts`, without `file_id`: their bytes were never stored
 
 # What a list of runs never shows: these fields are most of a run's bytes.
 LEFT_OUT_OF_LISTS = (
@@ -60,30 +66,15 @@ LEFT_OUT_OF_LISTS = (
 
 
 @dataclass(frozen=True)
-class ArtifactEntry:
-    """A file that the run made. `file_id` opens its bytes; the other fields are None where another tool wrote it."""
-
-    name: str
-    file_id: Any
-    sha256: str | None
-    size: int | None
-    content_type: str | None
-    logged_at: datetime | None
-
-
-@dataclass(frozen=True)
-class SourceEntry:
-    """A file of the run's code, by its path relative to the project's root."""
-
-    path: str
-    file_id: Any
-    sha256: str | None
-    size: int | None
-
-
-@dataclass(frozen=True)
 class RunRecord:
-    """One stored run, with real names instead of encoded ones and aware UTC times."""
+    """One stored run, with real names instead of encoded ones and aware UTC times.
+
+    Attributes:
+        custom_status: the status as it is stored, where that says more than `status`: TIMEOUT, MY_STATUS; else "".
+        meta: what Sacred knows of the start: command, options, named configs, comment, priority, queue_time.
+        format: which program's layout, "MongoObserver-0.7.0"; "" where the document does not say.
+        unreadable: which fields hold something that nobody expects there, in words.
+    """
 
     id: RunId
     uid: str | None
@@ -122,6 +113,11 @@ class RunRecord:
     forked_from: ForkOrigin | None = None
     ranks: tuple[RankState, ...] = ()
     world_size: int = 1
+    custom_status: str = ""
+    resources: tuple[ResourceEntry, ...] = ()
+    meta: dict[str, Any] = field(default_factory=dict)
+    format: str = ""
+    unreadable: tuple[str, ...] = ()
 
     @property
     def duration(self) -> timedelta | None:
@@ -146,36 +142,44 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
     host = _mapping(document.get("host"))
     console = _mapping(ours.get("console"))
     start_time, heartbeat = _time(document.get("start_time")), _time(document.get("heartbeat"))
-    status = derive_status(document.get("status"), heartbeat, start_time)
-    experiment_name = _text(experiment.get("name")) or "unnamed"
+    stop_time = _time(document.get("stop_time"))
+    status = _read_status(document, heartbeat, start_time, stop_time)
+    experiment_name = _name(experiment.get("name")) or UNNAMED
+    plain = values_reader(document)
+    facts = read_facts(document, plain)
+    run_id = document.get("_id")
     return RunRecord(
-        id=document["_id"],
+        id=run_id,
         uid=_text(ours.get("uid")) or None,
-        project=_text(ours.get("project")) or experiment_name,
-        name=_text(ours.get("name")) or f"{experiment_name}-{document['_id']}",
+        project=_name(ours.get("project")) or experiment_name,
+        name=_text(ours.get("name")) or f"{experiment_name}-{run_id}",
         experiment=experiment_name,
         command=_text(document.get("command")),
         status=status,
-        tags=tuple(_text(tag) for tag in _sequence(ours.get("tags"))),
-        notes=_text(ours.get("notes")),
+        # Omniboard's come first: whoever tags a run of ours there wants to find the tags here.
+        tags=facts.tags or tuple(_text(tag) for tag in _sequence(ours.get("tags"))),
+        notes=facts.notes or _text(ours.get("notes")),
         owner=_text(ours.get("owner")),
-        host=_text(host.get("hostname")),
+        host=_text(host.get("hostname") if host else document.get("host") or ""),
         start_time=start_time,
-        stop_time=_time(document.get("stop_time")),
+        stop_time=stop_time,
         heartbeat=heartbeat,
         updated_at=_time(ours.get("updated_at")),
-        config=decode_field_names(_mapping(document.get("config"))),
+        config=_mapping(plain(_mapping(document.get("config")))),
         config_defaults=decode_field_names(_mapping(ours.get("config_defaults"))),
         summary=read_summaries(_mapping(ours.get("summary"))),
         system=read_summaries(_mapping(ours.get("system"))),
-        result=decode_field_names(document.get("result")),
-        info=decode_field_names(_mapping(document.get("info"))),
-        fail_trace=tuple(_text(line) for line in _sequence(document.get("fail_trace"))),
-        artifacts=tuple(_read_artifact(_mapping(entry)) for entry in _sequence(document.get("artifacts"))),
-        sources=_read_sources(ours, experiment),
+        result=plain(document.get("result")),
+        info=_mapping(plain(_mapping(document.get("info")))),
+        fail_trace=read_lines(document.get("fail_trace")),
+        artifacts=tuple(
+            read_artifact(entry)
+            for entry in (*_sequence(document.get("artifacts")), *_sequence(ours.get("lost_artifacts")))
+        ),
+        sources=read_sources(ours, experiment),
         source_notes=tuple(_text(note) for note in _sequence(ours.get("source_notes"))),
-        git=decode_field_names(_mapping(ours.get("git"))),
-        environment=decode_field_names(_mapping(ours.get("environment"))),
+        git=decode_field_names(_mapping(ours.get("git"))) or facts.git,
+        environment=decode_field_names(_mapping(ours.get("environment"))) or facts.environment,
         argv=tuple(_text(word) for word in _sequence(ours.get("argv"))),
         exit=_mapping(ours.get("exit")),
         lost={name: _int(_mapping(ours.get("lost")).get(name)) for name in ("points", "lines", "bytes")},
@@ -186,6 +190,11 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
         forked_from=read_origin(ours.get("forked_from")),
         ranks=read_ranks(ours.get("ranks"), derive_status, status),
         world_size=max(1, _int(ours.get("world_size"))),
+        custom_status=custom_status(document.get("status")),
+        resources=tuple(read_resources(ours, document)),
+        meta=_mapping(plain(_mapping(document.get("meta")))),
+        format=_text(document.get("format")),
+        unreadable=facts.unreadable,
     )
 
 
@@ -224,6 +233,7 @@ def new_run_document(header: Mapping[str, Any], run_id: int) -> dict[str, Any]:
         "captured_out": "",
         "result": None,
         "fail_trace": [],
+        **_shown_by_omniboard(header),
         "cloister": {
             "uid": header["uid"],
             "schema": SCHEMA,
@@ -255,6 +265,13 @@ def new_run_document(header: Mapping[str, Any], run_id: int) -> dict[str, Any]:
     }
 
 
+def _shown_by_omniboard(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Tags and notes where Omniboard has them. An empty list would hide `config.tags` there."""
+    shown = {"tags": list(header.get("tags", ())), "notes": header.get("notes", "")}
+    given = {name: value for name, value in shown.items() if value}
+    return {"omniboard": given} if given else {}
+
+
 def summary_path(metric: str) -> str:
     """Where a metric's summary lies in a run's document."""
     if metric.startswith(SYSTEM_PREFIX):
@@ -262,28 +279,17 @@ def summary_path(metric: str) -> str:
     return f"{SUMMARY}.{encode_field_name(metric)}"
 
 
-def _read_artifact(entry: Mapping[str, Any]) -> ArtifactEntry:
-    return ArtifactEntry(
-        name=_text(entry.get("name")),
-        file_id=entry.get("file_id"),
-        sha256=_text(entry.get("sha256")) or None,
-        size=_int(entry.get("size")) if "size" in entry else None,
-        content_type=_text(entry.get("content_type")) or None,
-        logged_at=_time(entry.get("logged_at")),
-    )
+def _read_status(
+    document: Mapping[str, Any], heartbeat: datetime | None, start: datetime | None, stop: datetime | None
+) -> RunStatus:
+    stored = document.get("status")
+    if not isinstance(stored, str) or not stored:  # an old or a damaged document: its times tell
+        stored = "RUNNING" if stop is None else "INTERRUPTED"
+    return derive_status(stored, heartbeat, start, patience_seconds(document))
 
 
-def _read_sources(ours: Mapping[str, Any], experiment: Mapping[str, Any]) -> tuple[SourceEntry, ...]:
-    entries = [_mapping(entry) for entry in _sequence(ours.get("sources"))]
-    if entries:
-        return tuple(
-            SourceEntry(
-                _text(entry.get("path")), entry.get("file_id"), _text(entry.get("sha256")), _int(entry.get("size"))
-            )
-            for entry in entries
-        )
-    pairs = [_sequence(pair) for pair in _sequence(experiment.get("sources"))]  # Sacred: [path, file id]
-    return tuple(SourceEntry(_text(pair[0]), pair[1], None, None) for pair in pairs if len(pair) == 2)
+def _name(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -315,6 +321,7 @@ def _time(value: Any) -> datetime | None:
 __all__ = [
     "LOST_AFTER_SECONDS",
     "ArtifactEntry",
+    "ResourceEntry",
     "RunRecord",
     "RunStatus",
     "SourceEntry",
