@@ -13,7 +13,7 @@ from .blobs import Digests, find_blob
 from .journal_records import JournalRecord
 from .journal_segments import BLOBS_FOLDER
 from .run_losses import RunLosses
-from .run_record import UPLOADS
+from .run_record import LOST_ARTIFACTS, UPLOADS
 from .run_update import RunUpdate, as_date
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class FileShipper:
             losses: where files are counted whose copies are gone or spoilt.
         """
         self._database = database
+        self._runs, self._run_id = database["runs"].name, run["_id"]
         self._folders = folders
         self._losses = losses
         self._waiting: dict[str, dict[str, Any]] = {
@@ -125,6 +126,8 @@ class FileShipper:
         fields = note["fields"]
         digests = Digests(fields["sha256"], fields["md5"], fields["size"])
         filename = fields.get("name") or fields.get("path") or ""
+        if note["kind"] == "artifact":  # as Sacred calls it: Incense saves it under the last two parts
+            filename = f"artifact://{self._runs}/{self._run_id}/{filename}"
         return BlobSource(self._copy(digests.sha256), digests, filename, fields.get("content_type"))
 
     def _go_on(self, upload: BlobUpload, seconds: float) -> Any:
@@ -164,7 +167,8 @@ def _enter(update: RunUpdate, note: Mapping[str, Any], file_id: Any) -> None:
         update.append("resources", [fields["path"], fields["md5"]])
     elif note["kind"] == "source":
         update.append("cloister.sources", {"path": fields["path"], **known})
-        update.append("experiment.sources", [fields["path"], file_id])
+        if file_id is not None:
+            update.append("experiment.sources", [fields["path"], file_id])
     else:
         entry = {
             "name": fields["name"],
@@ -175,4 +179,5 @@ def _enter(update: RunUpdate, note: Mapping[str, Any], file_id: Any) -> None:
         }
         if fields.get("metadata"):
             entry["metadata"] = fields["metadata"]
-        update.append("artifacts", entry)
+        # Sacred's readers open every file that is named: over one that is not there Omniboard's server ends.
+        update.append("artifacts" if file_id is not None else LOST_ARTIFACTS, entry)

@@ -221,6 +221,9 @@ def test_a_file_whose_copy_is_spoilt_is_counted_as_lost(
     run = store.load_run(found.id)
     assert [artifact.name for artifact in run.artifacts] == ["model.bin"]
     assert run.lost["bytes"] == size
+    document = store.database["runs"].find_one({"_id": run.id})
+    assert document is not None
+    assert document["artifacts"] == []  # Omniboard's server ends over a file that is named and not there
 
 
 @pytest.mark.usefixtures("home")
@@ -229,7 +232,7 @@ def test_a_copy_that_another_shipper_has_stored_and_removed_is_no_loss(
 ) -> None:
     source = source_of(tmp_path / "model", os.urandom(5 * MIB))
     note = {"fields": {**vars(source.digests), "name": "model"}, "kind": "artifact"}
-    shipper = FileShipper(store.database, {"cloister": {}}, (tmp_path,), RunLosses({"cloister": {}}))
+    shipper = FileShipper(store.database, {"_id": 1, "cloister": {}}, (tmp_path,), RunLosses({"cloister": {}}))
     blobs = tmp_path / "blobs"
     blobs.mkdir()
     (blobs / source.digests.sha256).write_bytes(source.path.read_bytes())
