@@ -15,8 +15,9 @@ from .errors import (
     UnknownConfigKey,
 )
 from .plain import plain_config
+from .resolved import Resolved
 from .script import HelpWanted, should_read_command_line
-from .spec import ConfigSpec, Resolved
+from .spec import ConfigSpec
 
 __all__ = [
     "BadConfigFile",

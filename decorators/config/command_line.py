@@ -1,59 +1,104 @@
-"""The words of the command line as overrides, files and the wish for help."""
+"""The words of the command line as overrides, presets, files, options of the run, and the wish for help."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..run_options import RunOptions, nearest_flag, split_run_options
 from .draft import Draft
 from .errors import BadOverride, UnknownConfigKey
+from .files import has_config_suffix
 from .hints import sequence_of, union_members
+from .layers import Layer, find_layer
 from .literals import FALSE_WORDS, NONE_WORDS, TRUE_WORDS, Scalar
+
+if TYPE_CHECKING:
+    from .computing import Pass
+    from .spec import ConfigSpec
 
 SOURCE = "the command line"
 HELP_WORDS = ("--help", "-h")
-# Options of the run itself. A config key of the same name wins: it was there first.
-RUN_OPTIONS = {"--resume": "resume", "--fork-from": "fork_from"}
+FORCE_WORDS = ("--force", "-f")
+WITH = "with"  # Sacred's word: bare words after it are presets and files
 _NEGATIVE_NUMBER = re.compile(r"-\.?[0-9]|-\.?inf", re.IGNORECASE)
 
 
 @dataclass
 class CommandLine:
-    """What was asked for, in its order."""
+    """What was asked for, in its order.
 
-    files: list[Path] = field(default_factory=list)
-    overrides: list[tuple[str, Any]] = field(default_factory=list)
-    run_options: dict[str, str] = field(default_factory=dict)
+    Attributes:
+        layers: presets and files.
+        overrides: single values: name, value, and whether the entry may be a new one (`+name=value`).
+        is_forced: whether all of them may be new ones.
+    """
+
+    layers: list[Layer] = field(default_factory=list)
+    overrides: list[tuple[str, Any, bool]] = field(default_factory=list)
+    options: RunOptions = field(default_factory=RunOptions)
+    is_forced: bool = False
     wants_help: bool = False
 
 
-def parse_command_line(words: Sequence[str], root: Draft) -> CommandLine:
-    """Reads `lr=0.01`, `--lr 0.01`, `--lr=0.01`, `--flag`, `--no-flag`, `@file.yaml` up to `--`; raises ConfigError."""
+@dataclass(frozen=True)
+class _Entries:
+    """The places that words can name, and whether there may be others."""
+
+    known: Pass
+    is_forced: bool
+
+    @property
+    def root(self) -> Draft:
+        return self.known.root
+
+    def may_be(self, name: str) -> bool:
+        """Whether an entry of that name, which nobody has yet, may still come to be."""
+        return self.is_forced or self.known.may_grow(name)
+
+
+def parse_command_line(words: Sequence[str], known: Pass, spec: ConfigSpec) -> CommandLine:
+    """Reads `lr=0.01`, `--lr 0.01`, `--lr=0.01`, `--flag`, `--no-flag`, `@file.yaml`, `@preset`, `with preset`, and the
+    run's own options, up to `--`; raises ConfigError, BadRunOption."""
     line = CommandLine()
     own = list(words[: list(words).index("--")]) if "--" in words else list(words)
     line.wants_help = any(word in HELP_WORDS for word in own)
     if line.wants_help:
         return line
+    line.options, own = split_run_options(own, lambda name: find_place(name, known.root) is not None)
+    line.is_forced = any(word in FORCE_WORDS and not _is_entry(word, known.root) for word in own)
+    own = [word for word in own if word not in FORCE_WORDS or _is_entry(word, known.root)]
+    _read_words(own, line, _Entries(known, line.is_forced), spec)
+    return line
+
+
+def _read_words(own: list[str], line: CommandLine, entries: _Entries, spec: ConfigSpec) -> None:
+    is_after_with = False
     while own:
         word = own.pop(0)
-        if _is_run_option(word, root):
-            line.run_options.update([_read_run_option(word, own)])
-        elif word.startswith("--"):
-            line.overrides.append(_read_option(word, own, root))
+        if word.startswith("--"):
+            line.overrides.append((*_read_option(word, own, entries), False))
         elif word.startswith("@"):
             if word == "@":
-                raise BadOverride(word, "names no file. Write @config.yaml, without a space")
-            line.files.append(Path(word[1:]))
+                raise BadOverride(word, "names no file and no preset. Write @config.yaml, without a space")
+            line.layers.append(find_layer(word[1:], spec))
+        elif word.startswith("+") and word.find("=") > 1:
+            name, _, text = word[1:].partition("=")
+            line.overrides.append((name, Scalar.from_argument(text), True))
         elif "=" in word and not word.startswith("="):
-            line.overrides.append(_read_assignment(word, root))
+            line.overrides.append((*_read_assignment(word, entries), False))
         elif word.startswith("-") and len(word) > 1:
-            raise BadOverride(word, f"is no option. Options have two dashes: -{word}")
+            raise BadOverride(word, _advice_on_option(word))
+        elif word == WITH:
+            is_after_with = True
+        elif is_after_with:
+            line.layers.append(find_layer(word, spec))
+        elif word in spec.all_presets or has_config_suffix(word):
+            raise BadOverride(word, f"is a preset or a file: write @{word}, or 'with {word}'")
         else:
             raise BadOverride(word)
-    return line
 
 
 def find_place(name: str, root: Draft) -> Draft | None:
@@ -61,49 +106,44 @@ def find_place(name: str, root: Draft) -> Draft | None:
     return root.find(name) or (root.find(name.replace("-", "_")) if "-" in name else None)
 
 
-def _is_run_option(word: str, root: Draft) -> bool:
-    name = word.partition("=")[0]
-    return name in RUN_OPTIONS and find_place(name[2:], root) is None
+def _is_entry(word: str, root: Draft) -> bool:
+    return word.startswith("--") and find_place(word[2:], root) is not None
 
 
-def _read_run_option(word: str, rest: list[str]) -> tuple[str, str]:
-    option, equals, value = word.partition("=")
-    if not equals:
-        if not rest or _begins_another(rest[0]):
-            raise BadOverride(word, f"needs a run. Write {option} 12, with the number or the uid of a run")
-        value = rest.pop(0)
-    return RUN_OPTIONS[option], value
+def _advice_on_option(word: str) -> str:
+    near = nearest_flag(word)
+    return f"is no option. Options have two dashes: -{word}" + (f"; or did you mean {near}?" if near else "")
 
 
-def _read_assignment(word: str, root: Draft) -> tuple[str, Any]:
+def _read_assignment(word: str, entries: _Entries) -> tuple[str, Any]:
     name, _, text = word.partition("=")
     # A key may hold "=" itself: then the longest existing key is meant, as with dots.
     for mark in range(len(word) - 1, len(name), -1):
-        if word[mark] == "=" and word[:mark] in root.members:
+        if word[mark] == "=" and word[:mark] in entries.root.members:
             name, text = word[:mark], word[mark + 1 :]
             break
-    if find_place(name, root) is None:
-        raise _unknown(name, root)
+    if find_place(name, entries.root) is None and not entries.may_be(name):
+        raise _unknown(name, entries.root)
     return name, Scalar.from_argument(text)
 
 
-def _read_option(word: str, rest: list[str], root: Draft) -> tuple[str, Any]:
+def _read_option(word: str, rest: list[str], entries: _Entries) -> tuple[str, Any]:
     if "=" in word:
-        return _read_assignment(word[2:], root)
+        return _read_assignment(word[2:], entries)
     name = word[2:]
-    place = find_place(name, root)
+    place = find_place(name, entries.root)
     if place is None and name.startswith("no-"):
-        negated = find_place(name[3:], root)
-        if negated is not None and _is_flag(negated):
+        negated = find_place(name[3:], entries.root)
+        if negated is not None and is_flag(negated):
             return name[3:], Scalar("false")
-    if place is None:
-        raise _unknown(name, root)
-    if _is_flag(place) and not (rest and _is_value_of_flag(rest[0], place)):
+    if place is None and not entries.may_be(name):
+        raise _unknown(name, entries.root)
+    if place is not None and is_flag(place) and not (rest and is_value_of_flag(rest[0], place)):
         return name, Scalar("true")
     if not rest or _looks_like_option(rest[0]):
         raise BadOverride(word, f"needs a value. Write {word} VALUE, or {word}=VALUE where it begins with a dash")
     values = [rest.pop(0)]
-    while _is_sequence(place) and rest and _is_further_item(rest[0]):
+    while place is not None and is_sequence(place) and rest and is_further_item(rest[0]):
         values.append(rest.pop(0))
     scalars = [Scalar.from_argument(value) for value in values]
     return name, scalars[0] if len(scalars) == 1 else scalars
@@ -113,11 +153,16 @@ def _unknown(name: str, root: Draft) -> UnknownConfigKey:
     return UnknownConfigKey(name, list(root.iter_keys()))
 
 
-def _is_flag(place: Draft) -> bool:
+def is_bare(word: str) -> bool:
+    """Whether a word is a name by itself: neither an option nor an override, a file or a preset."""
+    return not word.startswith(("-", "@", "+")) and "=" not in word
+
+
+def is_flag(place: Draft) -> bool:
     return bool in union_members(place.hint)
 
 
-def _is_value_of_flag(word: str, place: Draft) -> bool:
+def is_value_of_flag(word: str, place: Draft) -> bool:
     """Whether `--amp` takes the next word: one that means a bool, or any where it may be something else, as bf16."""
     further = set(union_members(place.hint)) - {bool, type(None)}
     return word.lower() in TRUE_WORDS | FALSE_WORDS | NONE_WORDS or (bool(further) and not _begins_another(word))
@@ -127,7 +172,7 @@ def _begins_another(word: str) -> bool:
     return word.startswith(("--", "@")) or "=" in word
 
 
-def _is_sequence(place: Draft) -> bool:
+def is_sequence(place: Draft) -> bool:
     return any(sequence_of(member) is not None for member in union_members(place.hint))
 
 
@@ -135,7 +180,7 @@ def _looks_like_option(word: str) -> bool:
     return word.startswith("--") and _NEGATIVE_NUMBER.match(word) is None
 
 
-def _is_further_item(word: str) -> bool:
+def is_further_item(word: str) -> bool:
     """Whether `--layers 64 32` goes on with `word`."""
     if word.startswith("-"):
         return _NEGATIVE_NUMBER.match(word) is not None

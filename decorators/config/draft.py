@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .computed import Computed, holds_computed
 from .convert import convert
 from .docstrings import parameter_texts
 from .errors import BadConfigValue, ConfigError, MissingConfigValue, RefusedConfig, UnknownConfigKey, shorten
 from .free_values import Where, key_text, parse_brackets, read_freely
-from .hints import NO_HINT, hint_of_default, is_free, mapping_of, union_members, with_none
+from .hints import NO_HINT, hint_of_default, is_free, mapping_of, sequence_of, union_members, with_none
 from .literals import Scalar
+from .namespace import Namespace
 from .structures import MAPPING, StructureKind, kind_of_class, kind_of_value, structure_classes
 
 MISSING: Any = NO_HINT  # there is no value yet; one object serves for both, as in `inspect`
@@ -25,17 +27,31 @@ class Draft:
     def __init__(self, key: str, hint: Any, current: Any, *, name: Any = None, foreign: bool = False) -> None:
         self.key = key
         self.name = name  # the key in the mapping, or the field's name, as the owner spells it
+        self.computed = current if isinstance(current, Computed) else None
+        if self.computed is not None:
+            current = MISSING
+            hint = self.computed.hint if hint is NO_HINT else hint
         self.is_inferred = is_free(hint) and hint is not Any
         self.hint = hint_of_default(current) if self.is_inferred else with_none(hint) if current is None else hint
         self.current = current
         self.description = ""
         self._foreign = foreign  # a member of a class that converts and checks by itself
         self._replaced = False
+        self._settled = False
         self._members: dict[str, Draft] | None = None
+        self._items: dict[int, Draft] = {}
 
     @property
     def changed(self) -> bool:
-        return self._replaced or any(member.changed for member in (self._members or {}).values())
+        """Whether whoever holds this place has to be built anew."""
+        if self._replaced or self._settled or self.is_unsettled:
+            return True
+        return any(part.changed for part in (*(self._members or {}).values(), *self._items.values()))
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether the value is still to be computed."""
+        return self.computed is not None and not self._replaced and not self._settled
 
     @property
     def members(self) -> dict[str, Draft]:
@@ -51,28 +67,49 @@ class Draft:
                 return self.members[name]
             if path.startswith(f"{name}.") and (found := self.members[name].find(path[len(name) + 1 :])) is not None:
                 return found
-        return self._add_member(path)
+        return self._find_item(path) or self._add_member(path)
 
-    def put(self, value: Any, source: str) -> None:
-        """Sets this place. Of a structure, a mapping changes only the keys that it names."""
+    def put(self, value: Any, source: str) -> list[tuple[str, Any]]:
+        """Sets this place. Of a structure, a mapping changes only the keys that it names. Says what was set to what."""
         where = Where(self.key, source)
-        if self._is_merged:
+        if self.is_merged:
             value = parse_brackets(value, "{", self.hint, where)
             if isinstance(value, dict) and (value or self.current is not None):
-                for key, part in value.items():
-                    self._find_known(key_text(key), source).put(part, source)
-                return
+                parts = ((self._find_known(key_text(key), source), part) for key, part in value.items())
+                return [written for place, part in parts for written in place.put(part, source)]
         self.replace(value, where)
+        return [(self.key, value)]
 
-    def take(self, value: Any) -> None:
+    def give(self, value: Any, source: str) -> list[tuple[str, Any]]:
+        """As `put`, for what code gave: see `take`."""
+        if self.is_merged and type(value) in (dict, Namespace) and (value or self.current is not None):
+            parts = ((self._find_known(key_text(key), source), part) for key, part in value.items())
+            return [written for place, part in parts for written in place.give(part, source)]
+        self.take(value, source)
+        return [(self.key, value)]
+
+    def take(self, value: Any, source: str = "") -> None:
         """Sets this place to what code gave. Without a hint code is taken at its word: the default's type only guesses
         what text may mean."""
+        if isinstance(value, Computed):
+            self.computed = value
+            self._replaced = self._settled = False
+            self.current = MISSING
+            self._forget_parts()
+            return
         if not self.is_inferred:
-            self.replace(value, Where(self.key))
+            self.replace(value, Where(self.key, source))
             return
         self.current = value
         self._replaced = True
-        self._members = None
+        self._forget_parts()
+
+    def settle(self, value: Any, source: str) -> None:
+        """Sets this place to what was computed for it; changes inside it have to be made again."""
+        self.current = MISSING
+        self._forget_parts()
+        self.give(value, source)
+        self._settled = True
 
     def replace(self, value: Any, where: Where) -> None:
         """Sets this place to the whole of `value`, converted and checked."""
@@ -83,11 +120,16 @@ class Draft:
                 raise
             self.current = read_freely(value, where)  # the model knows its own types, and says what it refuses
         self._replaced = True
-        self._members = None
+        self._forget_parts()
 
     def build(self) -> Any:
-        """The value with all changes in it; raises MissingConfigValue, RefusedConfig."""
-        changes = {member.name: member.build() for member in (self._members or {}).values() if member.changed}
+        """The value with all changes in it; raises MissingConfigValue, RefusedConfig, UnknownConfigKey (an item)."""
+        if self.is_unsettled:
+            raise MissingConfigValue([self.key])
+        if self._items:
+            return self._build_items()
+        members = self.members if self.holds_computed else self._members or {}
+        changes = {member.name: member.build() for member in members.values() if member.changed}
         kind = kind_of_value(self.current)
         if self.current is not MISSING and not changes:
             return self.current
@@ -99,6 +141,19 @@ class Draft:
         if self.current is MISSING and not changes:
             raise MissingConfigValue([self.key])
         return changes
+
+    @property
+    def holds_computed(self) -> bool:
+        """Whether there are computed entries inside this place."""
+        return holds_computed(self.current, self._class_to_build())
+
+    def iter_unsettled(self, owners: tuple[Draft, ...] = ()) -> Iterator[tuple[Draft, tuple[Draft, ...]]]:
+        """The places that are still to be computed, this one or those inside it, each with those that it stands in."""
+        if self.is_unsettled:
+            yield self, owners
+        elif self.holds_computed:
+            for member in self.members.values():
+                yield from member.iter_unsettled((self, *owners))
 
     def iter_keys(self) -> Iterator[str]:
         """The dotted names of all places that can be set, inner ones included."""
@@ -115,11 +170,41 @@ class Draft:
         return known if known or self._class_to_build() is not None else MISSING
 
     @property
-    def _is_merged(self) -> bool:
+    def is_merged(self) -> bool:
         kind = kind_of_value(self.current)
         if kind is MAPPING:
             return bool(self.current) and is_free(self._item_hint())
         return kind is not None or self._class_to_build() is not None
+
+    def _forget_parts(self) -> None:
+        self._members = None
+        self._items = {}
+
+    def _find_item(self, path: str) -> Draft | None:
+        """The place of an item of a list: `layers.0`. Whether there is such an item shows once the list is known."""
+        text, _, rest = path.partition(".")
+        known = self.current if isinstance(self.current, (list, tuple)) else ()
+        hints = [found[1] for part in union_members(self.hint) if (found := sequence_of(part)) is not None]
+        if not (text.isascii() and text.isdecimal() and len(text) < 7) or not (known or hints):
+            return None
+        index = int(text)
+        if index not in self._items:
+            hint = _item_hint_of(hints[0] if hints else (), index)
+            value = known[index] if index < len(known) else MISSING
+            self._items[index] = Draft(Where(self.key).inside(index).key, hint, value, name=index)
+        return self._items[index].find(rest) if rest else self._items[index]
+
+    def _build_items(self) -> Any:
+        changes = {index: item for index, item in self._items.items() if item.changed}
+        items = list(self.current) if isinstance(self.current, (list, tuple)) else []
+        for index, item in changes.items():
+            if index >= len(items):
+                raise UnknownConfigKey(item.key, [Where(self.key).inside(known).key for known in range(len(items))])
+            items[index] = item.build()
+        if not changes:
+            return self.current
+        kind = type(self.current)
+        return kind(*items) if hasattr(kind, "_fields") else kind(items)
 
     def _class_to_build(self) -> type | None:
         """The dataclass or model that the hint asks for while there is no such object yet."""
@@ -172,6 +257,15 @@ class Draft:
             prefix = f"{self.key}." if self.key else ""
             raise UnknownConfigKey(prefix + path, [prefix + key for key in self.iter_keys()], source)
         return found
+
+
+def _item_hint_of(items: tuple[Any, ...], index: int) -> Any:
+    """The hint of one item, where those of the sequence are `items`: (int, ...) as well as (int, str)."""
+    if not items or items == ((),):
+        return NO_HINT
+    if len(items) == 1 or items[-1] is ...:
+        return items[0]
+    return items[index] if index < len(items) else NO_HINT
 
 
 def build_structure(cls: type, values: Mapping[Any, Any], where: Where) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from ...observer.errors import CloisterError
@@ -45,14 +46,48 @@ class RefusedConfig(ConfigError, ValueError):
 class MissingConfigValue(ConfigError, TypeError):
     """A parameter without a default was given by nobody."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], needed_by: str = "") -> None:
         names = ", ".join(repr(key) for key in keys)
         one = len(keys) == 1
+        needs = f", and {needed_by} needs {'it' if one else 'them'}" if needed_by else ""
         super().__init__(
-            f"Config key{'' if one else 's'} {names} {'has' if one else 'have'} no default and no value. "
+            f"Config key{'' if one else 's'} {names} {'has' if one else 'have'} no default and no value{needs}. "
             f"Give {'it' if one else 'them'}: {' '.join(f'{key}=...' for key in keys)}"
         )
         self.keys = tuple(keys)
+
+
+class UnknownPreset(ConfigError, LookupError):
+    """A preset was asked for by a name that none has."""
+
+    def __init__(self, name: str, known: Collection[str]) -> None:
+        advice = "" if known else " A config file is named with its ending, as in @fast.yaml."
+        super().__init__(f"This experiment has no preset {name!r}. {_suggest(name, known)}{advice}")
+        self.name = name
+
+
+class BadPreset(ConfigError, TypeError):
+    """A preset is nothing that values can be read from."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"The preset {name!r} {reason}.")
+
+
+class CyclicConfig(ConfigError, ValueError):
+    """Computed entries need each other."""
+
+    def __init__(self, chain: Sequence[str]) -> None:
+        needs = ", ".join(f"{one} needs {other}" for one, other in pairwise(chain))
+        super().__init__(f"The config cannot be computed, because it goes round in a circle: {needs}. Set one of them.")
+        self.chain = tuple(chain)
+
+
+class UncomputableConfig(ConfigError, ValueError):
+    """An entry that follows from others cannot be computed, or not from these."""
+
+    def __init__(self, who: str, reason: str, chain: Sequence[str] = ()) -> None:
+        needs = f" ({', '.join(f'{one} needs {other}' for one, other in pairwise(chain))})" if len(chain) > 1 else ""
+        super().__init__(f"{who} {reason}{needs}.")
 
 
 class BadConfigFile(ConfigError, ValueError):
@@ -69,7 +104,7 @@ class BadOverride(ConfigError, ValueError):
     """A word on the command line is neither an override nor an option nor a file."""
 
     def __init__(self, word: str, reason: str = "is no override. Write name=value, --name value or @file.yaml") -> None:
-        super().__init__(f"{shorten(word)} {reason}.")
+        super().__init__(f"{shorten(word)} {reason}{'' if reason.endswith('?') else '.'}")
         self.word = word
 
 

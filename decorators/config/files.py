@@ -26,6 +26,11 @@ def load_config_file(path: Path | str) -> dict[Any, Any]:
     return tree
 
 
+def has_config_suffix(name: str) -> bool:
+    """Whether a name ends as those of config files do."""
+    return Path(name).suffix.lower() in _PARSERS
+
+
 def _read_text(path: Path) -> str:
     try:
         if path.exists() and not path.is_file():  # a FIFO would make us wait, /dev/zero never ends

@@ -14,6 +14,7 @@ _FLOAT = re.compile(rf"[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE
 # A bare `nan` or `inf` is a name as often as a number: without a hint only YAML's spelling with the dot is a number.
 _YAML_NOT_FINITE = re.compile(r"[+-]?\.inf|\.nan", re.ASCII | re.IGNORECASE)
 _NOT_FINITE = re.compile(r"[+-]?\.?inf(?:inity)?|[+-]?\.?nan", re.ASCII | re.IGNORECASE)
+YAML_KEY_CHARACTERS = 1000  # a longer key is one for YAML only where a question mark says so
 TRUE_WORDS = frozenset({"true", "yes", "on", "1"})
 FALSE_WORDS = frozenset({"false", "no", "off", "0"})
 NONE_WORDS = frozenset({"none", "null", "~"})
@@ -56,7 +57,7 @@ def quote(value: object) -> str:
     if isinstance(value, (set, frozenset)):
         return f"[{', '.join(sorted(_quote_inside(item) for item in value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{_quote_inside(key)}: {_quote_inside(item)}' for key, item in value.items())}}}"
+        return f"{{{', '.join(f'{_quote_key(key)}: {_quote_inside(item)}' for key, item in value.items())}}}"
     return _write_float(value) if isinstance(value, float) else str(value)
 
 
@@ -146,6 +147,11 @@ def _quote_inside(value: object) -> str:
     if isinstance(value, str):
         return '"' + re.sub(r'[^ -~]|["\\]', lambda match: f"\\U{ord(match.group()):08x}", value) + '"'
     return quote(value)
+
+
+def _quote_key(value: object) -> str:
+    text = _quote_inside(value)
+    return text if len(text) <= YAML_KEY_CHARACTERS else f"? {text} "
 
 
 def _is_plain_text(value: str) -> bool:

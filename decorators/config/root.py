@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .computed import Computed
 from .draft import MISSING, Draft
 from .errors import BadConfigSource, ConfigClash, MissingConfigValue, UnknownConfigKey
 from .files import load_config_file
-from .free_values import Where, key_text, read_freely
+from .free_values import Where, key_text, parse_brackets, read_freely
 from .hints import NO_HINT, class_of, is_free
 from .literals import Scalar
+from .namespace import put_nested
 from .plain import plain_value
+from .settled import WHOLE, Values
 from .signature import ExperimentSignature, Parameter
 from .structures import NAMESPACE, kind_of_class, kind_of_value, structure_classes
-
-WHOLE = "config"  # a parameter of this name takes the config that `config=` gives, in one piece
 
 
 @dataclass(frozen=True)
@@ -30,78 +31,184 @@ class _GivenValue:
 
 
 class Root(Draft):
-    """Members are the function's parameters, the fields of a config passed whole, and further keys."""
+    """The entries of an experiment or of an ingredient.
 
-    def __init__(self, signature: ExperimentSignature, given: Any) -> None:
-        super().__init__("", Any, MISSING)
+    Members are the function's parameters, the fields of a config passed whole, further keys, and ingredients.
+    """
+
+    def __init__(
+        self,
+        signature: ExperimentSignature,
+        given: Any,
+        source: str = "config=",
+        *,
+        key: str = "",
+        ingredients: Mapping[str, Root] | None = None,
+        command: ExperimentSignature | None = None,
+    ) -> None:
+        super().__init__(key, Any, MISSING, name=key)
+        self.takes_new_keys = False  # while a file or a call is read, and the function has **kwargs
+        self.ingredients = dict(ingredients or {})
+        self.called = command or signature  # who receives the arguments
         self._signature = signature
         self._parameters: dict[str, Draft] = {}
         self._further: dict[str, Draft] = {}
         self._whole: Draft | None = None
         self._whole_name: str | None = None
-        self.takes_new_keys = False  # while a file or a call is read, and the function has **kwargs
-        self._lay_out(*read_source(given))
+        self._lay_out(given, source)
+        self._add_command(command)
+        self._refuse_clash_with_ingredients()
 
     @property
     def members(self) -> dict[str, Draft]:
         whole = {} if self._whole is None else self._whole.members
-        return {**whole, **self._parameters, **self._further}
+        return {**whole, **self._parameters, **self._further, **self.ingredients}
+
+    @property
+    def whole(self) -> Draft | None:
+        """The config that is passed in one piece, or that nothing takes and that checks itself."""
+        return self._whole
+
+    def give(self, value: Any, source: str) -> list[tuple[str, Any]]:
+        """Sets the entries that a mapping names: what an ingredient is given."""
+        kind = kind_of_value(value)
+        if kind is None:
+            raise Where(self.key, source).wrong(value, "a mapping of its entries")
+        parts = ((self._find_known(key_text(key), source), part) for key, part in kind.values(value).items())
+        return [written for place, part in parts for written in place.give(part, source)]
+
+    def put(self, value: Any, source: str) -> list[tuple[str, Any]]:
+        where = Where(self.key, source)
+        value = parse_brackets(value, "{", dict, where)
+        if not isinstance(value, dict):
+            raise where.wrong(value, "a mapping of its entries, such as {name: value}")
+        parts = ((self._find_known(key_text(key), source), part) for key, part in value.items())
+        return [written for place, part in parts for written in place.put(part, source)]
 
     def give_parameter(self, name: str, value: Any) -> list[Draft]:
         """Sets one parameter to what a call gives, and says which places that were."""
-        if name == self._signature.var_positional:
-            self._further[name] = Draft(name, Any, list(value), name=name)
+        if name == self.called.var_positional:
+            self._further[name] = Draft(self._inside(name), Any, list(value), name=name)
             return [self._further[name]]
         if name == self._whole_name and self._whole is not None:
             self._whole.replace(dict(value) if isinstance(value, Mapping) else value, Where(name))
             return list(self._whole.members.values())
-        self._parameters[name].take(value)
-        return [self._parameters[name]]
+        place = self.members[name]
+        if isinstance(place, Root):
+            written = [place.find(key[len(place.key) + 1 :]) for key, _ in place.give(value, "")]
+            return [inner for inner in written if inner is not None]
+        place.take(value)
+        return [place]
 
-    def build_arguments(self) -> dict[str, Any]:
+    def is_further(self, name: str) -> bool:
+        """Whether an entry is neither a parameter nor a field, so that it may become another kind of value."""
+        return name in self._further or name not in self.members
+
+    def set_entry(self, name: str, value: Any, description: str = "") -> Draft:
+        """A further entry with this value, in the place of one that there may be."""
+        draft = self._further[name] = Draft(self._inside(name), NO_HINT, value, name=name)
+        draft.description = description
+        return draft
+
+    def iter_unsettled(self, owners: tuple[Draft, ...] = ()) -> Iterator[tuple[Draft, tuple[Draft, ...]]]:
+        for member in self.members.values():
+            yield from member.iter_unsettled(() if isinstance(member, Root) else (self,))
+
+    def settled_values(self) -> Values:
+        """All entries, built once; what lacks a value is named there instead of raising."""
+        values = Values()
+        if self._whole is not None:
+            values.add_whole(self._whole_name or WHOLE, self._whole)
+        for name, draft in {**self._parameters, **self._further}.items():
+            values.add_entry(name, draft)
+        for name, root in self.ingredients.items():
+            values.ingredients[name] = root.settled_values()
+        return values
+
+    def arguments_of(self, values: Values) -> dict[str, Any]:
         """What the function is called with, by name; raises MissingConfigValue for all that is missing at once."""
+        names = values.namespace()
         arguments: dict[str, Any] = {}
         missing: list[str] = []
-        drafts = dict(self._parameters)
-        if self._whole is not None and self._whole_name is not None:
-            drafts[self._whole_name] = self._whole
-        if self._signature.var_keyword is not None or self._signature.var_positional in self._further:
-            drafts.update(self._further)
-        for name, draft in drafts.items():
-            try:
-                arguments[name] = draft.build()
-            except MissingConfigValue as error:
-                missing += error.keys
+        for parameter in self.called.parameters:
+            name = parameter.name
+            if name == self._whole_name or (name not in names and self.is_whole(parameter)):
+                value = values.whole if self._whole is not None else MISSING if self._is_main else names
+            else:
+                value = names.get(name, MISSING)
+            if value is MISSING:
+                missing += values.missing.get(name) or values.missing.get(self._whole_name or WHOLE) or (name,)
+            arguments[name] = value
+        if self._is_main:
+            missing += values.all_missing()
         if missing:
-            raise MissingConfigValue(missing)
+            raise MissingConfigValue(list(dict.fromkeys(missing)))
+        if self.called.var_keyword is not None or self.called.var_positional in self._further:
+            arguments.update({name: values.entries[name] for name in self._further if name in values.entries})
         return arguments
 
-    def build_config(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """What is recorded of `arguments`: nested and plain, a config passed whole at the top level."""
-        config: dict[str, Any] = {}
-        if self._whole is not None:
-            whole = arguments[self._whole_name] if self._whole_name is not None else self._whole.build()
-            plain = plain_value(whole)
-            config.update(plain if isinstance(plain, dict) else {WHOLE: plain})
-        for name, draft in {**self._parameters, **self._further}.items():
-            config[name] = plain_value(arguments[name] if name in arguments else draft.build())
-        return config
+    def build(self) -> Any:
+        """The entries that have a value, as a namespace."""
+        return self.settled_values().namespace()
 
     def plain_defaults(self) -> dict[str, Any]:
-        known = {name: member.known_defaults() for name, member in self.members.items()}
-        return {name: plain_value(value) for name, value in known.items() if value is not MISSING}
+        known: dict[str, Any] = {}
+        for name, member in self.members.items():
+            value = member.plain_defaults() if isinstance(member, Root) else member.known_defaults()
+            if isinstance(member, Root):
+                put_nested(known, name, value)
+            elif value is not MISSING:
+                known[name] = plain_value(value)
+        return known
+
+    def known_defaults(self) -> Any:
+        return self.plain_defaults()
+
+    @property
+    def _is_main(self) -> bool:
+        """Whether the function that the entries belong to is called, and no command."""
+        return self.called is self._signature
+
+    def _inside(self, name: object) -> str:
+        return Where(self.key).inside(name).key
 
     def _add_member(self, path: str) -> Draft | None:
-        if not self.takes_new_keys or self._signature.var_keyword is None:
+        if not self.takes_new_keys or self.called.var_keyword is None:
             return None
-        return self._further.setdefault(path, Draft(path, NO_HINT, MISSING, name=path))
+        return self._further.setdefault(path, Draft(self._inside(path), NO_HINT, MISSING, name=path))
+
+    def _add_command(self, command: ExperimentSignature | None) -> None:
+        """The parameters of a command are entries too, where there is none of that name."""
+        for parameter in command.parameters if command is not None else ():
+            if parameter.name not in self.members and not self.is_whole(parameter):
+                self._further[parameter.name] = _draft_parameter(parameter, None, "")
+
+    def is_whole(self, parameter: Parameter) -> bool:
+        """Whether a parameter takes the config in one piece."""
+        if self._whole is not None and parameter.name == self._whole_name:
+            return True
+        if parameter.name == WHOLE and not self._is_main:
+            return True
+        return (
+            self._whole is not None
+            and kind_of_value(self._whole.current) is not None
+            and (_takes(parameter.hint, type(self._whole.current)))
+        )
+
+    def _refuse_clash_with_ingredients(self) -> None:
+        own = {name for name in self.members if name not in self.ingredients}
+        outer = {name.partition(".")[0] for name in self.ingredients}
+        if clash := own & outer:
+            raise ConfigClash(clash, "the config", "an ingredient of that name")
 
     def _lay_out(self, given: Any, source: str) -> None:
         whole = self._find_whole(given)
         if whole is not None:
             self._whole_name = whole.name
             self._whole = _draft_whole(whole, given, source)
-        parameters = [parameter for parameter in self._signature.parameters if parameter is not whole]
+        # A parameter named as an ingredient receives its entries.
+        taken = {whole.name if whole is not None else "", *(name.partition(".")[0] for name in self.ingredients)}
+        parameters = [parameter for parameter in self._signature.parameters if parameter.name not in taken]
         values = {} if given is None or whole is not None else _given_values(given)
         for parameter in parameters:
             self._parameters[parameter.name] = _draft_parameter(parameter, values.pop(parameter.name, None), source)
@@ -119,10 +226,11 @@ class Root(Draft):
         if values and self._parameters and not typed and self._signature.var_keyword is None:
             raise UnknownConfigKey(next(iter(values)), list(self._parameters), source)
         if typed and given is not None and not self._parameters and self._whole is None:
-            self._whole = _draft_given(given)  # nothing takes it, but it stays one object that checks itself
+            self._whole = _draft_given(given, self.key)  # nothing takes it, but it stays one object that checks itself
             return
         for name, value in values.items():
-            self._further[name] = Draft(name, value.hint, read_freely(value.value, Where(name, source)), name=name)
+            current = read_freely(value.value, Where(self._inside(name), source))
+            self._further[name] = Draft(self._inside(name), value.hint, current, name=name)
 
     def _find_whole(self, given: Any) -> Parameter | None:
         if given is None:
@@ -159,15 +267,18 @@ def _takes(hint: Any, cls: type) -> bool:
     return any(isinstance(item, type) and issubclass(cls, item) and item is not object for item in classes)
 
 
-def _draft_given(given: Any) -> Draft:
-    return Draft("", given, MISSING) if isinstance(given, type) else Draft("", NO_HINT, given)
+def _draft_given(given: Any, key: str = "") -> Draft:
+    return Draft(key, given, MISSING) if isinstance(given, type) else Draft(key, NO_HINT, given)
 
 
 def _given_values(given: Any) -> dict[str, _GivenValue]:
     if isinstance(given, Mapping):
         return {key_text(key): _GivenValue(value) for key, value in given.items()}
     members = _draft_given(given).members
-    return {name: _GivenValue(draft.current, draft.hint, draft.description) for name, draft in members.items()}
+    return {
+        name: _GivenValue(draft.computed or draft.current, draft.hint, draft.description)
+        for name, draft in members.items()
+    }
 
 
 def _draft_whole(parameter: Parameter, given: Any, source: str) -> Draft:
@@ -186,7 +297,9 @@ def _draft_parameter(parameter: Parameter, given: _GivenValue | None, source: st
     if is_free(hint) and hint is not Any and given is not None and not is_free(given.hint):
         hint = given.hint
     draft = Draft(parameter.name, hint, parameter.default, name=parameter.name)
-    if given is not None and given.value is not MISSING:
+    if given is not None and isinstance(given.value, Computed):
+        draft = Draft(parameter.name, hint, given.value, name=parameter.name)
+    elif given is not None and given.value is not MISSING:
         draft.put(given.value, source)
         draft = _settled(draft)
     draft.description = parameter.description or (given.description if given is not None else "")

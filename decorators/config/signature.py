@@ -11,7 +11,9 @@ from .docstrings import first_paragraph, parameter_texts
 from .errors import CallMismatch
 from .hints import NO_HINT, resolve_hints
 
-INJECTED = "run"  # this parameter is given by Cloister and is never a config key
+RUN = "run"
+# These parameters are given by Cloister and are never config keys. Those with a dash below are Sacred's names.
+INJECTED = (RUN, "_run", "_config", "_log", "_seed", "_rnd")
 _NAMED = (
     inspect.Parameter.POSITIONAL_ONLY,
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
@@ -31,21 +33,25 @@ class Parameter:
 
 @dataclass(frozen=True)
 class ExperimentSignature:
-    """What a function takes, without `run`."""
+    """What a function takes, without `run` and what else Cloister gives."""
 
     name: str
     summary: str
     parameters: tuple[Parameter, ...]
     var_positional: str | None
     var_keyword: str | None
-    takes_run: bool
+    injected: tuple[str, ...]
     _full: inspect.Signature
     _without_run: inspect.Signature
+
+    @property
+    def takes_run(self) -> bool:
+        return RUN in self.injected
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> ExperimentSignature:
         full = inspect.signature(function)
-        kept = [parameter for parameter in full.parameters.values() if parameter.name != INJECTED]
+        kept = [parameter for parameter in full.parameters.values() if parameter.name not in INJECTED]
         hints = resolve_hints(function)
         texts = parameter_texts(function.__doc__)
         return cls(
@@ -54,15 +60,15 @@ class ExperimentSignature:
             parameters=tuple(_read(item, hints, texts) for item in kept if item.kind in _NAMED),
             var_positional=next((item.name for item in kept if item.kind is inspect.Parameter.VAR_POSITIONAL), None),
             var_keyword=next((item.name for item in kept if item.kind is inspect.Parameter.VAR_KEYWORD), None),
-            takes_run=len(kept) < len(full.parameters),
+            injected=tuple(name for name in full.parameters if name in INJECTED),
             _full=full,
             _without_run=full.replace(parameters=kept),
         )
 
     def bind_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """What a call gives: by parameter (the rest of the positional ones under `*args`' name), and further names."""
-        if self.takes_run and INJECTED in kwargs:
-            raise CallMismatch(self.name, f"gets its {INJECTED!r} from Cloister: leave it out of the call")
+        if given := [name for name in self.injected if name in kwargs]:
+            raise CallMismatch(self.name, f"gets its {given[0]!r} from Cloister: leave it out of the call")
         by_keyword = {
             name
             for name, parameter in self._without_run.parameters.items()
@@ -75,12 +81,14 @@ class ExperimentSignature:
         except TypeError as error:
             raise CallMismatch(self.name, f"cannot be called so: {error}") from None
 
-    def bind(self, arguments: Mapping[str, Any], run: Any) -> inspect.BoundArguments:
-        """The call of the function: `function(*bound.args, **bound.kwargs)`."""
+    def bind(self, arguments: Mapping[str, Any], run: Any, special: Mapping[str, Any]) -> inspect.BoundArguments:
+        """The call of the function: `function(*bound.args, **bound.kwargs)`. `special` are values of INJECTED."""
+        given = {RUN: run, "_run": run, **special}
         bound = inspect.BoundArguments(self._full, {})
         for name, parameter in self._full.parameters.items():
-            if name == INJECTED:
-                bound.arguments[name] = run
+            if name in INJECTED:
+                if name in given or parameter.default is inspect.Parameter.empty:
+                    bound.arguments[name] = given.get(name)
             elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 own = {item.name for item in self.parameters} | {self.var_positional}
                 bound.arguments[name] = {key: value for key, value in arguments.items() if key not in own}

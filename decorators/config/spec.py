@@ -6,53 +6,51 @@ import inspect
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..seeds import SEED_LIMIT
-from .command_line import SOURCE, find_place, parse_command_line
-from .draft import Draft
-from .errors import BadConfigValue, ConfigClash, ConfigError, UnknownConfigKey
-from .files import load_config_file
-from .plain import plain_value
-from .root import Root, is_parsed, read_source
-from .script import HelpWanted, explained_exit, is_interactive, program_name, should_read_command_line
+from .computing import ConfigFunction
+from .presets import Presets
+from .resolved import Resolved
+from .resolving import Request, Sources, resolve
+from .root import is_parsed, read_source
+from .script import explained_exit, is_interactive, program_name, should_read_command_line
 from .signature import ExperimentSignature
 from .usage import render_usage
 
 _logger = logging.getLogger("cloister")
 
 
-@dataclass(frozen=True)
-class Resolved:
-    """The config of one call.
-
-    `arguments` is what the function is called with, by parameter, without `run`; `config` what is recorded, nested and
-    plain; `defaults` the same before the call's and the command line's overrides; `overrides` those, by dotted key;
-    `run_options` what the command line says of the run itself: `resume`, `fork_from`.
-    """
-
-    arguments: dict[str, Any]
-    config: dict[str, Any]
-    defaults: dict[str, Any]
-    overrides: dict[str, Any]
-    _signature: ExperimentSignature
-    run_options: dict[str, str] = field(default_factory=dict)
-
-    def bind(self, run: Any = None) -> inspect.BoundArguments:
-        """The call: `bound = resolved.bind(run); function(*bound.args, **bound.kwargs)`."""
-        return self._signature.bind(self.arguments, run)
+def _nothing() -> None:
+    """What an ingredient without a function of its own is read from."""
 
 
 @dataclass(frozen=True)
 class ConfigSpec:
     """What a function can be configured with. Making one reads no file; `resolve` does, so that a script can say
-    in one sentence what is wrong with it."""
+    in one sentence what is wrong with it.
+
+    Attributes:
+        function: its parameters are entries; of an ingredient a function that takes nothing, mostly.
+        given: what `config=` gives.
+        presets: the named sets of values.
+        config_functions: functions of entries that give further entries.
+        commands: what each command does, in a line, for the help.
+        ingredients: other specs, whose entries stand under their path.
+        command: who is called instead of `function`; its own parameters are entries too.
+        command_path: the ingredient that the command belongs to; "" is none.
+    """
 
     function: Callable[..., Any]
     given: Any = None
+    presets: Presets = field(default_factory=Presets)
+    config_functions: list[Callable[..., Any]] = field(default_factory=list)
+    ingredients: dict[str, ConfigSpec] = field(default_factory=dict)
+    commands: dict[str, str] = field(default_factory=dict)
+    command: Callable[..., Any] | None = None
+    command_path: str = ""
 
     @classmethod
     def from_function(cls, function: Callable[..., Any], config: Any = None) -> ConfigSpec:
@@ -61,14 +59,54 @@ class ConfigSpec:
             read_source(config)  # what is no config at all is refused where it is written
         return cls(function, config)
 
+    @classmethod
+    def of_ingredient(cls, path: str, config: Any = None) -> ConfigSpec:
+        """The spec of an ingredient. `config` may also be a function, whose parameters are the entries."""
+        if inspect.isfunction(config):
+            return cls(config)
+        return cls.from_function(_nothing, config)
+
+    def for_command(self, command: Callable[..., Any], path: str = "") -> ConfigSpec:
+        """The same config for another function, of the experiment or of the ingredient at `path`: it is called with the
+        entries that it takes, and its parameters that are none become entries."""
+        return replace(self, command=command, command_path=path)
+
     @cached_property
     def signature(self) -> ExperimentSignature:
         # Not at decoration: a hint may name a class that stands further down in the module.
         return ExperimentSignature.of(self.function)
 
+    @cached_property
+    def called(self) -> ExperimentSignature:
+        """Who receives the arguments."""
+        return self.signature if self.command is None else ExperimentSignature.of(self.command)
+
     @property
     def takes_run(self) -> bool:
-        return self.signature.takes_run
+        return self.called.takes_run
+
+    @property
+    def all_functions(self) -> list[ConfigFunction]:
+        """The config functions of the ingredients and of the experiment, in that order."""
+        parts = [
+            *((path, spec.config_functions) for path, spec in self.ingredients.items()),
+            ("", self.config_functions),
+        ]
+        return [ConfigFunction(function, path) for path, functions in parts for function in functions]
+
+    @property
+    def all_presets(self) -> Presets:
+        """The presets by the names that a command line has for them: `fast`, and `data.small` of an ingredient."""
+        return Presets(
+            {
+                **self.presets.known,
+                **{
+                    f"{path}.{preset.name}": preset
+                    for path, spec in self.ingredients.items()
+                    for preset in spec.presets
+                },
+            }
+        )
 
     def resolve_call(
         self,
@@ -77,20 +115,26 @@ class ConfigSpec:
         *,
         command_line: bool | None = None,
         kept: Mapping[str, Any] | None = None,
+        words: Sequence[str] | None = None,
+        updates: Mapping[str, Any] | None = None,
+        presets: Sequence[Any] = (),
     ) -> Resolved:
         """The config of a call, with the command line where it counts (see `reads_command_line`).
 
-        `kept` is the config of a run that goes on: its values stand in for the defaults.
+        `kept` is the config of a run that goes on: its values stand in for the defaults. `words` are read in the place
+        of the command line. `updates`, `presets`: see `resolve`.
 
         Where it counts, a wrong config ends the process with exit code 2 and one sentence on stderr, and `--help` with
         exit code 0; otherwise ConfigError is raised.
         """
+        given = {"kept": kept, "updates": updates, "presets": presets}
         if not self.reads_command_line(call_args, call_kwargs, command_line):
             if command_line is None:
                 self._warn_of_unread_words(call_args, call_kwargs)
-            return self.resolve(call_args, call_kwargs, kept=kept)
+            return self.resolve(call_args, call_kwargs, **given)  # type: ignore[arg-type]
         with explained_exit(program_name()):
-            return self.resolve(call_args, call_kwargs, sys.argv[1:], kept=kept)
+            argv = sys.argv[1:] if words is None else words
+            return self.resolve(call_args, call_kwargs, argv, **given)  # type: ignore[arg-type]
 
     def reads_command_line(
         self, call_args: Sequence[Any], call_kwargs: Mapping[str, Any], command_line: bool | None = None
@@ -114,58 +158,27 @@ class ConfigSpec:
         argv: Sequence[str] | None = None,
         *,
         kept: Mapping[str, Any] | None = None,
+        updates: Mapping[str, Any] | None = None,
+        presets: Sequence[Any] = (),
     ) -> Resolved:
         """The config of a call with these arguments and these words of the command line; raises ConfigError.
 
-        A call's argument is the whole value. Files of the command line change the keys that they name, later ones
-        over earlier ones, single overrides over files. A key that both the call and the command line give is refused.
+        A call's argument is the whole value. Presets and files change the keys that they name, later ones over earlier
+        ones; single values win over both. A key that both the call and the command line give is refused.
+
+        Args:
+            call_args, call_kwargs: of the call.
+            argv: words of a command line, without the command; None reads none.
+            kept: the config of a run that goes on.
+            updates: single values given in code, by dotted key or nested.
+            presets: names of presets, paths of files, or mappings, that code asks for: before those of `argv`.
         """
-        root = Root(self.signature, self.given)
-        defaults = root.plain_defaults()
-        line = None if argv is None else parse_command_line(argv, root)
-        if line is not None and line.wants_help:
-            raise HelpWanted(render_usage(program_name(), self.signature.summary, root))
-        _apply_kept(root, kept or {}, defaults)
-        changed = self._apply_call(root, tuple(call_args), call_kwargs or {})
-        if line is not None:
-            typed = [*self._apply_files(root, line.files), *_apply_overrides(root, line.overrides)]
-            _refuse_clash(changed, typed)
-            changed += typed
-        arguments = root.build_arguments()
-        config = root.build_config(arguments)
-        _check_seed(config.get("seed"))
-        # Found again by its key: a later override of an outer place has replaced the drafts inside it.
-        latest = {key: root.find(key) for key in changed}
-        overrides = {key: plain_value(draft.build()) for key, draft in latest.items() if draft is not None}
-        run_options = {} if line is None else line.run_options
-        return Resolved(arguments, config, defaults, overrides, self.signature, run_options)
+        request = Request(tuple(call_args), call_kwargs or {}, argv, kept or {}, updates or {}, tuple(presets))
+        return resolve(self, Sources.read(self), request)
 
     def usage(self) -> str:
         """What `--help` prints."""
-        return render_usage(program_name(), self.signature.summary, Root(self.signature, self.given))
-
-    def _apply_call(self, root: Root, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[str]:
-        named, further = self.signature.bind_call(args, kwargs)
-        changed = [draft.key for name, value in named.items() for draft in root.give_parameter(name, value)]
-        root.takes_new_keys = True
-        for name, value in further.items():
-            place = _known_place(root, name, "")
-            place.take(value)
-            changed.append(place.key)
-        root.takes_new_keys = False
-        return changed
-
-    def _apply_files(self, root: Root, files: Sequence[Any]) -> list[str]:
-        root.takes_new_keys = True
-        changed = []
-        for path in files:
-            for key, value in load_config_file(path).items():
-                name = key if isinstance(key, str) else key.text
-                place = _known_place(root, name, str(path))
-                place.put(value, str(path))
-                changed.append(place.key)
-        root.takes_new_keys = False
-        return changed
+        return render_usage(self, Sources.read(self).defaults())
 
     def _warn_of_unread_words(self, call_args: Sequence[Any], call_kwargs: Mapping[str, Any]) -> None:
         """`python train.py lr=0.1` with `train(epochs=5)` in the script: the word would be ignored without a sign."""
@@ -180,50 +193,3 @@ class ConfigSpec:
                 self.signature.name,
                 " ".join(words),
             )
-
-
-def _apply_kept(root: Root, kept: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-    """Put the values of a run that goes on in the place of the defaults, as far as they still fit."""
-    for name, value in kept.items():
-        place = root.find(name)
-        # What only a text in angle brackets was kept of (a function, an array) is no value.
-        if place is None or value == defaults.get(name) or (isinstance(value, str) and value.startswith("<")):
-            continue
-        try:
-            place.put(value, "the run that goes on")
-        except ConfigError as error:
-            _logger.warning("%s The default is taken instead.", error)
-
-
-def _apply_overrides(root: Root, overrides: Sequence[tuple[str, Any]]) -> list[str]:
-    changed = []
-    for name, value in overrides:
-        place = find_place(name, root)
-        if place is None:  # an earlier word has replaced what it was in
-            raise UnknownConfigKey(name, list(root.iter_keys()))
-        place.put(value, "")
-        changed.append(place.key)
-    return changed
-
-
-def _known_place(root: Draft, name: str, source: str) -> Draft:
-    place = root.find(name)
-    if place is None:
-        raise UnknownConfigKey(name, list(root.iter_keys()), source)
-    return place
-
-
-def _refuse_clash(called: Sequence[str], typed: Sequence[str]) -> None:
-    clash = {key for key in typed for other in called if _overlap(key, other)}
-    if clash:
-        raise ConfigClash(clash, "the call in the script", SOURCE)
-
-
-def _check_seed(seed: Any) -> None:
-    """A `seed` is set at the run's start; one that no generator takes is refused before there is a run."""
-    if isinstance(seed, int) and not isinstance(seed, bool) and not 0 <= seed < SEED_LIMIT:
-        raise BadConfigValue("seed", seed, f"a whole number from 0 to {SEED_LIMIT - 1}")
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
