@@ -15,10 +15,12 @@ COMMANDS = {
     "db": ("cloister.observer.embedded.db_command", "db"),
     "doctor": ("cloister.observer.doctor_command", "doctor"),
     "journal": ("cloister.observer.journal_command", "journal"),
+    "queue": ("cloister.decorators.worker.queue_command", "queue"),
     "run": ("cloister.decorators.run_command", "run"),
     "serve": ("cloister.viewer.serve_command", "serve"),
     "status": ("cloister.observer.status_command", "status"),
     "sync": ("cloister.observer.sync_command", "sync"),
+    "worker": ("cloister.decorators.worker.worker_command", "worker"),
 }
 
 

@@ -20,6 +20,12 @@ _VARIABLES = (
     ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
 )
 _RESTART_VARIABLES = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
+# All that tells a process which place it has in a job.
+PLACE_VARIABLES = (
+    *(name for names in _VARIABLES for name in names),
+    *_RESTART_VARIABLES,
+    *("LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT"),
+)
 _OF_THE_HOST = re.compile(r"^network\.|\.host\.|^disk\.free$|^gpu\.\d+\.(?!memory\.run$)")
 _AFTER_A_BREAK = re.compile(r"(?<=[\n\r])(?=[^\n\r])")
 

@@ -405,7 +405,9 @@ class Run:
     def _start_snapshot(self, main_file: Path | None) -> None:
         from ..observer.snapshot_recording import SnapshotRecording
 
-        self._snapshot = SnapshotRecording(self._recorder, main_file, resumed=self.resumed)
+        self._snapshot = SnapshotRecording(
+            self._recorder, main_file, resumed=self.resumed, only_machine=self._identity.was_queued
+        )
         self._snapshot.start()
 
     # ---- when something cannot be recorded

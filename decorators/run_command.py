@@ -9,6 +9,7 @@ import runpy
 import signal
 import sys
 import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from ..observer.errors import CloisterError
 from ..observer.settings import load_settings
 from .config.literals import parse_literal
 from .run import Run
+from .run_options import RUN_OPTIONS, post_mortem, read_run_options
 from .run_start import RunPlan, begin_run
 
 
@@ -29,23 +31,23 @@ class NoScript(CloisterError, FileNotFoundError):
         super().__init__(f"There is no script {str(path)!r} here ({Path.cwd()}). Give the path of a Python file.")
 
 
+def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Declares the options of a run, from the same rows as for scripts."""
+    for option in reversed(RUN_OPTIONS):
+        flags = (*option.flags, option.name)
+        sentence = option.help[:1].upper() + option.help[1:] + "."
+        if option.value is None:
+            command = click.option(*flags, is_flag=True, help=sentence)(command)
+        else:
+            command = click.option(*flags, metavar=option.value, multiple=option.repeats, help=sentence)(command)
+    return command
+
+
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--project", help="Where the run belongs; else the setting 'project'.")
-@click.option("--name", help="How lists show the run; else the script's name and a part of the run's id.")
-@click.option("--tag", "tags", multiple=True, help="A tag, to find the run again. May be given more than once.")
-@click.option("--resume", help="Go on with a run: its number, its uid, its name, or 'auto'.")
-@click.option("--fork-from", help="Start with the history of another run: RUN@STEP.")
+@_run_options
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def run(
-    project: str | None,
-    name: str | None,
-    tags: tuple[str, ...],
-    resume: str | None,
-    fork_from: str | None,
-    script: Path,
-    arguments: tuple[str, ...],
-) -> None:
+def run(script: Path, arguments: tuple[str, ...], **given: Any) -> None:
     """Record SCRIPT, which needs no change: its arguments, console, code, packages, machine and hardware use.
 
     What follows SCRIPT is the script's: 'cloister run --project digits train.py --lr 0.1'.
@@ -54,24 +56,29 @@ def run(
         raise _no_option(str(script))
     if not script.is_file():
         raise NoScript(script)
+    options = read_run_options(given)
+    options.set_up_logging()
     # As `python script.py` has it, so that the script and what it imports see nothing unusual.
     sys.argv = [str(script), *arguments]
     sys.path[0] = str(script.resolve().parent)
+    plan = options.over(_plan(script, arguments, script.stem))
+    settings = load_settings(**options.settings())
+    if options.queue:
+        from .queueing import Entry, queue_run
+
+        click.echo(queue_run(plan, settings, Entry("plain", arguments)))
+        return
+    run_script(script, begin_run(plan, settings), debug=options.pdb)
+
+
+def _plan(script: Path, arguments: Sequence[str], label: str) -> RunPlan:
     config = config_from_arguments(arguments)
-    plan = RunPlan(
-        experiment=script.stem,
-        command=script.stem,
-        config=config,
-        defaults=config,
-        project=project,
-        name=name,
-        tags=tags,
-        main_file=script.resolve(),
-        resume=resume,
-        fork_from=fork_from,
-    )
-    recorded = begin_run(plan, load_settings())
-    _run_as_main(script, recorded)
+    return RunPlan(experiment=label, command=label, config=config, defaults=config, main_file=script.resolve())
+
+
+def record_script(script: Path, arguments: Sequence[str], *, experiment: str) -> None:
+    """What `cloister run` does, for a worker: the run is the queued one."""
+    run_script(script, begin_run(_plan(script, arguments, experiment), load_settings()))
 
 
 def _no_option(word: str) -> click.NoSuchOption:
@@ -81,7 +88,7 @@ def _no_option(word: str) -> click.NoSuchOption:
     return click.NoSuchOption(word, possibilities=difflib.get_close_matches(word, known), ctx=context)
 
 
-def config_from_arguments(arguments: tuple[str, ...]) -> dict[str, Any]:
+def config_from_arguments(arguments: Sequence[str]) -> dict[str, Any]:
     """A script's arguments as config, as far as their form tells: `--lr 0.1`, `--lr=0.1`, `lr=0.1`, `--flag`."""
     config: dict[str, Any] = {}
     words = list(arguments)
@@ -99,17 +106,25 @@ def config_from_arguments(arguments: tuple[str, ...]) -> dict[str, Any]:
     return config
 
 
-def _run_as_main(script: Path, recorded: Run) -> None:
+def run_script(script: Path, recorded: Run | None = None, *, debug: bool = False) -> None:
+    """Run a script as `python script.py` would, and end `recorded` as it ends."""
+    error: BaseException | None = None
     try:
         runpy.run_path(str(script), run_name="__main__")
-    except SystemExit as error:
-        recorded.end_as(error)
+    except SystemExit as ending:
+        error = ending
         raise
-    except BaseException as error:  # Ctrl-C too: whatever ends the script ends the run
+    except BaseException as ending:  # Ctrl-C too: whatever ends the script ends the run
+        error = ending
         error.__traceback__ = _inside(script, error.__traceback__)
-        recorded.end_as(error)
+        if debug and isinstance(error, Exception):
+            post_mortem(error)
+        if recorded is not None:
+            recorded.end_as(error)
         _end_like_python(error)
-    recorded.end_as(None)
+    finally:
+        if recorded is not None:
+            recorded.end_as(error)
 
 
 def _end_like_python(error: BaseException) -> NoReturn:

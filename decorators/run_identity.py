@@ -50,6 +50,7 @@ class Identity:
         place: of this process in its job; alone where it shares the run with nobody.
         session: this process and when it began, as the run's document keeps it.
         known: what is known of the run that goes on; None for one that starts.
+        was_queued: it was stored before by somebody else, with its code; this process begins it.
         note: how the resume is noted in the run; None without one.
         lock: held while the run is open; None where nobody else could mean the same run.
     """
@@ -60,6 +61,7 @@ class Identity:
     known: KnownRun | None = None
     note: dict[str, Any] | None = None
     lock: WriterLock | None = None
+    was_queued: bool = False
 
     @property
     def is_resumed(self) -> bool:

@@ -188,6 +188,24 @@ def split_run_options(
     return RunOptions(**values), rest
 
 
+def read_run_options(given: Mapping[str, Any]) -> RunOptions:
+    """The options from their texts, as another parser of command lines has found them.
+
+    Raises:
+        BadRunOption: a value makes no sense.
+    """
+    values: dict[str, Any] = {}
+    for option in RUN_OPTIONS:
+        text = given.get(option.name)
+        if option.value is None:
+            values[option.name] = bool(text)
+        elif option.repeats:
+            values[option.name] = tuple(_parsed(option, option.flags[0], each) for each in text or ())
+        else:
+            values[option.name] = None if text is None else _parsed(option, option.flags[0], text)
+    return RunOptions(**values)
+
+
 def _option_of(flag: str, is_entry: Callable[[str], bool]) -> RunOption | None:
     if not flag.startswith("-"):
         return None
@@ -245,21 +263,3 @@ def post_mortem(error: BaseException) -> None:
         return
     traceback.print_exception(type(error), error, error.__traceback__)
     pdb.post_mortem(error.__traceback__)
-
-
-def without_run_options(words: Sequence[str], names: Sequence[str] = ("queue", "priority")) -> list[str]:
-    """A command line without some options of the run, as a worker repeats it."""
-    unwanted = {flag: option for flag, option in _BY_FLAG.items() if option.name in names}
-    kept: list[str] = []
-    left = list(words)
-    while left:
-        word = left.pop(0)
-        if word == "--":
-            return [*kept, word, *left]
-        flag, equals, _ = word.partition("=")
-        option = unwanted.get(flag) or unwanted.get(flag.replace("_", "-") if flag.startswith("--") else flag)
-        if option is None:
-            kept.append(word)
-        elif option.value is not None and not equals and left:
-            left.pop(0)
-    return kept

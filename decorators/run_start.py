@@ -19,6 +19,7 @@ from ..observer.session_names import session_time
 from ..observer.settings import CaptureMode, RanksMode, Settings, load_settings
 from .console_filter import ConsoleFilter
 from .interruptions import check_status
+from .queued_job import take_job
 from .run import OnBadValue, Run
 from .run_identity import Identity, new_uid, read_fork, settle_identity
 
@@ -197,7 +198,8 @@ def begin_run(plan: RunPlan, settings: Settings, *, hardware: bool = True, on_ba
         refuse_uncommitted(plan.main_file)
     if plan.unobserved:
         return _begin_unobserved(plan, settings, on_bad_value)
-    identity = _settle(plan, settings)
+    job = take_job(plan.experiment, plan.command)
+    identity = _settle(plan, settings) if job is None else job.begin(settings)
     header = _header(plan, settings, identity)
     if fork is not None and not identity.is_resumed and identity.place.rank == 0:
         header["fork_from"] = fork
@@ -273,7 +275,7 @@ def _first_step(identity: Identity, fork: dict[str, Any] | None) -> int:
 
 def _header(plan: RunPlan, settings: Settings, identity: Identity) -> dict[str, Any]:
     """The first record of the run's journal; see `run_record.new_run_document`."""
-    header = _described(plan, settings, identity.uid)
+    header = described(plan, settings, identity.uid)
     if identity.known is not None:
         header.update({name: value for name, value in identity.known.fields.items() if value is not None})
         if identity.known.config is not None:
@@ -288,7 +290,8 @@ def _header(plan: RunPlan, settings: Settings, identity: Identity) -> dict[str, 
     return header
 
 
-def _described(plan: RunPlan, settings: Settings, uid: str) -> dict[str, Any]:
+def described(plan: RunPlan, settings: Settings, uid: str) -> dict[str, Any]:
+    """What a run's header says of the plan, whoever records it."""
     return {
         "uid": uid,
         "project": to_text(plan.project or settings.project or DEFAULT_PROJECT, NAME_LIMIT),

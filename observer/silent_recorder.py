@@ -63,6 +63,9 @@ class SilentRecorder(Recorder):
     def record_end(self, status: str, **_how: Any) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
     @property
     def lost(self) -> dict[str, int]:
         return {"points": 0, "lines": 0, "bytes": 0}

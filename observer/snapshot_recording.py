@@ -15,7 +15,7 @@ from .fork_guard import import_beside, no_fork
 
 if TYPE_CHECKING:
     from .recorder import Recorder
-    from .snapshot import GitState, Sources
+    from .snapshot import GitState, SourceContent, SourceFile, Sources
 
 logger = logging.getLogger("cloister")
 
@@ -36,12 +36,24 @@ IMPORTED_BESIDE = (
 class SnapshotRecording:
     """Records git, sources, packages and machine in a thread, so that the training's first line need not wait."""
 
-    def __init__(self, recorder: Recorder, main_file: Path | None, *, resumed: bool = False) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        main_file: Path | None,
+        *,
+        resumed: bool = False,
+        also_unimported: bool = False,
+        only_machine: bool = False,
+    ) -> None:
         """
         Args:
             resumed: the run was started before, from code that may have been different: what was recorded of that
                 stays, and this is recorded beside it.
+            also_unimported: whether to record the project's files too that its code would import later.
+            only_machine: code and git are recorded already, by who queued the run.
         """
+        self._only_machine = only_machine
+        self._also_unimported = also_unimported
         self._recorder = recorder
         self._git_field = "cloister.resumed_git" if resumed else "cloister.git"
         self._main_file = main_file
@@ -56,14 +68,22 @@ class SnapshotRecording:
         """Wait for the thread and add the modules that were imported since."""
         self._thread.join(FINISH_SECONDS)
         if self._sources is not None and not self._thread.is_alive():
-            self._record_sources(self._sources)
+            self._record_sources(self._sources.read_new(), self._sources.notes)
+
+    @property
+    def source_notes(self) -> tuple[str, ...]:
+        """Sources that are not recorded, and why."""
+        if self._sources is None:
+            return ("The sources were not read in time.",)
+        return tuple(self._sources.notes)
 
     def _record(self) -> None:
         import_beside(IMPORTED_FIRST)
         with no_fork():
             sysconfig.get_config_vars()  # imports a module of its own
+        parts = (self._record_code, self._import_the_rest, self._record_git, self._record_machine)
         # Each part for itself: what goes wrong in one must not cost the others.
-        for part in (self._record_code, self._import_the_rest, self._record_git, self._record_machine):
+        for part in (self._import_the_rest, self._record_machine) if self._only_machine else parts:
             try:
                 part()
             except Exception as error:
@@ -75,7 +95,9 @@ class SnapshotRecording:
 
         # Not asked of git, which takes its time: the sources are to be what they were at the start.
         sources = Sources(self._main_file, find_project_root(self._main_file, _find_work_tree(self._folder())))
-        self._record_sources(sources, since=self._started)
+        self._record_sources(sources.read_new(), sources.notes, since=self._started)
+        if self._also_unimported and sources.root is not None:
+            self._record_sources(sources.read(_unimported(sources.main_file, sources.root)), sources.notes)
         self._sources = sources
 
     def _import_the_rest(self) -> None:
@@ -102,16 +124,16 @@ class SnapshotRecording:
     def _folder(self) -> Path:
         return self._main_file.parent if self._main_file is not None else Path.cwd()
 
-    def _record_sources(self, sources: Sources, *, since: float = math.inf) -> None:
-        for source in sources.read_new():
+    def _record_sources(self, sources: list[SourceContent], notes: list[str], *, since: float = math.inf) -> None:
+        for source in sources:
             if source.content is not None:
                 self._recorder.record_source(source.file.path, source.content)
                 if _was_changed(source.file.absolute, since):
-                    sources.notes.append(
+                    notes.append(
                         f"The source {source.file.path} was changed in the run's first moments: it may not be what ran."
                     )
-        if sources.notes:
-            self._recorder.record_fields({"cloister.source_notes": to_bson(sources.notes)})
+        if notes:
+            self._recorder.record_fields({"cloister.source_notes": to_bson(notes)})
 
     def _record_machine(self) -> None:
         from .snapshot import read_distributions, read_environment, read_gpus, read_host
@@ -126,6 +148,13 @@ class SnapshotRecording:
                 "host": to_bson(read_host(gpus)),
             }
         )
+
+
+def _unimported(main_file: Path | None, root: Path) -> list[SourceFile]:
+    from .snapshot.import_closure import complete_sources
+    from .snapshot.sources import imported_local_modules, search_folders
+
+    return complete_sources(imported_local_modules(main_file, root), root, search_folders(main_file, root))
 
 
 def _find_work_tree(folder: Path) -> Path | None:

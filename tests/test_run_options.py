@@ -12,7 +12,6 @@ from cloister.decorators.run_options import (
     RunOptions,
     split_run_options,
     usage_lines,
-    without_run_options,
 )
 from cloister.decorators.run_start import RunPlan
 from cloister.observer.settings import BadSetting, load_settings
@@ -70,12 +69,6 @@ def test_every_option_stands_in_the_help() -> None:
     text = "\n".join(usage_lines())
 
     assert [flag for option in RUN_OPTIONS for flag in option.flags if flag not in text] == []
-
-
-def test_a_command_line_is_repeated_without_its_queue_options() -> None:
-    words = ["t.py", "-q", "-P", "3", "a=2", "--queue", "--priority=4", "-c", "x", "--", "-q"]
-
-    assert without_run_options(words) == ["t.py", "a=2", "-c", "x", "--", "-q"]
 
 
 @pytest.mark.parametrize(("asked", "kept"), [(0.01, 1.0), (7, 7.0), (60, 20.0)])

@@ -7,7 +7,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -59,10 +59,12 @@ class Sources:
 
     def read_new(self) -> list[SourceContent]:
         """Read the sources that are new since the last call, main file first. Never raises for what is on disk."""
-        if self.root is None:
-            return []
+        return [] if self.root is None else self.read(imported_local_modules(self.main_file, self.root))
+
+    def read(self, files: Iterable[SourceFile]) -> list[SourceContent]:
+        """Read those of `files` that were not read before. Never raises for what is on disk."""
         contents: list[SourceContent] = []
-        for file in imported_local_modules(self.main_file, self.root):
+        for file in files:
             if file.absolute in self._seen:
                 continue
             if len(self._seen) >= LISTED_SOURCES:
@@ -126,7 +128,7 @@ def search_folders(main_file: Path | None, root: Path) -> list[Path]:
     """Where the project's own modules are imported from: the script's folder, then what `sys.path` has under `root`."""
     first = [main_file.parent] if main_file is not None else []
     others = (Path(entry or ".").resolve() for entry in sys.path.copy() if isinstance(entry, str))
-    return list(dict.fromkeys([*first, *(path for path in others if path.is_relative_to(root))]))
+    return list(dict.fromkeys([*first, *(path for path in others if _is_local(path, root))]))
 
 
 def read_source(file: SourceFile) -> SourceContent:

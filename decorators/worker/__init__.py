@@ -1,0 +1,1 @@
+"""`cloister worker`: takes queued runs, rebuilds their code in a private folder, and makes them."""

@@ -1,0 +1,126 @@
+"""What a worker tells the process that makes a queued run: a file in their private folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ...observer.errors import CloisterError
+from ...observer.field_names import decode_field_names
+from ..queued_job import QueuedJob
+
+JOB_FILE = "job.bson"
+CODE_FOLDER = "code"
+JOB_LIMIT_BYTES = 17 * 1024 * 1024  # a document of MongoDB has at most 16 MiB
+_KINDS = ("script", "call", "plain")
+MOST_WORDS = 10_000
+
+
+class BadEntry(CloisterError, ValueError):
+    """A queued run does not say in a way that is known how it is begun."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"How the run is begun cannot be told: {problem}. Queue it again with this version.")
+
+
+@dataclass(frozen=True)
+class JobEntry:
+    """How the run is begun, checked: whoever can write into the database has written it.
+
+    Attributes:
+        file, folder, paths: relative to the rebuilt code: the script, the working folder, further import folders.
+    """
+
+    kind: str
+    file: PurePosixPath
+    folder: PurePosixPath
+    paths: tuple[PurePosixPath, ...]
+    words: tuple[str, ...]
+    module: str
+    attribute: str
+
+
+def read_entry(stored: Any) -> JobEntry:
+    """`cloister.queue.entry` of a run.
+
+    Raises:
+        BadEntry: it is not what `queue_run` stores.
+    """
+    entry = stored if isinstance(stored, Mapping) else {}
+    if entry.get("kind") not in _KINDS:
+        raise BadEntry(f"{entry.get('kind')!r} is no way to begin one")
+    words, paths = _texts(entry, "words"), _texts(entry, "paths")
+    for name in (entry.get("module", ""), entry.get("attribute", "")):
+        if not isinstance(name, str) or (name and not all(part.isidentifier() for part in name.split("."))):
+            raise BadEntry(f"{name!r} is no name")
+    return JobEntry(
+        kind=entry["kind"],
+        file=relative_path(entry.get("file")),
+        folder=relative_path(entry.get("folder")),
+        paths=tuple(relative_path(path) for path in paths),
+        words=tuple(words),
+        module=entry.get("module", ""),
+        attribute=entry.get("attribute", ""),
+    )
+
+
+def relative_path(text: Any) -> PurePosixPath:
+    """A path that stays inside the folder that it is relative to.
+
+    Raises:
+        BadEntry: it leaves it, or is no path that every file system has.
+    """
+    if not isinstance(text, str) or not text or len(text) > 4_000:
+        raise BadEntry(f"{str(text)[:80]!r} is no path")
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts or "\\" in text or any(ord(letter) < 32 for letter in text):
+        raise BadEntry(f"the path {text!r} leaves the run's folder")
+    if any(len(os.fsencode(part)) > 255 or part.casefold() == ".git" for part in path.parts):
+        raise BadEntry(f"the path {text!r} cannot be used")
+    return path
+
+
+def _texts(entry: Mapping[str, Any], name: str) -> list[str]:
+    found = entry.get(name, [])
+    if not isinstance(found, list) or len(found) > MOST_WORDS or not all(isinstance(word, str) for word in found):
+        raise BadEntry(f"its {name} are no list of texts")
+    return found
+
+
+def write_job(folder: Path, document: Mapping[str, Any]) -> None:
+    """Leave what `read_job` reads for the process that is started next."""
+    from bson import encode
+
+    ours = document["cloister"]
+    job = {
+        "uid": ours["uid"],
+        "token": ours["queue"]["lease"]["token"],
+        "experiment": (document.get("experiment") or {}).get("name"),
+        "command": document.get("command"),
+        "config": document.get("config") or {},
+        "entry": ours["queue"].get("entry"),
+    }
+    descriptor = os.open(folder / JOB_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(encode(job))
+
+
+def read_job(folder: Path) -> tuple[QueuedJob, JobEntry]:
+    """What the worker has written."""
+    from bson import decode
+
+    path = folder / JOB_FILE
+    if path.stat().st_size > JOB_LIMIT_BYTES:
+        raise BadEntry(f"{path} is larger than any run")
+    stored = decode(path.read_bytes())
+    job = QueuedJob(
+        uid=stored["uid"],
+        token=stored["token"],
+        experiment=str(stored["experiment"]),
+        command=str(stored["command"]),
+        config=decode_field_names(stored["config"]),
+    )
+    return job, read_entry(stored["entry"])

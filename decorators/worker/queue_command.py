@@ -1,0 +1,100 @@
+"""`cloister queue`: what waits to be made, and changing it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ...observer.mongo import check, client_for, database_name, resolve_uri
+from ...observer.run_ids import parse_run_id
+from ...observer.run_queue import QueuedRun, cancel, list_queue, set_priority
+from ...observer.settings import load_settings
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+STATES = {"waiting": "", "taken": "green", "recording": "yellow"}
+
+
+@click.group()
+def queue() -> None:
+    """What waits for a worker."""
+
+
+@queue.command()
+@click.option("--project", help="Only runs of this project.")
+@click.option("--uri", help="The MongoDB that holds the queue; the one of the settings when left out.")
+def ls(project: str | None, uri: str | None) -> None:
+    """List the queued runs, in the order in which they are taken."""
+    console = Console(highlight=False)
+    with _database(uri) as database:
+        runs = list_queue(database, project)
+    if not runs:
+        console.print("Nothing is queued.")
+        return
+    table = Table()
+    for column in ("Run", "Priority"):
+        table.add_column(column, justify="right")
+    for column in ("Project", "Name", "Queued", "By", "State"):
+        table.add_column(column)
+    for run in runs:
+        table.add_row(*_cells(run))
+    console.print(table)
+    for run in runs:
+        for note in run.missing:
+            console.print(f"{run.id}: {escape(note)}", style="yellow", soft_wrap=True)
+
+
+@queue.command(name="cancel")
+@click.argument("runs", nargs=-1, required=True)
+@click.option("--uri", help="The MongoDB that holds the queue; the one of the settings when left out.")
+def cancel_runs(runs: tuple[str, ...], uri: str | None) -> None:
+    """Take RUNS out of the queue. They stay, as cancelled runs."""
+    with _database(uri) as database:
+        for run in runs:
+            cancel(database, parse_run_id(run))
+            click.echo(f"Run {run} is cancelled.")
+
+
+@queue.command(context_settings={"ignore_unknown_options": True})
+@click.argument("run")
+@click.argument("number", type=float)
+@click.option("--uri", help="The MongoDB that holds the queue; the one of the settings when left out.")
+def priority(run: str, number: float, uri: str | None) -> None:
+    """Have RUN made earlier or later: a higher NUMBER goes first, 0 is usual."""
+    with _database(uri) as database:
+        set_priority(database, parse_run_id(run), number)
+    click.echo(f"Run {run} has priority {number:g}.")
+
+
+@contextlib.contextmanager
+def _database(uri: str | None) -> Iterator[Database[dict[str, Any]]]:
+    settings = load_settings(uri=uri)
+    resolved = resolve_uri(settings)
+    with client_for(resolved) as client:
+        check(client)
+        yield client[database_name(resolved, settings)]
+
+
+def _cells(run: QueuedRun) -> list[str]:
+    when = "" if run.queued_at is None else f"{_ago(run.queued_at)} on {escape(run.host)}"
+    state = "Sacred's own" if not run.is_ours else f"{run.state} {run.taken_by}".strip()
+    colour = STATES.get(run.state, "") if run.is_ours else "dim"
+    shown = f"[{colour}]{escape(state)}[/]" if colour else escape(state)
+    cells = [str(run.id), f"{run.priority:g}", run.project, run.name]
+    return [*map(escape, cells), when, escape(run.owner), shown]
+
+
+def _ago(moment: datetime) -> str:
+    seconds = max(0, int((datetime.now(timezone.utc) - moment).total_seconds()))
+    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {name} ago"
+    return f"{seconds} s ago"
