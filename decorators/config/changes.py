@@ -25,7 +25,8 @@ class ConfigChange:
     Attributes:
         kind: "changed", or "added" where there is no default.
         before: the default; None where it was added.
-        source: who set it last: a preset, a file, the command line, code; "computed" where it follows from others.
+        source: who set it last: a preset, a file, the command line, code; "computed" where it follows from others, or
+            the config function that gave it.
         types: the names of both types, where they differ. A whole number for a float is no other type, nor is a value
             for None.
     """
@@ -36,6 +37,7 @@ class ConfigChange:
     after: Any
     source: str
     types: tuple[str, str] | None = None
+    is_computed: bool = False
 
     def as_record(self) -> dict[str, Any]:
         """As the run keeps it; what it became stands in the config."""
@@ -72,11 +74,17 @@ def _changes(
         if isinstance(value, Mapping) and value and (before is _ABSENT or isinstance(before, Mapping)):
             yield from _changes(value, before, key, writes, given_by)
         elif before is _ABSENT or not is_same(before, value):
-            source = str(last_source(writes, key) or Source("computed", _giver(key, given_by)))
-            if before is _ABSENT:
-                yield ConfigChange(key, "added", None, value, source)
-            else:
-                yield ConfigChange(key, "changed", before, value, source, types_changed(before, value))
+            source = last_source(writes, key) or Source("computed", _giver(key, given_by))
+            is_added = before is _ABSENT
+            yield ConfigChange(
+                key,
+                "added" if is_added else "changed",
+                None if is_added else before,
+                value,
+                str(source),
+                None if is_added else types_changed(before, value),
+                source.kind == "computed",
+            )
 
 
 def _giver(key: str, given_by: Mapping[str, str]) -> str:

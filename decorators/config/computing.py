@@ -61,7 +61,8 @@ class Settling:
             owner = current.root.ingredients[path] if path else current.root
             return current.values_for(names, (owner,), who)
 
-        return self._repeated(read)[1]
+        values: dict[str, Any] = self._repeated(read)[1]
+        return values
 
     def _repeated(self, act: Callable[[Pass], Any]) -> tuple[Pass, Any]:
         givers: dict[str, list[ConfigFunction]] = {}

@@ -6,6 +6,7 @@ Once, because a dataclass may check its fields together: `low=2 high=3` must not
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from .computed import Computed, holds_computed
@@ -163,7 +164,10 @@ class Draft:
 
     def known_defaults(self) -> Any:
         """The value as far as it is known: of an object that lacks values, the members that have one."""
-        if self.current is not MISSING:
+        if self.changed:
+            with suppress(ConfigError):
+                return self.build()
+        elif self.current is not MISSING and not self.holds_computed:
             return self.current
         known = {member.name: member.known_defaults() for member in self.members.values()}
         known = {name: value for name, value in known.items() if value is not MISSING}

@@ -20,7 +20,7 @@ class UnknownConfigKey(ConfigError, LookupError):
     """An override names a parameter that the experiment does not have."""
 
     def __init__(self, key: str, known: Collection[str], source: str = "") -> None:
-        super().__init__(f"This experiment has no config key {key!r}{_set_in(source)}. {_suggest(key, known)}")
+        super().__init__(f"This experiment has no config key {key!r}{_set_in(source)}. {suggest(key, known)}")
         self.key = key
 
 
@@ -62,7 +62,7 @@ class UnknownPreset(ConfigError, LookupError):
 
     def __init__(self, name: str, known: Collection[str]) -> None:
         advice = "" if known else " A config file is named with its ending, as in @fast.yaml."
-        super().__init__(f"This experiment has no preset {name!r}. {_suggest(name, known)}{advice}")
+        super().__init__(f"This experiment has no preset {name!r}. {suggest(name, known)}{advice}")
         self.name = name
 
 
@@ -146,7 +146,7 @@ def _set_in(source: str) -> str:
     return f" (in {source})" if source else ""
 
 
-def _suggest(key: str, known: Collection[str]) -> str:
+def suggest(key: str, known: Collection[str]) -> str:
     """The nearest known key; a key may also be right but in the wrong place: `lr` for `optimizer.lr`."""
     import difflib  # only a wrong name needs it
 

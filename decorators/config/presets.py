@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .changes import shorten_value
 from .docstrings import first_paragraph
 from .errors import BadPreset, UnknownPreset, shorten
 from .files import load_config_file
@@ -32,6 +33,13 @@ class Preset:
         own = isinstance(self.source, type) or inspect.isroutine(self.source)
         text = first_paragraph(self.source.__doc__) if own else ""
         return "" if text.startswith(f"{getattr(self.source, '__name__', '')}(") else text  # made by @dataclass
+
+    @property
+    def told(self) -> str:
+        """What lists show beside its name: its doc, else what it sets, as far as that is known without a call."""
+        if self.doc or self.function is not None:
+            return self.doc
+        return ", ".join(f"{key}={shorten_value(value)}" for key, value in self.known_values().items())
 
     @property
     def is_file(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .assignments import Assignment, Source, Write
+from .assignments import Assignment, Source, Write, last_source
 from .changes import RECORDED_CHANGES, ConfigChange, find_changes
 from .namespace import Namespace, put_nested
 from .plain import plain_value
@@ -76,14 +76,14 @@ class Resolved:
         updates: dict[str, Any] = {}
         for assignment in self.updates:
             place = self.root.find(assignment.path) or self.root.find(assignment.path.replace("-", "_"))
+            while place is not None and isinstance(place.name, int):  # an item: the list is what was set
+                place = self.root.find(place.key.rpartition(".")[0])
             if place is not None:
-                put_nested(updates, place.key or assignment.path, plain_value(place.build()))
+                put_nested(updates, place.key, plain_value(place.build()))
         return {"named_configs": list(self.presets), "config_updates": updates}
 
     def source_of(self, key: str) -> Source | None:
         """Who set an entry last."""
-        from .assignments import last_source
-
         return last_source(self.writes, key)
 
     def bind(self, run: Any = None, special: Mapping[str, Any] | None = None) -> inspect.BoundArguments:

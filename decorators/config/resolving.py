@@ -87,7 +87,7 @@ def resolve(spec: ConfigSpec, sources: Sources, request: Request) -> Resolved:
     defaults = before.root.plain_defaults()
     line = CommandLine() if request.argv is None else parse_command_line(request.argv, before, spec)
     if line.wants_help:
-        raise HelpWanted(render_usage(spec, before))
+        raise HelpWanted(render_usage(spec, before, {}))
     called = _assign_call(spec, request)
     updates = assignments_of(request.updates, CODE)
     typed = [Assignment(name, value, COMMAND_LINE, "put", may_add) for name, value, may_add in line.overrides]
@@ -144,12 +144,13 @@ def _assign_layers(
     """What presets and files set, each seeing what those before it and the single values have set."""
     lower = list(kept)
     for layer in layers:
-        values = _values_of(layer, sources, [*lower, *single])
+        values = values_of(layer, sources, [*lower, *single])
         lower += assignments_of(values, layer.assigned_by, prefix=layer.path)
     return lower
 
 
-def _values_of(layer: Layer, sources: Sources, known: Sequence[Assignment]) -> Mapping[str, Any]:
+def values_of(layer: Layer, sources: Sources, known: Sequence[Assignment]) -> Mapping[str, Any]:
+    """What a layer sets, with `known` being set already."""
     if isinstance(layer.source, Path):
         return {key_text(key): value for key, value in load_config_file(layer.source).items()}
     if not isinstance(layer.source, Preset):

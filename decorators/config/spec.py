@@ -37,7 +37,6 @@ class ConfigSpec:
         given: what `config=` gives.
         presets: the named sets of values.
         config_functions: functions of entries that give further entries.
-        commands: what each command does, in a line, for the help.
         ingredients: other specs, whose entries stand under their path.
         command: who is called instead of `function`; its own parameters are entries too.
         command_path: the ingredient that the command belongs to; "" is none.
@@ -48,7 +47,6 @@ class ConfigSpec:
     presets: Presets = field(default_factory=Presets)
     config_functions: list[Callable[..., Any]] = field(default_factory=list)
     ingredients: dict[str, ConfigSpec] = field(default_factory=dict)
-    commands: dict[str, str] = field(default_factory=dict)
     command: Callable[..., Any] | None = None
     command_path: str = ""
 
@@ -130,7 +128,7 @@ class ConfigSpec:
         given = {"kept": kept, "updates": updates, "presets": presets}
         if not self.reads_command_line(call_args, call_kwargs, command_line):
             if command_line is None:
-                self._warn_of_unread_words(call_args, call_kwargs)
+                self.warn_of_unread_words(call_args, call_kwargs)
             return self.resolve(call_args, call_kwargs, **given)  # type: ignore[arg-type]
         with explained_exit(program_name()):
             argv = sys.argv[1:] if words is None else words
@@ -176,12 +174,12 @@ class ConfigSpec:
         request = Request(tuple(call_args), call_kwargs or {}, argv, kept or {}, updates or {}, tuple(presets))
         return resolve(self, Sources.read(self), request)
 
-    def usage(self) -> str:
-        """What `--help` prints."""
-        return render_usage(self, Sources.read(self).defaults())
+    def usage(self, commands: Mapping[str, str] | None = None) -> str:
+        """What `--help` prints. `commands`: what each does, in a line."""
+        return render_usage(self, Sources.read(self).defaults(), commands or {})
 
-    def _warn_of_unread_words(self, call_args: Sequence[Any], call_kwargs: Mapping[str, Any]) -> None:
-        """`python train.py lr=0.1` with `train(epochs=5)` in the script: the word would be ignored without a sign."""
+    def warn_of_unread_words(self, call_args: Sequence[Any], call_kwargs: Mapping[str, Any]) -> None:
+        """Says so where `python train.py lr=0.1` is not read because the script calls `train(epochs=5)`."""
         if not (call_args or call_kwargs) or is_parsed(self.given) or not should_read_command_line(self.function):
             return
         names = {parameter.name for parameter in self.signature.parameters}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..run_options import usage_lines
@@ -33,25 +33,25 @@ Ways to set them:
   --                    ends what is read here"""
 
 
-def render_usage(spec: ConfigSpec, known: Pass) -> str:
-    """The help of one experiment, ending with a newline."""
-    command = f"{spec.command.__name__} " if spec.command is not None else "[command] " if spec.commands else ""
+def render_usage(spec: ConfigSpec, known: Pass, commands: Mapping[str, str]) -> str:
+    """The help of one experiment, ending with a newline. `commands`: what each does, in a line."""
+    command = f"{spec.command.__name__} " if spec.command is not None else "[command] " if commands else ""
     parts = [f"Usage: {program_name()} {command}[name=value | --name value | @config.yaml] ..."]
     if spec.called.summary:
         parts.append(textwrap.fill(spec.called.summary, WIDTH))
     lines = [line for member in known.root.members.values() for line in _render_member(member, known)]
     if lines:
         parts.append("\n".join(["Config:", *lines]))
-    if presets := {f"@{name}": preset.doc for name, preset in spec.all_presets.known.items()}:
+    if presets := {f"@{name}": preset.told for name, preset in spec.all_presets.known.items()}:
         parts.append(_render_table("Presets:", presets))
-    if spec.commands and spec.command is None:
-        parts.append(_render_table("Commands:", spec.commands))
+    if commands and spec.command is None:
+        parts.append(_render_table("Commands:", commands))
     parts.append(_FORMS)
     parts.append("\n".join(["The run (an entry of the same name comes first):", *usage_lines()]))
     return "\n\n".join(parts) + "\n"
 
 
-def _render_table(title: str, rows: dict[str, str]) -> str:
+def _render_table(title: str, rows: Mapping[str, str]) -> str:
     column = min(_NAME_COLUMN, max(len(name) for name in rows))
     lines = [f"  {name.ljust(column)}  {_shorten(text, WIDTH - column)}".rstrip() for name, text in rows.items()]
     return "\n".join([title, *lines])
