@@ -143,7 +143,7 @@ def take_next(
 def _leased(worker: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     # By the database's clock: the machines of several workers disagree.
     known = {"token": secrets.token_hex(16), **worker}
-    lease = {name: {"$literal": value} for name, value in known.items()}
+    lease: dict[str, Any] = {name: {"$literal": value} for name, value in known.items()}
     lease |= {"taken_at": "$$NOW", "until": {"$add": ["$$NOW", int(seconds * 1000)]}}
     attempts = {"$add": [{"$ifNull": [f"${ATTEMPTS}", 0]}, 1]}
     return {"$set": {LEASE: lease, ATTEMPTS: attempts, UPDATED_AT: "$$NOW"}}
