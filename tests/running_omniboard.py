@@ -1,0 +1,75 @@
+"""A real Omniboard on a database of ours, and its REST as its pages ask it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from conftest import free_port
+from peer_installs import omniboard_program
+
+PATH = "/sacred"  # where Omniboard serves the only database that it knows
+
+
+class Omniboard:
+    """What a page gets from the server at `address`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+        self.page = f"{self.address}{PATH}"
+        self._port = port
+        self._process = process
+        self._log = log
+
+    def ask(self, path: str, **parameters: Any) -> bytes:
+        """The body of a GET below `/api/v1/`; whatever is not plain text is sent as JSON, as the pages do."""
+        plain = {name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}
+        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)) as connection:
+            connection.request("GET", f"{PATH}/api/v1/{path}?{urlencode(plain)}")
+            with closing(connection.getresponse()) as response:
+                body = response.read()
+        assert response.status == 200, f"{response.status} for {path} {plain}: {body[:500]!r}\n{self.log_text()}"
+        return body
+
+    def ask_json(self, path: str, **parameters: Any) -> Any:
+        return json.loads(self.ask(path, **parameters))
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def log_text(self) -> str:
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + 60
+        while "established successfully" not in self.log_text():
+            assert self.is_alive(), self.log_text()
+            assert time.monotonic() < deadline, self.log_text()
+            time.sleep(0.05)
+
+
+@contextmanager
+def running_omniboard(uri: str, folder: Path) -> Iterator[Omniboard]:
+    """Omniboard on the database of `uri`, on a free port of this machine."""
+    port, log = free_port(), folder / "omniboard.log"
+    environment = {**os.environ, "PORT": str(port), "npm_package_version": "2.16.1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["node", str(omniboard_program()), "--mu", uri],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=folder,
+        )  # fmt: skip
+    omniboard = Omniboard(process, port, log)
+    try:
+        omniboard.wait_until_ready()
+        yield omniboard
+    finally:
+        process.terminate()
+        process.wait(30)
