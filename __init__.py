@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .decorators.active_runs import current_run, log
+    from .decorators.config.computed import computed
     from .decorators.experiment import Experiment, experiment
     from .decorators.interruptions import Interruption, OutOfTime
     from .decorators.run import Run
     from .decorators.run_start import start_run
+    from .decorators.sacred.mongo_observer import MongoObserver, QueuedMongoObserver
     from .observer.errors import CloisterError
     from .observer.points import Points
     from .observer.run_record import RunRecord
@@ -25,10 +27,13 @@ _HOMES = {
     "Experiment": ".decorators.experiment",
     "Interruption": ".decorators.interruptions",
     "OutOfTime": ".decorators.interruptions",
+    "MongoObserver": ".decorators.sacred.mongo_observer",
     "Points": ".observer.points",
+    "QueuedMongoObserver": ".decorators.sacred.mongo_observer",
     "Run": ".decorators.run",
     "RunRecord": ".observer.run_record",
     "RunStore": ".observer.runs",
+    "computed": ".decorators.config.computed",
     "current_run": ".decorators.active_runs",
     "experiment": ".decorators.experiment",
     "log": ".decorators.active_runs",
@@ -39,11 +44,14 @@ __all__ = [
     "CloisterError",
     "Experiment",
     "Interruption",
+    "MongoObserver",
     "OutOfTime",
     "Points",
+    "QueuedMongoObserver",
     "Run",
     "RunRecord",
     "RunStore",
+    "computed",
     "current_run",
     "experiment",
     "log",

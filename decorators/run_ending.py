@@ -9,32 +9,42 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..observer.amounts import size_of
 from ..observer.settings import load_settings
 from .ending_signals import EndingSignals
 
-if TYPE_CHECKING:
-    from .run import Run
-
 PROGRESS_AFTER_SECONDS = 1.0
 
-_open: list[Run] = []
-_ended: list[Run] = []
+
+class EndingRun(Protocol):
+    """What ends with its process: a `Run`, or the recording of a Sacred experiment."""
+
+    def end_as(self, error: BaseException | None) -> None: ...
+
+    def end_by_signal(self, number: int) -> None: ...
+
+    def settle(self, timeout_seconds: float, on_wait: Callable[[int], None], on_waited: Callable[[], None]) -> bool: ...
+
+    def say_where_it_is(self) -> None: ...
+
+
+_open: list[EndingRun] = []
+_ended: list[EndingRun] = []
 _installed_in: int | None = (
     None  # the process that has the hooks; a forked child inherits them and they do nothing there
 )
 _uncaught: BaseException | None = None
 
 
-def end_with_process(run: Run) -> None:
+def end_with_process(run: EndingRun) -> None:
     """Have `run` ended, in the right way, when its process ends before somebody has ended it."""
     _install_once()
     _open.append(run)
 
 
-def settle_at_exit(run: Run) -> None:
+def settle_at_exit(run: EndingRun) -> None:
     """Have the process wait at its exit, within limits, until the ended `run` is in the database."""
     if run in _open:
         _open.remove(run)

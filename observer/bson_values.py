@@ -36,7 +36,7 @@ def to_bson(value: Any, limit_bytes: int = VALUE_LIMIT_BYTES) -> Any:
     Args:
         limit_bytes: how much of it there may be, about.
     """
-    return _Converter(limit_bytes).convert(value, 0)
+    return BsonConverter(limit_bytes).convert(value, 0)
 
 
 def to_text(value: Any, limit: int = TEXT_LIMIT) -> str:
@@ -53,8 +53,16 @@ def key_text(key: Any) -> str:
     return str.__str__(key)[:KEY_LIMIT] if isinstance(key, str) else to_text(key, KEY_LIMIT)
 
 
-class _Converter:
+class BsonConverter:
     """Carries what has been seen on the way down and how much room is left, for one value."""
+
+    def field_name(self, key: Any) -> str:
+        """A dict's key as a field name."""
+        return encode_field_name(key_text(key))
+
+    def foreign(self, value: Any) -> Any:
+        """What has no plain form."""
+        return _placeholder(value)
 
     def __init__(self, limit_bytes: int) -> None:
         self._ancestors: set[int] = set()
@@ -132,7 +140,7 @@ class _Converter:
         plain = _plain_number_or_array(value)
         if plain is not value:
             return self.convert(plain, depth)
-        return _placeholder(value)
+        return self.foreign(value)
 
     def _mapping(self, items: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
         document: dict[str, Any] = {}
@@ -140,7 +148,7 @@ class _Converter:
             if not self._has_room():
                 document["<more>"] = _rest(items, len(document))
                 break
-            name = encode_field_name(key_text(key))
+            name = self.field_name(key)
             while name in document:  # 1 and "1" are two keys in Python and must stay two
                 name += "'"
             self._bytes_left -= len(name.encode())
