@@ -1,0 +1,1 @@
+"""Runs that Sacred recorded, brought into our layout: from its databases, folders and pickles; `cloister adopt`."""

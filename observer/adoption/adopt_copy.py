@@ -1,0 +1,136 @@
+"""Copying Sacred's runs into a database of ours: another database, another server, the embedded one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..indexes import ensure_indexes
+from ..metric_chunks import metric_id
+from ..mongo import stored_for_good
+from ..run_record import UID
+from .adopted_console import store_consoles
+from .adopted_documents import metric_document, run_document
+from .adopted_files import FilesCopied
+from .adopted_points import store_points
+from .adoption import Earlier
+from .after_runs import count_from_highest, finish_database
+from .prepared_run import BEGUN, DONE, PreparedRun, adopted_note, first_fields, packed_metrics, recorded_fields
+from .run_source import RunHead, RunSource
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+logger = logging.getLogger("cloister")
+
+UIDS_AT_ONCE = 1000
+METRICS_AT_ONCE = 100
+_DUPLICATE = 11000
+
+
+class CopyInto:
+    """A database that the runs are copied into; their source is only read.
+
+    A run's document is there first, marked as begun: it holds the run's number against everybody else. All else has
+    keys that follow from the run's uid, so a copy that was cut off anywhere is gone on with.
+    """
+
+    def __init__(
+        self,
+        source: RunSource,
+        database: Database[dict[str, Any]],
+        on_bytes: Callable[[int], None],
+        omniboard: Database[dict[str, Any]] | None = None,
+    ) -> None:
+        self._source = source
+        self._database = stored_for_good(database)
+        self._files = FilesCopied(source, self._database, on_bytes)
+        self._omniboard = omniboard
+        self._projects: dict[str, Any] = {}
+
+    def earlier(self, heads: Sequence[RunHead]) -> dict[str, Earlier]:
+        found: dict[str, Earlier] = {}
+        uids = [head.uid for head in heads]
+        for start in range(0, len(uids), UIDS_AT_ONCE):
+            known = {UID: {"$in": uids[start : start + UIDS_AT_ONCE]}}
+            for document in self._database["runs"].find(known, {UID: 1, "cloister.adopted": 1}):
+                ours = document["cloister"]
+                found[ours["uid"]] = Earlier(document["_id"], ours.get("adopted"))
+        return found
+
+    def begin(self) -> None:
+        ensure_indexes(self._database)
+        count_from_highest(self._database)
+
+    def adopt(self, runs: Sequence[PreparedRun], earlier: Mapping[str, Earlier]) -> dict[str, Any]:
+        ids = {run.head.uid: self._reserve(run, earlier.get(run.head.uid)) for run in runs}
+        files = self._files.adopt({ref: run.oddities.append for run in runs for ref in run.file_refs()})
+        store_points(self._database, packed_metrics(runs))
+        self._store_sacred_metrics(runs, ids)
+        texts = {run.head.uid: (ids[run.head.uid], run.captured_out, run.record.start_time) for run in runs}
+        store_consoles(self._database, texts)
+        for run in runs:
+            document = run_document(run, ids[run.head.uid], files)
+            fields = recorded_fields(run, files)
+            fields["adopted"] = adopted_note(run, self._source.kind, self._source.label, DONE)
+            if lost := run.lost_artifacts(files):
+                fields["lost_artifacts"] = lost
+            if run.head.uid in earlier and run.has_new_tags:
+                fields |= {"tags": list(run.record.tags), "notes": run.record.notes}
+            changes = {**document, **{f"cloister.{name}": value for name, value in fields.items()}}
+            self._database["runs"].update_one({UID: run.head.uid}, {"$set": changes})
+            self._projects.setdefault(run.project, run.record.start_time)
+        return ids
+
+    def finish(self) -> None:
+        finish_database(self._database, self._projects, self._omniboard)
+
+    # ---- inside
+
+    def _reserve(self, run: PreparedRun, known: Earlier | None) -> Any:
+        """The id that the run has here: its own where that is free, else a new number."""
+        from pymongo.errors import DuplicateKeyError
+
+        if known is not None:
+            return known.id
+        run_id = run.head.id
+        while True:
+            note = adopted_note(run, self._source.kind, self._source.label, BEGUN)
+            ours = {**first_fields(run), "name": run.name_as(run_id), "adopted": note}
+            document = {**run_document(run, run_id, {}), "_id": run_id, "cloister": ours}
+            try:
+                self._database["runs"].insert_one(document)
+            except DuplicateKeyError:
+                there = self._database["runs"].find_one({UID: run.head.uid}, {"_id": 1})
+                if there is not None:  # another adoption of the same source was faster
+                    return there["_id"]
+                run_id = self._next_number()
+            else:
+                return run_id
+
+    def _next_number(self) -> int:
+        from pymongo import ReturnDocument
+
+        counter = self._database["counters"].find_one_and_update(
+            {"_id": "runs"}, {"$inc": {"last": 1}}, upsert=True, return_document=ReturnDocument.AFTER
+        )
+        return int(counter["last"]) if counter else 1
+
+    def _store_sacred_metrics(self, runs: Sequence[PreparedRun], ids: Mapping[str, Any]) -> None:
+        """The documents that Sacred's readers look for, under the ids that our own have."""
+        from pymongo import ReplaceOne
+
+        writes: list[ReplaceOne[dict[str, Any]]] = []
+        for run in runs:
+            for metric in run.metrics:
+                key = metric_id(run.head.uid, metric.name)
+                writes.append(ReplaceOne({"_id": key}, metric_document(ids[run.head.uid], metric), upsert=True))
+                if len(writes) == METRICS_AT_ONCE:
+                    self._database["metrics"].bulk_write(writes, ordered=False)
+                    writes = []
+        if writes:
+            self._database["metrics"].bulk_write(writes, ordered=False)
+
+
+__all__ = ["CopyInto"]

@@ -1,0 +1,110 @@
+"""What `cloister adopt` says at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from ..amounts import count_of, size_of
+from ..run_ids import format_run_id
+from .adoption import Survey, Tally
+from .run_source import RunHead
+
+RUNS_SHOWN = 200  # of one line
+
+
+def print_plan(console: Console, source: str, into: str, found: Survey, tally: Tally, *, in_place: bool) -> None:
+    """What a dry run has found."""
+    where = "in place" if in_place else f"into {into}"
+    todo = len(found.todo)
+    if not todo:
+        _print(console, _nothing(source, found))
+    else:
+        _print(console, f"Would adopt {count_of(todo, 'run')} of {source} {where}:")
+        _print(
+            console, f"  {count_of(tally.metrics, 'metric')} with {count_of(tally.points, 'point')} to packed chunks"
+        )
+        _print(console, f"  {size_of(tally.console_bytes)} of output to pieces of the console")
+        what = "to be read for their SHA-256" if in_place else "to be copied, each once however often it is stored"
+        _print(console, f"  {count_of(tally.files, 'file')}, {size_of(tally.file_bytes)}, {what}")
+        _print(console, f"  projects: {_projects(tally)}")
+        if found.to_update:
+            _print(console, f"  {count_of(len(found.to_update), 'run')} of these go on from an earlier adoption")
+    _print_rest(console, found, tally)
+    _print(console, "Nothing was changed.")
+
+
+def print_result(
+    console: Console, source: str, into: str, found: Survey, tally: Tally, seconds: float, *, in_place: bool
+) -> None:
+    done = tally.adopted + tally.updated
+    if not done and not tally.failed:
+        _print(console, _nothing(source, found))
+    else:
+        where = "in place" if in_place else f"into {into}"
+        _print(
+            console,
+            f"Adopted {count_of(done, 'run')} of {source} {where}, {count_of(tally.points, 'point')} of "
+            f"{count_of(tally.metrics, 'metric')}, in {seconds:.1f} s. Projects: {_projects(tally)}.",
+        )
+        if tally.updated:
+            _print(console, f"{count_of(tally.updated, 'run')} of these had been adopted before and had gone on since.")
+    for old, new in tally.numbers:
+        _print(console, f"Run {format_run_id(old)} is run {format_run_id(new)} here: its own id was taken.")
+    _print_rest(console, found, tally)
+
+
+def _nothing(source: str, found: Survey) -> str:
+    if found.unchanged or found.elsewhere:
+        count = len(found.unchanged) + len(found.elsewhere)
+        return f"Nothing to do: {count_of(count, 'run')} of {source} {'was' if count == 1 else 'were'} adopted before."
+    return f"Nothing to do: {source} has no run that can be adopted."
+
+
+def _print_rest(console: Console, found: Survey, tally: Tally) -> None:
+    if found.unchanged and found.todo:
+        _print(console, f"{count_of(len(found.unchanged), 'run')} adopted before, and unchanged since.")
+    if found.elsewhere:
+        _print(console, f"Adopted before, from another place: {_runs(found.elsewhere)}.")
+    if found.going_on:
+        _print(
+            console,
+            f"Left alone, as they are being recorded: {_runs(found.going_on)}. Adopt again once they have ended.",
+        )
+    if found.ours:
+        _print(console, f"{count_of(len(found.ours), 'run')} recorded by Cloister need no adoption.")
+    if tally.oddities:
+        _print(console, "What is odd:")
+    for oddity, runs in tally.oddities.items():
+        _print(console, f"  {f'run {_words(runs)}: ' if runs else ''}{oddity}")
+    for run, reason in tally.failed.items():
+        _print(console, f"Run {run} could not be adopted: {reason}")
+
+
+def _projects(tally: Tally) -> str:
+    return ", ".join(f"{name} ({count_of(count, 'run')})" for name, count in sorted(tally.projects.items())) or "none"
+
+
+def _runs(heads: Iterable[RunHead]) -> str:
+    return _words([format_run_id(head.id) for head in heads])
+
+
+def _words(words: Sequence[str]) -> str:
+    """Runs by id, neighbours as a range: `1-17, 20, id:old`."""
+    numbers = sorted({int(word) for word in words if word.isdigit()})
+    parts: list[str] = []
+    start = 0
+    for place, number in enumerate(numbers):
+        if place + 1 == len(numbers) or numbers[place + 1] != number + 1:
+            first = numbers[start]
+            parts.append(str(first) if first == number else f"{first}-{number}")
+            start = place + 1
+    parts += list(dict.fromkeys(word for word in words if not word.isdigit()))
+    shown = ", ".join(parts[:RUNS_SHOWN])
+    return f"{shown} and {len(parts) - RUNS_SHOWN} more" if len(parts) > RUNS_SHOWN else shown
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(escape(text), soft_wrap=True)

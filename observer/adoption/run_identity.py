@@ -1,0 +1,48 @@
+"""The uid of a run that Sacred recorded: it follows from the run, so that every adoption of it gives the same."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ..run_ids import format_run_id
+from .run_source import aware
+
+_VERSION, _VARIANT = 0x7, 0b10
+
+
+def adopted_uid(document: Mapping[str, Any], place: str) -> str:
+    """A UUID of version 7: the run's start, then what its other facts hash to.
+
+    The same run in a database, in a copy of it and in a folder beside it has one uid. Of a run without a start, which
+    only its number tells from others, the place counts too.
+    """
+    started = aware(document.get("start_time")) or aware(_at(document, "meta", "queue_time"))
+    milliseconds = 0 if started is None else max(0, _milliseconds(started))
+    facts = [
+        format_run_id(document.get("_id")),
+        str(milliseconds),
+        str(_at(document, "experiment", "name")),
+        str(_at(document, "host", "hostname")),
+        str(document.get("command")),
+    ]
+    if started is None:
+        facts.append(place)
+    digest = hashlib.sha256("\0".join(facts).encode("utf-8", "backslashreplace")).digest()
+    rest = int.from_bytes(digest[:10], "big") & ((1 << 74) - 1)
+    number = (milliseconds & ((1 << 48) - 1)) << 80 | _VERSION << 76 | (rest >> 62) << 64 | _VARIANT << 62
+    return str(uuid.UUID(int=number | rest & ((1 << 62) - 1)))
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _at(document: Mapping[str, Any], *path: str) -> Any:
+    value: Any = document
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
