@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .bin_extremes import BinExtremes
+from .foreign_metrics import load_series
 from .metric_bins import Bins
 from .metric_chunks import metric_id
 from .metric_sketch import BINS_PER_PIXEL, Sketch, Window, sketch_metric
@@ -88,11 +89,16 @@ def spelled(name: str) -> str:
 
 def load_points(database: Database[dict[str, Any]], metric: StoredMetric) -> Points | None:
     """All points in the order in which they were logged; None if the run has no such metric."""
+    return _load_all(database, metric)[0]
+
+
+def _load_all(database: Database[dict[str, Any]], metric: StoredMetric) -> tuple[Points | None, Float64s | None]:
+    """The points, and their steps as floats where Sacred was given such as are no whole numbers."""
     points = load_all(database, metric.key) if metric.key.run_uid is not None else Points.empty()
     if len(points):
-        return points
-    document = database["metrics"].find_one({"run_id": metric.key.run_id, "name": metric.key.name})
-    return None if document is None else _sacred_points(document)
+        return points, None
+    series = load_series(database, metric.key.run_id, metric.key.name)
+    return (None, None) if series is None else (series.points, series.x)
 
 
 def load_curve(
@@ -124,12 +130,12 @@ def load_curve(
             is_whole = low is None and high is None
             if not (is_whole and metric.ended and curve.total < metric.count):
                 return curve
-    points = load_points(database, metric)
+    points, x = _load_all(database, metric)
     if points is None:
         return None
     if axis == "relative" and metric.start is None and len(points):  # Sacred's runs may lack it: the first point's time
         window = Window(float(points.wall_times.min()), window.low, window.high, pixels)
-    return _draw(window, Sketch(points, Bins.empty()))
+    return _draw(window, Sketch(points, Bins.empty()), x if axis == "step" else None)
 
 
 def _is_worth_bins(metric: StoredMetric, window: Window) -> bool:
@@ -138,9 +144,11 @@ def _is_worth_bins(metric: StoredMetric, window: Window) -> bool:
     return metric.count > (FINE.bin_points * BINS_PER_PIXEL * window.pixels if is_whole else PYRAMID_POINTS)
 
 
-def _draw(window: Window, sketch: Sketch) -> Curve:
+def _draw(window: Window, sketch: Sketch, places: Float64s | None = None) -> Curve:
+    """The curve of a sketch, whose points stand at `places` where those are given, else where the window puts them."""
     extremes = BinExtremes(sketch.bins, window.origin)
-    x, values, order = window.x_of(sketch.points), sketch.points.values, None
+    x = window.x_of(sketch.points) if places is None else places
+    values, order = sketch.points.values, None
     single = _count_inside(window, x)
     if len(extremes):
         x, values = np.concatenate((extremes.x(), x)), np.concatenate((extremes.values(), values))
@@ -173,29 +181,6 @@ def _count_inside(window: Window, x: Float64s) -> int:
     if window.low == -np.inf and window.high == np.inf:
         return len(x)
     return int(np.count_nonzero((x >= window.low) & (x <= window.high)))
-
-
-def _sacred_points(metric: Mapping[str, Any]) -> Points:
-    """The points of a document that Sacred wrote: three arrays, of which any may be missing or shorter."""
-    values, steps, times = (_list(metric.get(name)) for name in ("values", "steps", "timestamps"))
-    rows = [
-        (int(step), float(value), _seconds(times, place))
-        for place, (step, value) in enumerate(zip(steps, values, strict=False))
-        if isinstance(step, (int, float)) and isinstance(value, (int, float)) and abs(step) < 2**63
-    ]
-    if not rows:
-        return Points.empty()
-    columns = list(zip(*rows, strict=True))
-    return Points(np.array(columns[0], np.int64), np.array(columns[1], np.float64), np.array(columns[2], np.float64))
-
-
-def _seconds(times: list[Any], place: int) -> float:
-    when = _aware(times[place]) if place < len(times) else None
-    return 0.0 if when is None else when.timestamp()
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _segments_in(journal: Any) -> tuple[int, ...] | None:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import CloisterError
-from .run_record import EXPERIMENT_NAME, NAME, PROJECT, TAGS, summary_path
+from .run_record import EXPERIMENT_NAME, NAME, OMNIBOARD_TAGS, PROJECT, TAGS, UID, UNNAMED, summary_path
 from .run_sessions import PAUSED_SECONDS
+from .run_status import FOREIGN_LOST_AFTER_SECONDS, LOST_AFTER_SECONDS, QUEUED_STATES
 
 PAGE_SIZE_LIMIT = 500
 TEXT_LIMIT = 500
+TAGS_LIMIT = 50
 _PLAIN_SORTS = {
     "started": "start_time",
     "name": NAME,
@@ -37,6 +39,8 @@ class RunQuery:
             for descending. Runs without the value come last either way.
         page: 1 is the first.
         page_size: 1 to 500.
+        status: only runs of one of these, as `RunRecord.status` has them, or its `custom_status` (TIMEOUT).
+        tags: only runs that have all of these.
     """
 
     project: str | None = None
@@ -44,6 +48,8 @@ class RunQuery:
     sort: str = "-started"
     page: int = 1
     page_size: int = 50
+    status: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.page < 1 or self.page > 1_000_000:
@@ -52,26 +58,31 @@ class RunQuery:
             raise BadRunQuery(f"A page of {self.page_size} runs is not possible. Ask for 1 to {PAGE_SIZE_LIMIT}.")
         if len(self.text) > TEXT_LIMIT:
             raise BadRunQuery(f"The text to search for has {len(self.text)} characters. {TEXT_LIMIT} are the most.")
+        if len(self.tags) > TAGS_LIMIT or len(self.status) > TAGS_LIMIT:
+            raise BadRunQuery(f"{max(len(self.tags), len(self.status))} tags or states are too many: {TAGS_LIMIT}.")
         sort_path(self.sort.removeprefix("-"))
 
     def filter(self) -> dict[str, Any]:
         conditions = [match_project(self.project)] if self.project is not None else []
         conditions += [_match_word(word) for word in self.text.replace("\x00", "").split()]
+        if self.status:
+            conditions.append({"$or": [_match_status(status) for status in self.status]})
+        conditions += [{"$or": [{field: tag} for field in _TAG_FIELDS]} for tag in self.tags]
         return {"$and": conditions} if conditions else {}
 
     def stages(self) -> list[dict[str, Any]]:
         """Aggregation stages that filter, sort and cut out the page."""
+        page = [{"$skip": (self.page - 1) * self.page_size}, {"$limit": self.page_size}]
+        return self.stages_to(page)
+
+    def stages_to(self, page: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Aggregation stages that filter and sort, with others instead of the page's own."""
         descending = self.sort.startswith("-")
         path = sort_path(self.sort.removeprefix("-"))
         order = -1 if descending else 1
-        page: list[dict[str, Any]] = [{"$skip": (self.page - 1) * self.page_size}, {"$limit": self.page_size}]
         if path in ("start_time", "_id"):  # an index gives this order, without reading what is not shown
             return [{"$match": self.filter()}, {"$sort": {path: order, "_id": order}}, *page]
-        value: Any = f"${path}"
-        if path == "duration":
-            paused = {"$convert": {"input": f"${PAUSED_SECONDS}", "to": "double", "onError": 0, "onNull": 0}}
-            passed = {"$subtract": [{"$ifNull": ["$stop_time", "$$NOW"]}, "$start_time"]}
-            value = {"$subtract": [passed, {"$multiply": [1000, paused]}]}
+        value: Any = _DURATION if path == "duration" else f"${path}"
         return [
             {"$match": self.filter()},
             {"$addFields": {"_key": value}},
@@ -84,7 +95,11 @@ class RunQuery:
 
 def match_project(project: str) -> dict[str, Any]:
     """Runs of `project`. A run that Sacred wrote belongs to the project of its experiment's name."""
-    return {"$or": [{PROJECT: project}, {PROJECT: {"$exists": False}, EXPERIMENT_NAME: project}]}
+    unnamed = {"$not": {"$gt": ""}}  # no text, or an empty one: $gt compares texts with texts only
+    choices: list[dict[str, Any]] = [{PROJECT: project}, {PROJECT: unnamed, EXPERIMENT_NAME: project}]
+    if project == UNNAMED:
+        choices.append({PROJECT: unnamed, EXPERIMENT_NAME: unnamed})
+    return {"$or": choices}
 
 
 def sort_path(key: str) -> str:
@@ -111,7 +126,75 @@ def sort_path(key: str) -> str:
 
 def _match_word(word: str) -> dict[str, Any]:
     pattern = {"$regex": re.escape(word), "$options": "i"}
-    choices: list[dict[str, Any]] = [{field: pattern} for field in (NAME, EXPERIMENT_NAME, TAGS, "status")]
+    fields = (NAME, EXPERIMENT_NAME, *_TAG_FIELDS, "status")
+    choices: list[dict[str, Any]] = [{field: pattern} for field in fields]
+    choices.append({"_id": pattern})  # ids that are text
     if word.isascii() and word.isdigit() and len(word) < 19:
         choices.append({"_id": int(word)})
+    if re.fullmatch("[0-9a-f]{24}", word, re.ASCII):
+        from bson import ObjectId
+
+        choices.append({"_id": ObjectId(word)})
     return {"$or": choices}
+
+
+def _match_status(status: str) -> dict[str, Any]:
+    if status in ("running", "lost"):
+        return {"status": "RUNNING", "$expr": ALIVE if status == "running" else {"$not": [ALIVE]}}
+    if status == "queued":
+        return {"status": {"$in": [state.upper() for state in QUEUED_STATES]}}
+    if status in ("completed", "failed"):
+        return {"status": status.upper()}
+    if status == "interrupted":  # with those of users' own
+        others = ["RUNNING", "COMPLETED", "FAILED", *(state.upper() for state in QUEUED_STATES)]
+        return {"status": {"$nin": others, "$gt": ""}}
+    return {"status": status}
+
+
+# ---- what several lists reckon with, as MongoDB expressions
+
+_TAG_FIELDS = (TAGS, OMNIBOARD_TAGS, "config.tags")
+LISTED = "_metrics"  # beside a run's document: which metrics Sacred's `info` names, where `info` itself is left out
+KEEP_LISTED: dict[str, Any] = {
+    "$set": {LISTED: {"$cond": [{"$eq": [{"$type": f"${UID}"}, "missing"]}, "$info.metrics", "$$REMOVE"]}}
+}
+
+
+def _text_or(path: str, otherwise: Any) -> dict[str, Any]:
+    is_text = {"$and": [{"$eq": [{"$type": f"${path}"}, "string"]}, {"$ne": [f"${path}", ""]}]}
+    return {"$cond": [is_text, f"${path}", otherwise]}
+
+
+def _number_or(path: str, otherwise: float) -> dict[str, Any]:
+    return {"$convert": {"input": f"${path}", "to": "double", "onError": otherwise, "onNull": otherwise}}
+
+
+PROJECT_OF_RUN = _text_or(PROJECT, _text_or(EXPERIMENT_NAME, UNNAMED))
+_BEATS_MISSED = {"$multiply": [3, _number_or("meta.options.--beat-interval", 0)]}
+_PATIENCE = {
+    "$cond": [
+        {"$eq": [{"$type": f"${UID}"}, "missing"]},
+        {"$min": [{"$max": [FOREIGN_LOST_AFTER_SECONDS, _BEATS_MISSED]}, 1e9]},
+        LOST_AFTER_SECONDS,
+    ]
+}
+# Whether there was a sign of life lately. A run that never gave one, nor said when it began, may well go on.
+ALIVE: dict[str, Any] = {
+    "$gte": [
+        {"$ifNull": ["$heartbeat", {"$ifNull": ["$start_time", "$$NOW"]}]},
+        {"$subtract": ["$$NOW", {"$toLong": {"$multiply": [1000, _PATIENCE]}}]},
+    ]
+}
+_PASSED = {
+    "$cond": [
+        {
+            "$and": [
+                {"$eq": [{"$type": "$start_time"}, "date"]},
+                {"$in": [{"$type": "$stop_time"}, ["date", "null", "missing"]]},
+            ]
+        },
+        {"$subtract": [{"$ifNull": ["$stop_time", "$$NOW"]}, "$start_time"]},
+        None,
+    ]
+}
+_DURATION = {"$subtract": [_PASSED, {"$multiply": [1000, _number_or(PAUSED_SECONDS, 0)]}]}

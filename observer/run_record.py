@@ -164,7 +164,7 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
         start_time=start_time,
         stop_time=stop_time,
         heartbeat=heartbeat,
-        updated_at=_time(ours.get("updated_at")),
+        updated_at=_time(ours.get("updated_at")) or max(filter(None, (start_time, heartbeat, stop_time)), default=None),
         config=_mapping(plain(_mapping(document.get("config")))),
         config_defaults=decode_field_names(_mapping(ours.get("config_defaults"))),
         summary=read_summaries(_mapping(ours.get("summary"))),

@@ -17,11 +17,9 @@ _USUAL = frozenset(word.lower() for word in get_args(StoredStatus))
 STATUS_LIMIT = 100  # characters
 
 
-# Beside Sacred's own: states before the start of those who queue runs for a cluster (seml).
+QUEUED_STATES = ("queued", "staged", "pending")  # the last two of seml, which queues Sacred's runs for a cluster
 _STATES: dict[str, RunStatus] = {
-    "queued": "queued",
-    "staged": "queued",
-    "pending": "queued",
+    **dict.fromkeys(QUEUED_STATES, "queued"),
     "running": "running",
     "completed": "completed",
     "failed": "failed",

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+import itertools
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from .blobs import Blob, open_blob
+from .blobs import Blob, BlobNotFound, open_blob
 from .console_store import ConsolePage, load_console
 from .errors import CloisterError
-from .field_names import decode_field_name
+from .foreign_console import captured_bytes, load_captured
+from .foreign_files import fill_files, spellings
+from .foreign_metrics import list_names, load_many_series, load_summaries, summaries_of
+from .foreign_runs import is_foreign
 from .metric_reader import Axis, Curve, find_metric, load_curve, load_points, spelled
 from .metric_stretches import join_points, load_many
-from .metric_summary import SYSTEM_PREFIX, MetricSummary, read_summary
+from .metric_summary import SYSTEM_PREFIX, MetricSummary
 from .points import Points
-from .run_query import BadRunQuery, RunQuery, match_project
+from .project_lists import Columns, ProjectNotFound, ProjectSummary, discover_columns, list_projects
+from .run_query import KEEP_LISTED, BadRunQuery, RunQuery, match_project
 from .run_record import (
     EXPERIMENT_NAME,
     JOURNAL,
     LEFT_OUT_OF_LISTS,
-    LOST_AFTER_SECONDS,
     PROJECT,
-    SUMMARY,
     UID,
     UPDATED_AT,
     RunId,
@@ -35,7 +39,10 @@ if TYPE_CHECKING:
     import pandas
     from pymongo.database import Database
 
-COLUMNS_FROM_RUNS = 50
+    from .run_collections import Collections
+    from .run_places import RunPlace
+
+LISTED_AT_ONCE = 200  # runs whose last values are asked for together
 CHANGES_LIMIT = 500
 
 
@@ -44,16 +51,6 @@ class RunNotFound(CloisterError, LookupError):
 
     def __init__(self, run_id: RunId) -> None:
         super().__init__(f"There is no run {run_id!r}. It may have been deleted, or it is in another database.")
-
-
-class ProjectNotFound(CloisterError, LookupError):
-    """No run belongs to a project of this name."""
-
-    def __init__(self, name: str, known: list[str]) -> None:
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else " The first recorded run creates its project."
-        super().__init__(f"There is no project {name!r}.{hint}")
-        self.nearest = nearest[0] if nearest else None
 
 
 class MetricNotFound(CloisterError, LookupError):
@@ -66,16 +63,6 @@ class MetricNotFound(CloisterError, LookupError):
 
 
 @dataclass(frozen=True)
-class ProjectSummary:
-    """A project in one line of the list."""
-
-    name: str
-    run_count: int
-    running_count: int
-    last_started: datetime | None
-
-
-@dataclass(frozen=True)
 class RunPage:
     """One page of a list of runs; `total` counts the matches on all pages."""
 
@@ -83,14 +70,6 @@ class RunPage:
     total: int
     page: int
     page_size: int
-
-
-@dataclass(frozen=True)
-class Columns:
-    """What a table of a project's runs can show: config keys and metric names as `RunQuery.sort` takes them."""
-
-    config: tuple[str, ...]
-    metrics: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -107,21 +86,50 @@ class RunStore:
     """Reads what runs have recorded. Thread-safe, as the PyMongo client under it is; not to be used across a fork."""
 
     def __init__(self, database: Database[dict[str, Any]]) -> None:
-        self.database = database
+        self.database = _lenient(database)
 
     @classmethod
-    def connect(cls, uri: str | None = None) -> RunStore:
+    def connect(
+        cls, uri: str | None = None, *, collections: str | Collections = "", read_only: bool = False
+    ) -> RunStore:
         """The store of `uri`, else of the settings in force; the embedded database is started where none is named.
+
+        Args:
+            collections: where the runs have a prefix ("lab": lab_runs, lab_metrics) or lie elsewhere ("runs=mine").
+            read_only: whether whatever is done with `store.database` may write. Reading never does.
 
         Raises:
             BadMongoUri, NoMongod: there is nothing to connect to.
+            BadCollections: `collections` names none.
         """
         from .mongo import connect, database_name, resolve_uri
+        from .run_collections import Collections, with_collections
         from .settings import load_settings
 
+        chosen = Collections.parse(collections) if isinstance(collections, str) else collections
         settings = load_settings(uri=uri)
         resolved = resolve_uri(settings)
-        return cls(connect(settings)[database_name(resolved, settings)])
+        database = with_collections(connect(settings)[database_name(resolved, settings)], chosen)
+        if not read_only:
+            return cls(database)
+        from .read_only import read_only as guarded
+
+        return cls(guarded(database))
+
+    def list_databases(self) -> tuple[RunPlace, ...]:
+        """Which databases of this server hold runs that may be read, and under which collection names."""
+        from .run_places import list_places
+
+        return list_places(self.database.client, self.database.name)
+
+    def at(self, place: RunPlace) -> RunStore:
+        """The store of another set of runs, by the same connection; read only where this one is."""
+        from .read_only import is_read_only
+        from .read_only import read_only as guarded
+        from .run_collections import with_collections
+
+        database = with_collections(self.database.client[place.database], place.collections)
+        return RunStore(guarded(database) if is_read_only(self.database) else database)
 
     def close(self) -> None:
         """Close the connection; the store is of no use afterwards."""
@@ -144,7 +152,10 @@ class RunStore:
         document = self.database["runs"].find_one({"_id": run_id}, {"captured_out": 0})
         if document is None:
             raise RunNotFound(run_id)
-        return read_run(document)
+        run = fill_files(self.database, read_run(document))
+        if not is_foreign(document):
+            return run
+        return replace(run, console_bytes=captured_bytes(self.database, run_id))
 
     def find_run_by_uid(self, uid: str) -> RunRecord | None:
         document = self.database["runs"].find_one({"cloister.uid": uid}, {"captured_out": 0})
@@ -152,50 +163,46 @@ class RunStore:
 
     def list_runs(self, query: RunQuery) -> RunPage:
         """A page of runs without their large fields (environment, sources, hardware summaries, traceback)."""
-        stages = [*query.stages(), {"$unset": list(LEFT_OUT_OF_LISTS)}]
-        runs = tuple(read_run(document) for document in self.database["runs"].aggregate(stages))
+        runs = tuple(self._read_listed(query.stages()))
         total = self.database["runs"].count_documents(query.filter())
         return RunPage(runs, total, query.page, query.page_size)
 
+    def find_runs(self, query: RunQuery, limit: int | None = None) -> tuple[RunRecord, ...]:
+        """All runs that a query matches, in its order, its page apart; each as `list_runs` gives it."""
+        cut = [] if limit is None else [{"$limit": limit}]
+        return tuple(self._read_listed(query.stages_to(cut)))
+
+    def _read_listed(self, stages: list[dict[str, Any]]) -> Iterator[RunRecord]:
+        left_out = [KEEP_LISTED, {"$unset": list(LEFT_OUT_OF_LISTS)}]
+        found = self.database["runs"].aggregate([*left_out, *stages] if _sorts_all(stages) else [*stages, *left_out])
+        while documents := list(itertools.islice(found, LISTED_AT_ONCE)):
+            for document, summary in zip(documents, summaries_of(self.database, documents), strict=True):
+                run = read_run(document)
+                yield replace(run, summary=summary) if summary else run
+
     def changes_since(self, when: datetime, project: str | None = None) -> list[RunChange]:
-        """Runs that the courier touched after `when`, oldest first: what a page polls where nothing is pushed."""
-        condition: dict[str, Any] = {UPDATED_AT: {"$gt": when}}
-        if project is not None:
-            condition[PROJECT] = project
-        fields = {"status": 1, "heartbeat": 1, "start_time": 1, PROJECT: 1, EXPERIMENT_NAME: 1, UPDATED_AT: 1}
-        found = self.database["runs"].find(condition, fields).sort(UPDATED_AT, 1).limit(CHANGES_LIMIT)
-        runs = [read_run(document) for document in found]
-        return [RunChange(run.id, run.project, run.status, run.updated_at or when) for run in runs]
+        """Runs that changed after `when`, oldest first: what a page polls where nothing is pushed.
+
+        What Sacred writes has a new heartbeat then, or its end.
+        """
+        passed = {"$gt": when}
+        chosen = {} if project is None else match_project(project)
+        found = list(self._find_changed({UPDATED_AT: passed, **chosen}))
+        signs = [{field: passed} for field in ("heartbeat", "stop_time", "start_time")]
+        found += self._find_changed({"$and": [{UPDATED_AT: None}, {"$or": signs}, chosen]})
+        runs = sorted((read_run(document) for document in found), key=lambda run: run.updated_at or when)
+        return [RunChange(run.id, run.project, run.status, run.updated_at or when) for run in runs[:CHANGES_LIMIT]]
+
+    def _find_changed(self, condition: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        fields = {"status": 1, "heartbeat": 1, "start_time": 1, "stop_time": 1, "meta.options": 1}
+        fields |= {UID: 1, PROJECT: 1, EXPERIMENT_NAME: 1, UPDATED_AT: 1}
+        return iter(self.database["runs"].find(condition, fields).sort(UPDATED_AT, 1).limit(CHANGES_LIMIT))
 
     # ---- projects
 
     def list_projects(self) -> tuple[ProjectSummary, ...]:
         """All projects, the one with the newest run first."""
-        seen_since = datetime.now(timezone.utc) - timedelta(seconds=LOST_AFTER_SECONDS)
-        alive = {"$gte": [{"$ifNull": ["$heartbeat", "$start_time"]}, seen_since]}
-        running = {"$cond": [{"$and": [{"$eq": ["$status", "RUNNING"]}, alive]}, 1, 0]}
-        groups = self.database["runs"].aggregate(
-            [
-                {
-                    "$group": {
-                        "_id": {"$ifNull": [f"${PROJECT}", f"${EXPERIMENT_NAME}"]},
-                        "run_count": {"$sum": 1},
-                        "running_count": {"$sum": running},
-                        "last_started": {"$max": "$start_time"},
-                    }
-                },
-                {"$sort": {"last_started": -1, "_id": 1}},
-            ]
-        )
-        return tuple(
-            ProjectSummary(
-                str(group["_id"] or "unnamed"),
-                group["run_count"],
-                group["running_count"],
-                _aware(group["last_started"]),
-            )
-            for group in groups
-        )
+        return list_projects(self.database)
 
     def find_project(self, name: str) -> ProjectSummary:
         """One project.
@@ -211,22 +218,7 @@ class RunStore:
 
     def discover_columns(self, project: str) -> Columns:
         """The config keys and metrics that the project's newest runs have, most widespread first."""
-        found = (
-            self.database["runs"]
-            .find(match_project(project), {"config": 1, SUMMARY: 1})
-            .sort("start_time", -1)
-            .limit(COLUMNS_FROM_RUNS)
-        )
-        config: dict[str, int] = {}
-        metrics: dict[str, int] = {}
-        for document in found:
-            for key in _leaf_paths(document.get("config") or {}):
-                config[key] = config.get(key, 0) + 1
-            for field in (document.get("cloister") or {}).get("summary") or {}:
-                name = decode_field_name(field)
-                metrics[name] = metrics.get(name, 0) + 1
-        # Keys as often found keep the order that the newest run gave them: what matters stands first in a signature.
-        return Columns(tuple(sorted(config, key=lambda key: -config[key])), _by_count(metrics))
+        return discover_columns(self.database, project)
 
     # ---- metrics
 
@@ -238,19 +230,18 @@ class RunStore:
         """
         run = self.load_run(run_id)
         summaries = {**run.summary, **{f"system/{name}": summary for name, summary in run.system.items()}}
+        summaries |= load_summaries(self.database, self._metrics_without_summary(run, summaries))
+        return tuple(replace(summary, name=name) for name, summary in sorted(summaries.items()))
+
+    def _metrics_without_summary(self, run: RunRecord, known: Container[str]) -> dict[str, list[Any]]:
+        """Documents that Sacred wrote, by the metric's name."""
+        if run.uid is None:
+            return list_names(self.database, run.id)
         # Their names stand in the index: of our own runs no document is read, each of which may hold 10,000 points.
-        named = self.database["metrics"].find({"run_id": run_id}, {"_id": 0, "name": 1})
-        unknown = [found.get("name") for found in named if str(found.get("name")) not in summaries]
-        if unknown:  # written by Sacred: its documents hold no summary
-            last = {"name": 1, "values": {"$slice": -1}, "steps": {"$slice": -1}}
-            for document in self.database["metrics"].find({"run_id": run_id, "name": {"$in": unknown}}, last):
-                values, steps = document.get("values") or [None], document.get("steps") or [-1]
-                name = str(document.get("name"))
-                summaries[name] = read_summary(name, {"last": values[-1], "last_step": steps[-1]})
-        return tuple(
-            MetricSummary(name, summary.last, summary.min, summary.max, summary.last_step, summary.count)
-            for name, summary in sorted(summaries.items())
-        )
+        named = self.database["metrics"].find({"run_id": run.id}, {"_id": 0, "name": 1})
+        if all(str(found.get("name")) in known for found in named):
+            return {}
+        return {name: ids for name, ids in list_names(self.database, run.id).items() if name not in known}
 
     def load_points(self, run_id: RunId, name: str) -> Points:
         """Every point of a metric, bit for bit, in the order in which it was logged.
@@ -314,8 +305,11 @@ class RunStore:
             metrics = [name for name in known if not name.startswith(SYSTEM_PREFIX)]
         chosen = [metrics] if isinstance(metrics, str) else metrics  # one name is not a list of letters
         names = list(dict.fromkeys(map(spelled, chosen)))
-        stored = load_many(self.database, run_id, run.uid, names) if run.uid else {}
-        points = {name: join_points(stored.get(name, [])) for name in names}
+        if run.uid:
+            stored = load_many(self.database, run_id, run.uid, names)
+            points = {name: join_points(stored.get(name, [])) for name in names}
+        else:
+            points = {name: Points.empty() for name in names} | load_many_series(self.database, run_id, names)
         for name in names:
             if not len(points[name]):  # by Sacred, or by nobody
                 points[name] = self.load_points(run_id, name)
@@ -328,8 +322,7 @@ class RunStore:
         return {int(segment, 16): int(place.get("offset", 0)) for segment, place in segments.items()}
 
     def _metric_not_found(self, run_id: RunId, name: str) -> MetricNotFound:
-        known = self.database["metrics"].distinct("name", {"run_id": run_id})
-        return MetricNotFound(run_id, name, [str(name) for name in known])
+        return MetricNotFound(run_id, name, list(list_names(self.database, run_id)))
 
     # ---- console and files
 
@@ -341,6 +334,9 @@ class RunStore:
         Raises:
             BadCursor: `after` or `before` is not a cursor.
         """
+        captured = load_captured(self.database, run_id, after=after, before=before, limit=limit)
+        if captured is not None:
+            return captured
         return load_console(self.database, run_id, after=after, before=before, limit=limit)
 
     def open_blob(self, file_id: Any) -> Blob:
@@ -349,25 +345,22 @@ class RunStore:
         Raises:
             BlobNotFound: there is none.
         """
-        return open_blob(self.database, file_id)
+        for spelling in spellings(file_id):
+            with contextlib.suppress(BlobNotFound):
+                return open_blob(self.database, spelling)
+        raise BlobNotFound(file_id)
 
 
-def _aware(value: Any) -> datetime | None:
-    if not isinstance(value, datetime):
-        return None
-    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+def _lenient(database: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
+    """The same database, read so that no text that is not UTF-8 and no date beyond year 9999 fails a whole document."""
+    from bson.codec_options import DatetimeConversion
+
+    options = database.codec_options.with_options(
+        unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
+    )
+    return database.with_options(codec_options=options)
 
 
-def _by_count(counts: dict[str, int]) -> tuple[str, ...]:
-    return tuple(sorted(counts, key=lambda key: (-counts[key], key)))
-
-
-def _leaf_paths(config: dict[str, Any], prefix: str = "") -> list[str]:
-    """Dotted paths of the values in a config, its keys as stored (a dot inside a key stays encoded)."""
-    paths = []
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            paths += _leaf_paths(value, f"{prefix}{key}.")
-        else:
-            paths.append(f"{prefix}{key}")
-    return paths
+def _sorts_all(stages: list[dict[str, Any]]) -> bool:
+    """Whether all runs are sorted: what is not shown would then be more than MongoDB sorts in memory."""
+    return not any("$limit" in stage for stage in stages)

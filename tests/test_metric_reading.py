@@ -176,7 +176,8 @@ def test_a_metric_whose_chunks_are_all_damaged_is_read_from_its_copy(
     with caplog.at_level(logging.WARNING, "cloister"):
         points = store.load_points(run_id, "loss")
 
-    assert points.values.tolist() == [1.0, 2.0]
+    assert points.values.tolist() == [1.0, 2.0, 3.0]
+    assert points.steps.tolist() == [0, 1, 2]  # a step that is none follows the one before it
     assert f"Run {run_id}, metric 'loss': A metric chunk is damaged" in caplog.text
 
 

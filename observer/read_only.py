@@ -1,0 +1,74 @@
+"""A database that refuses to be written through: for looking at what others own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from .errors import CloisterError
+from .run_collections import RunDatabase, collections_of
+
+_COLLECTION_WRITES = (
+    *("insert_one", "insert_many", "update_one", "update_many", "replace_one", "delete_one", "delete_many"),
+    *("bulk_write", "find_one_and_update", "find_one_and_replace", "find_one_and_delete", "rename", "drop"),
+    *("create_index", "create_indexes", "drop_index", "drop_indexes", "create_search_index", "create_search_indexes"),
+)
+_DATABASE_WRITES = ("create_collection", "drop_collection")
+
+
+class WritesNotWanted(CloisterError, PermissionError):
+    """Something would write into a database that was opened to be read only."""
+
+    def __init__(self, place: str, operation: str) -> None:
+        super().__init__(
+            f"Nothing is written into {place}, which is open for reading only: {operation} was refused. Open it "
+            "without read_only (--read-only) to change it."
+        )
+
+
+class ReadOnlyDatabase(RunDatabase):
+    """As `RunDatabase`; what would write raises `WritesNotWanted`."""
+
+    def __getitem__(self, name: str) -> Collection[dict[str, Any]]:
+        return _ReadOnlyCollection(self, self.collection_name(name))
+
+    def get_collection(self, name: str, *arguments: Any, **options: Any) -> Collection[dict[str, Any]]:
+        return self[name].with_options(*arguments, **options)
+
+    def with_options(self, *arguments: Any, **options: Any) -> ReadOnlyDatabase:  # type: ignore[override]
+        return read_only(super().with_options(*arguments, **options))
+
+
+class _ReadOnlyCollection(Collection[dict[str, Any]]):
+    def with_options(self, *arguments: Any, **options: Any) -> Collection[dict[str, Any]]:  # type: ignore[override]
+        plain = super().with_options(*arguments, **options)
+        given = plain.codec_options, plain.read_preference, plain.write_concern, plain.read_concern
+        return _ReadOnlyCollection(self.database, self.name, False, *given)
+
+
+def read_only(database: Database[dict[str, Any]]) -> ReadOnlyDatabase:
+    """The same database, its collections called as before, through which nothing can be written."""
+    given = database.codec_options, database.read_preference, database.write_concern, database.read_concern
+    guarded = ReadOnlyDatabase(database.client, database.name, *given)
+    guarded.collections = collections_of(database)
+    return guarded
+
+
+def is_read_only(database: Database[dict[str, Any]]) -> bool:
+    return isinstance(database, ReadOnlyDatabase)
+
+
+def _refusal(operation: str) -> Callable[..., NoReturn]:
+    def refuse(self: Any, *_arguments: Any, **_options: Any) -> NoReturn:
+        raise WritesNotWanted(getattr(self, "full_name", self.name), operation)
+
+    return refuse
+
+
+for _name in _COLLECTION_WRITES:
+    setattr(_ReadOnlyCollection, _name, _refusal(_name))
+for _name in _DATABASE_WRITES:
+    setattr(ReadOnlyDatabase, _name, _refusal(_name))
