@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .decorators.active_runs import current_run, log
     from .decorators.config.computed import computed
     from .decorators.experiment import Experiment, experiment
+    from .decorators.ingredient import Ingredient
     from .decorators.interruptions import Interruption, OutOfTime
     from .decorators.run import Run
     from .decorators.run_start import start_run
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "CloisterError": ".observer.errors",
     "Experiment": ".decorators.experiment",
+    "Ingredient": ".decorators.ingredient",
     "Interruption": ".decorators.interruptions",
     "OutOfTime": ".decorators.interruptions",
     "MongoObserver": ".decorators.sacred.mongo_observer",
@@ -43,6 +45,7 @@ _HOMES = {
 __all__ = [
     "CloisterError",
     "Experiment",
+    "Ingredient",
     "Interruption",
     "MongoObserver",
     "OutOfTime",

@@ -4,73 +4,93 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import sys
+import types
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
-from ..observer.settings import CaptureMode, RanksMode, load_settings
-from .config import ConfigSpec, Resolved
+from ..observer.errors import CloisterError
+from .command_run import Asked, CommandRun
+from .config import ConfigSpec, HelpWanted
+from .config.command_word import split_command_line
+from .config.docstrings import first_paragraph
 from .config.script import explained_exit, program_name
-from .run import OnBadValue, Run
-from .run_start import RunPlan, begin_run, main_file_of_process
-from .seeds import check_seed, seed_everything
+from .executions import Execution, executing
+from .experiment_options import Options, complete
+from .ingredient import Ingredient
+from .part import Command, CommandClash, Part
+from .read_only import ReadOnlyDict
+from .run_options import RunOptions
+from .run_start import main_file_of_process
+from .stock_commands import STOCK_COMMANDS, without_word_for_help
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .run import Run
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-NAMED_OVERRIDES = 3  # a run's default name tells its first overrides; more would not fit a table's column
-NAME_CHARACTERS = 60
+
+class NoSuchCommand(CloisterError, LookupError):
+    """A command was asked for in code by a name that none has, or an experiment without one of its own was called."""
+
+    def __init__(self, experiment: str, name: str | None, known: Collection[str]) -> None:
+        problem = (
+            f"Experiment {experiment!r} has no function of its own that could run. Name a command"
+            if name is None
+            else f"Experiment {experiment!r} has no command {name!r}"
+        )
+        super().__init__(f"{problem}: there are {', '.join(known)}.")
 
 
-class Experiment(Generic[Parameters, Result]):
-    """A function under `@experiment`. Calling it records a run and returns what the function returns.
+class Experiment(Part, Generic[Parameters, Result]):
+    """A function under `@experiment`, or an experiment made by its name: `exp = cloister.Experiment("digits")`.
+
+    Calling it records a run and returns what the function returns. One that is made by its name has no function until
+    `@exp.main` stands over one; its entries are those of `config=`.
 
     Attributes:
         function: the function itself; calling it records nothing.
         last_run: the run of the newest call, None before the first.
     """
 
+    @overload
+    def __init__(self: Experiment[..., Any], name: str | None = None, **options: Unpack[Options]) -> None: ...
+
+    @overload
+    def __init__(
+        self, name: str | None = None, *, function: Callable[Parameters, Result], **options: Unpack[Options]
+    ) -> None: ...
+
     def __init__(
         self,
-        function: Callable[Parameters, Result],
+        name: str | None = None,
         *,
-        project: str | None,
-        name: str | None,
-        run_name: str | None,
-        tags: Sequence[str],
-        notes: str,
-        config: Any,
-        command_line: bool | None,
-        uri: str | None,
-        capture: CaptureMode | None,
-        hardware: bool,
-        on_bad_value: OnBadValue,
-        resume: int | str | None,
-        fork_from: Any,
-        ranks: RanksMode | None,
+        function: Callable[Parameters, Result] | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        self.function = function
-        self.name = name or function.__name__
+        self.options = complete(options)
+        script = main_file_of_process()
+        fallback = script.stem if script is not None else "notebook"
+        own_name: str | None = None if function is None else getattr(function, "__name__", None)
+        super().__init__(name or own_name or fallback, "", self.options["ingredients"])
         self.last_run: Run | None = None
-        self._spec = ConfigSpec.from_function(function, config)
-        self._project = project
-        self._run_name = run_name
-        self._tags = tuple(tags)
-        self._notes = notes
-        self._command_line = command_line
-        self._uri = uri
-        self._capture = capture
-        self._hardware = hardware
-        self._on_bad_value: OnBadValue = on_bad_value
-        self._resume = resume
-        self._fork_from = fork_from
-        self._ranks = ranks
-        functools.update_wrapper(self, function)
+        self.function: Callable[Parameters, Result] | None = None
+        self._nothing: Callable[..., Any] = _nothing_of(sys._getframe(1).f_globals)
+        for preset, values in self.options["presets"].items():
+            self.add_preset(preset, values)
+        ConfigSpec.from_function(self._nothing, self.options["config"])  # what is no config is refused here
+        if function is not None:
+            self._become(function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Result:
         """Settle the config, record a run while the function runs, and return its result.
 
-        An exception of the function is recorded and re-raised as it is.
+        Where the command line is read, it may name another command. An exception of the function is recorded and
+        re-raised as it is.
 
         Raises:
             ConfigError: the arguments do not fit; where the command line was read, the process ends with one sentence
@@ -78,57 +98,136 @@ class Experiment(Generic[Parameters, Result]):
             RunIsAlive, RunHasEnded, NoRunToResume, ResumeNeedsDatabase: this call may not, or cannot, record the run
                 that it was told to.
         """
-        resolved = self._spec.resolve_call(args, kwargs, command_line=self._command_line)
-        is_command_line = self._spec.reads_command_line(args, kwargs, self._command_line)
-        self._seed(resolved, is_command_line=is_command_line)
-        settled = [resolved]
+        spec = self.spec()
+        if not spec.reads_command_line(args, kwargs, self.options["command_line"]):
+            if self.options["command_line"] is None:
+                spec.warn_of_unread_words(args, kwargs)
+            return cast(Result, self._record(Asked(self._main(), args=args, kwargs=kwargs)).result)
+        with explained_exit(program_name()):
+            asked = self._read_words(sys.argv[1:], args, kwargs)
+        return cast(Result, None if asked is None else self._record(asked).result)
 
-        def config_beside(kept: dict[str, Any]) -> dict[str, Any]:
-            settled.append(self._spec.resolve_call(args, kwargs, command_line=self._command_line, kept=kept))
-            return settled[-1].config
+    def run(
+        self,
+        command: str | None = None,
+        config_updates: Mapping[str, Any] | None = None,
+        presets: Sequence[Any] = (),
+        **options: Any,
+    ) -> Run:
+        """Record a run of a command from code, whatever the command line says; gives the ended run.
 
-        with explained_exit(program_name()) if is_command_line else contextlib.nullcontext():
-            run = self._begin(resolved, config_beside)
-        if settled[-1] is not resolved:
-            resolved = settled[-1]
-            run.config = resolved.config
-            self._seed(resolved, is_command_line=is_command_line)
-        self.last_run = run
-        bound = resolved.bind(run)
-        try:
-            result = self.function(*bound.args, **bound.kwargs)
-        except BaseException as error:  # Ctrl-C and SystemExit end the run too, each in its own way
-            run.end_as(error)
-            raise
-        run.end_as(None, result=result)
-        return result
+        Args:
+            command: its name, `data.stats` for one of an ingredient; the experiment's own function when left out.
+            config_updates: values by dotted name, or nested: of a nested mapping only the entries that it names change.
+            presets: names of presets, paths of files, or mappings; later ones win.
+            options: what the command line could say of the run: `name`, `tags`, `comment`, `unobserved`, ...
 
-    def _seed(self, resolved: Resolved, *, is_command_line: bool) -> None:
-        seed = resolved.config.get("seed")
-        if seed is None:
-            return
-        if is_command_line:
-            with explained_exit(program_name()):
-                check_seed(seed)
-        seed_everything(seed)
+        Raises:
+            NoSuchCommand, ConfigError: there is no such command; the values do not fit.
+        """
+        path, found = self._find_command(command)
+        if found is None:
+            raise NoSuchCommand(self.name, command, list(self.command_names()))
+        said = RunOptions(**{**options, "tags": tuple(options.get("tags", ()))})
+        asked = Asked(found, path, updates=config_updates or {}, presets=presets, options=said)
+        return self._record(asked)
 
-    def _begin(self, resolved: Resolved, config_beside: Callable[[dict[str, Any]], dict[str, Any]]) -> Run:
-        plan = RunPlan(
-            experiment=self.name,
-            command=self.function.__name__,
+    @contextlib.contextmanager
+    def configured(self, *args: Any, **kwargs: Any) -> Iterator[ReadOnlyDict]:
+        """Fill captured functions as in a run with these arguments, and record nothing: for tests and notebooks."""
+        parts = tuple(self.iter_parts())
+        resolved = self.spec().resolve(args, kwargs)
+        execution = Execution(
+            name=self.name,
+            places={part: part.path for part in parts},
+            values=resolved.namespace,
             config=resolved.config,
-            config_beside=config_beside,
-            defaults=resolved.defaults,
-            project=self._project,
-            name=self._run_name or name_from_overrides(self.name, resolved.overrides),
-            tags=self._tags,
-            notes=self._notes,
-            main_file=main_file_of_process() or _file_of(self.function),
-            resume=resolved.run_options.get("resume", self._resume),
-            fork_from=resolved.run_options.get("fork_from", self._fork_from),
+            run=None,
+            seed=resolved.config.get("seed"),
         )
-        settings = load_settings(uri=self._uri, capture=self._capture, ranks=self._ranks)
-        return begin_run(plan, settings, hardware=self._hardware, on_bad_value=self._on_bad_value)
+        with executing(execution):
+            yield execution.config
+
+    def main(self, function: Callable[..., Any], /) -> Callable[..., Any]:
+        """Make a function the one that runs by default, of an experiment that was made by its name."""
+        if self.function is not None:
+            raise CommandClash("main", repr(self.name), self.function, function)
+        self._become(function)
+        return self.commands[function.__name__].captured.call
+
+    # ---- for the runs
+
+    @property
+    def main_name(self) -> str | None:
+        """The name of the command that is run by default."""
+        return None if self.function is None else self.function.__name__
+
+    @property
+    def main_file(self) -> Path | None:
+        """The script that is recorded."""
+        return main_file_of_process() or _file_of(self.function or self._nothing)
+
+    def spec(self, parts: Sequence[Part] | None = None) -> ConfigSpec:
+        """What it can be configured with."""
+        parts = tuple(self.iter_parts()) if parts is None else parts
+        return ConfigSpec(
+            self.function or self._nothing,
+            self.options["config"],
+            presets=self.presets,
+            config_functions=self.config_functions,
+            ingredients={part.path: part.spec() for part in parts if isinstance(part, Ingredient)},
+        )
+
+    def command_names(self) -> dict[str, str]:
+        """What the command line may name, with a line on each."""
+        own = {
+            f"{part.path}.{name}" if part.path else name: _first_line(command.captured.function)
+            for part in reversed(tuple(self.iter_parts()))
+            for name, command in part.commands.items()
+        }
+        return {
+            **own,
+            **{name: _first_line(stock.captured.function) for name, stock in STOCK_COMMANDS.items() if name not in own},
+        }
+
+    def _become(self, function: Callable[..., Any]) -> None:
+        self.command(function)
+        self.function = function
+        functools.update_wrapper(self, function)
+
+    def _main(self) -> Command:
+        if self.main_name is None:
+            raise NoSuchCommand(self.name, None, list(self.command_names()))
+        return self.commands[self.main_name]
+
+    def _find_command(self, name: str | None) -> tuple[str, Command | None]:
+        if name is None:
+            return "", self._main()
+        path, _, last = name.rpartition(".")
+        part = next((part for part in self.iter_parts() if part.path == path), None)
+        own = None if part is None else part.commands.get(last)
+        return path, own or STOCK_COMMANDS.get(name)
+
+    def _read_words(self, words: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Asked:
+        """What the command line asks for; raises HelpWanted."""
+        spec, names = self.spec(), self.command_names()
+        line = split_command_line(without_word_for_help(words), names, spec)
+        path, command = "", None
+        if line.command is not None or self.function is not None:
+            path, command = self._find_command(line.command)
+        if line.wants_help:
+            if command is not None and line.command is not None:
+                spec = spec.for_command(command.captured.function, path)
+            raise HelpWanted(spec.usage(names))
+        if command is None:
+            raise NoSuchCommand(self.name, line.command, list(names))
+        return Asked(command, path, args=args, kwargs=kwargs, words=line.words)
+
+    def _record(self, asked: Asked) -> Run:
+        with explained_exit(program_name()) if asked.words is not None else contextlib.nullcontext():
+            command_run = CommandRun(self, asked)
+            run = command_run.begin()
+        return command_run.execute(run)
 
 
 @overload
@@ -137,79 +236,53 @@ def experiment(function: Callable[Parameters, Result], /) -> Experiment[Paramete
 
 @overload
 def experiment(
-    *,
-    project: str | None = None,
-    name: str | None = None,
-    run_name: str | None = None,
-    tags: Sequence[str] = (),
-    notes: str = "",
-    config: Any = None,
-    command_line: bool | None = None,
-    uri: str | None = None,
-    capture: CaptureMode | None = None,
-    hardware: bool = True,
-    on_bad_value: OnBadValue = "warn",
-    resume: int | str | None = None,
-    fork_from: Any = None,
-    ranks: RanksMode | None = None,
+    *, name: str | None = None, **options: Unpack[Options]
 ) -> Callable[[Callable[Parameters, Result]], Experiment[Parameters, Result]]: ...
 
 
-def experiment(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+def experiment(
+    function: Callable[..., Any] | None = None, /, *, name: str | None = None, **options: Unpack[Options]
+) -> Any:
     """Record every call of a function as a run: `@experiment` or `@experiment(project="digits", tags=["baseline"])`.
 
     The function's parameters are the config, with their defaults and type hints; a parameter named `run` receives the
     `Run`. Called without arguments from the script that is started, the command line overrides the config
-    (`python train.py lr=0.01 @base.yaml`); see docs/config.md.
+    (`python train.py lr=0.01 @base.yaml`); see docs/config.md. Further commands, captured functions, hooks and
+    ingredients: docs/experiments.md.
 
     Args:
         function: what to decorate, when used without parentheses.
-        project: where the runs belong; else the setting `project`, else "default".
         name: the experiment's name; the function's when left out.
+        project: where the runs belong; else the setting `project`, else "default".
         run_name: the name of each run; made from the experiment's name and the overrides when left out.
         tags, notes: to find the runs again.
         config: defaults of the parameters, or the whole config: a mapping, dataclass, pydantic model, argparse
             namespace, or the path of a YAML, JSON or TOML file.
+        ingredients: parts of the config with functions of their own; see `Ingredient`.
+        presets: named sets of values: mappings, dataclasses, functions, or paths of files.
         command_line: True reads `sys.argv` at every call, False never; None decides as said above.
         uri: a MongoDB URI; else the setting `uri`, else the embedded database.
         capture: how stdout and stderr are recorded: "sys", "fd" or "none".
         hardware: whether CPU, memory, disk, network and GPUs are sampled.
         on_bad_value: what `run.log` does with a value that is no number: "warn" or "raise".
         resume, fork_from, ranks: as `start_run` takes them; `--resume` and `--fork-from` on the command line win.
+        comment, unobserved, enforce_clean, beat_interval, interruptions, console_filter: as `start_run` takes them.
     """
     if function is not None:
-        return experiment(**options)(function)
-    defaults: dict[str, Any] = {
-        "project": None,
-        "name": None,
-        "run_name": None,
-        "tags": (),
-        "notes": "",
-        "config": None,
-        "command_line": None,
-        "uri": None,
-        "capture": None,
-        "hardware": True,
-        "on_bad_value": "warn",
-        "resume": None,
-        "fork_from": None,
-        "ranks": None,
-    }
-    return lambda decorated: Experiment(decorated, **{**defaults, **options})
-
-
-def name_from_overrides(experiment_name: str, overrides: Mapping[str, Any]) -> str | None:
-    """A run's name that tells what was changed ('train-lr0.01-epochs5'), None when nothing was."""
-    parts = [
-        f"{key.rpartition('.')[2]}{value}"
-        for key, value in overrides.items()
-        if isinstance(value, (bool, int, float, str)) and len(str(value)) <= 20
-    ]
-    if not parts:
-        return None
-    return "-".join([experiment_name, *parts[:NAMED_OVERRIDES]])[:NAME_CHARACTERS]
+        return Experiment(name, function=function, **options)
+    complete(options)  # a wrong option is refused where it is written
+    return lambda decorated: Experiment(name, function=decorated, **options)
 
 
 def _file_of(function: Callable[..., Any]) -> Path | None:
     file = getattr(function, "__globals__", {}).get("__file__")
     return Path(file).resolve() if isinstance(file, str) else None
+
+
+def _first_line(function: Callable[..., Any]) -> str:
+    return first_paragraph(function.__doc__)
+
+
+def _nothing_of(names: dict[str, Any]) -> Callable[..., Any]:
+    """A function that takes nothing, of the module with these names: of an experiment that has none of its own."""
+    return types.FunctionType((lambda: None).__code__, names, "nothing")

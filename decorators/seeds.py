@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
+import os
 import random
 import sys
 from typing import Any
@@ -56,3 +58,42 @@ def check_seed(seed: object) -> int:
     if not 0 <= number < SEED_LIMIT:
         raise BadSeed(seed)
     return number
+
+
+# How this process descends from the one that was started: the how-manieth child of each. Forked children go on with
+# their parent's counters; without this, all workers of a DataLoader would draw the same numbers.
+_lineage: tuple[int, ...] = ()
+_children = 0
+
+
+def derive_seed(seed: int | None, *identity: object) -> int:
+    """The seed of one thing in a run (a function, its third call): the same in each run with `seed`, unlike all others.
+
+    With None as `seed` one that nobody can foresee.
+    """
+    if seed is None:
+        return random.SystemRandom().randrange(SEED_LIMIT)
+    text = "/".join(map(str, (seed, *_lineage, *identity)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def make_generator(seed: int) -> Any:
+    """A generator of random numbers of its own: numpy's `Generator`, or `random.Random` where there is no numpy."""
+    try:
+        import numpy  # only a function that asks for one pays for it
+    except ImportError:
+        return random.Random(seed)  # noqa: S311 - for experiments, not for secrets
+    return numpy.random.default_rng(seed)
+
+
+def _count_child() -> None:
+    global _children
+    _children += 1
+
+
+def _descend() -> None:
+    global _children, _lineage
+    _lineage, _children = (*_lineage, _children), 0
+
+
+os.register_at_fork(before=_count_child, after_in_child=_descend)

@@ -1,0 +1,297 @@
+"""One run of one command of an experiment: its config settled, its hooks and its function called, its end recorded."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ..observer.errors import CloisterError
+from ..observer.settings import Settings, load_settings
+from .captured import Captured
+from .config import ConfigSpec, Resolved
+from .config.resolving import Sources
+from .executions import Execution, executing
+from .part import Command, Part
+from .run_options import RunOptions, post_mortem
+from .run_start import RunPlan, begin_run
+from .seeds import check_seed, derive_seed, seed_everything
+from .values_by_path import put
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
+    from .run import Run
+
+NAMED_OVERRIDES = 3  # a run's default name tells its first overrides; more would not fit a table's column
+NAME_CHARACTERS = 60
+
+
+class CommandNamedAsEntry(CloisterError, ValueError):
+    """A command and a config entry have one name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name!r} is a command and a config entry of this experiment, so a command line could mean either. Give "
+            "the command another name: @....command(name='...')."
+        )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a call or a command line asks for.
+
+    Attributes:
+        command: what is to run.
+        path: the ingredient that the command belongs to; "" is the experiment.
+        args, kwargs: what the call gives.
+        words: the command line, where it is read, without the command.
+        updates: single values, by dotted key or nested.
+        presets: by name, the last one wins.
+        options: what code says of the run.
+    """
+
+    command: Command
+    path: str = ""
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    words: Sequence[str] | None = None
+    updates: Mapping[str, Any] = field(default_factory=dict)
+    presets: Sequence[Any] = ()
+    options: RunOptions = field(default_factory=RunOptions)
+
+    @property
+    def name(self) -> str:
+        return f"{self.path}.{self.command.name}" if self.path else self.command.name
+
+
+class CommandRun:
+    """One run, from what is asked for to its end.
+
+    Attributes:
+        resolved: its config.
+    """
+
+    def __init__(self, experiment: Experiment[..., Any], asked: Asked) -> None:
+        self._experiment = experiment
+        self._asked = asked
+        self._parts = tuple(experiment.iter_parts())  # ingredients before whoever uses them
+        self._drawn_seed: int | None = None
+        self.resolved = self.settle()
+        self._check()
+
+    # ---- the config
+
+    def settle(self, kept: Mapping[str, Any] | None = None) -> Resolved:
+        """The config, with what config hooks say, and with a seed where functions draw random numbers.
+
+        `kept` is the config of a run that goes on: its values stand in for the defaults.
+        """
+        self._spec = self._with_seed(self._command_spec())
+        resolved = self._resolve(kept)
+        said = dict(self._ask_config_hooks(resolved))
+        if not said:
+            return resolved
+        self._spec = _with_entries(self._spec, said)
+        return self._resolve(kept)
+
+    def _command_spec(self) -> ConfigSpec:
+        spec = self._experiment.spec(self._parts)
+        command = self._asked.command
+        # The parameters of a command with a prefix are looked for there; the others are entries themselves.
+        if command.captured.function is self._experiment.function or command.captured.prefix:
+            return spec
+        return spec.for_command(command.captured.function, self._asked.path)
+
+    def _with_seed(self, spec: ConfigSpec) -> ConfigSpec:
+        drawing = any(captured.draws for part in self._parts for captured in part.captured_functions)
+        if not drawing or _default_seed(spec) is not None:
+            return spec
+        if self._drawn_seed is None:
+            self._drawn_seed = derive_seed(None)
+        drawn = self._drawn_seed
+
+        def seed() -> dict[str, int]:
+            """Drawn for each run that is given none.
+
+            Args:
+                seed: what all random numbers of the run follow from; another one for each run that is given none
+            """
+            return {"seed": drawn}
+
+        return replace(spec, config_functions=[seed, *spec.config_functions])
+
+    def _resolve(self, kept: Mapping[str, Any] | None) -> Resolved:
+        asked = self._asked
+        return self._spec.resolve(
+            asked.args, asked.kwargs, asked.words, kept=kept, updates=asked.updates, presets=asked.presets
+        )
+
+    def _ask_config_hooks(self, resolved: Resolved) -> Iterator[tuple[Part, dict[str, Any]]]:
+        """What the hooks of each part say, ingredients first; each sees what those before it have said."""
+        config = copy.deepcopy(resolved.config)
+        for part in self._parts:
+            said: dict[str, Any] = {}
+            for hook in part.config_hooks:
+                said.update(hook.ask(config, self._asked.name))
+                for key, value in said.items():
+                    put(config, f"{part.path}.{key}" if part.path else key, value)
+            if said:
+                yield part, said
+
+    # ---- before there is a run
+
+    def _check(self) -> None:
+        """Find what is wrong before anything is recorded."""
+        names = {command.name for command in self._experiment.commands.values()}
+        for name in sorted(names - {self._experiment.main_name}):
+            if name in self.resolved.config:
+                raise CommandNamedAsEntry(name)
+        execution = self._execution(self.resolved, None)
+        for hook in [*self._hooks("pre_run_hooks"), *self._hooks("post_run_hooks")]:
+            execution.check(hook)
+
+    def _hooks(self, kind: str) -> list[Captured]:
+        if self._asked.command.act is not None:
+            return []
+        return [hook for part in self._parts for hook in getattr(part, kind)]
+
+    def _execution(self, resolved: Resolved, run: Run | None) -> Execution:
+        return Execution(
+            name=self._experiment.name,
+            places={part: part.path for part in self._parts},
+            values=resolved.namespace,
+            config=resolved.config,
+            run=run,
+            seed=resolved.config.get("seed"),
+        )
+
+    # ---- the run
+
+    def begin(self) -> Run:
+        """Open the run. What keeps it from beginning is raised here, and nothing of the experiment has been called."""
+        resolved, said = self.resolved, self._experiment.options
+        _seed(resolved)
+        resolved.options.set_up_logging()
+        run = begin_run(self.plan(), self.settings(), hardware=said["hardware"], on_bad_value=said["on_bad_value"])
+        if self.resolved is not resolved:  # it goes on with a run, whose config it keeps
+            run.config = self.resolved.config
+            _seed(self.resolved)
+        self._experiment.last_run = run
+        return run
+
+    def settings(self) -> Settings:
+        """The settings, as the experiment, code and command line have them, each over the one before."""
+        said = self._experiment.options
+        asked = {**_said(self._asked.options.settings()), **_said(self.resolved.options.settings())}
+        return load_settings(
+            uri=said["uri"],
+            project=asked.get("project"),
+            capture=asked.get("capture", said["capture"]),
+            ranks=said["ranks"],
+            beat_interval=asked.get("beat_interval", said["beat_interval"]),
+        )
+
+    def plan(self) -> RunPlan:
+        """What the run is to be; the options of code and of the command line over those of the experiment."""
+        experiment, said, resolved = self._experiment, self._experiment.options, self.resolved
+        is_main = self._asked.name == experiment.main_name
+        label = experiment.name if is_main else f"{experiment.name}-{self._asked.name}"
+        plan = RunPlan(
+            experiment=experiment.name,
+            command=self._asked.name,
+            config=resolved.config,
+            config_beside=self._config_beside,
+            defaults=resolved.defaults,
+            project=said["project"],
+            name=said["run_name"] or name_from_overrides(label, resolved.overrides) or (None if is_main else label),
+            tags=said["tags"],
+            notes=said["notes"],
+            main_file=experiment.main_file,
+            resume=said["resume"],
+            fork_from=said["fork_from"],
+            comment=said["comment"],
+            unobserved=said["unobserved"] or self._asked.command.unobserved,
+            enforce_clean=said["enforce_clean"],
+            interruptions=said["interruptions"],
+            console_filter=said["console_filter"],
+            meta=resolved.meta,
+        )
+        return resolved.options.over(self._asked.options.over(plan))
+
+    def execute(self, run: Run) -> Run:
+        """Call the hooks and the function; gives the ended run. What they raise is recorded and raised."""
+        try:
+            with executing(self._execution(self.resolved, run)) as execution:
+                for hook in self._hooks("pre_run_hooks"):
+                    hook.call()
+                run.result = result = self._call(execution, run)
+                for hook in self._hooks("post_run_hooks"):
+                    hook.call()
+        except BaseException as error:  # Ctrl-C and SystemExit end the run too, each in its own way
+            run.end_as(error)
+            if self.resolved.options.pdb and isinstance(error, Exception):
+                post_mortem(error)
+            raise
+        run.end_as(None, result=result)
+        return run
+
+    def _call(self, execution: Execution, run: Run) -> Any:
+        captured, act = self._asked.command.captured, self._asked.command.act
+        if act is not None:
+            return act(self._experiment, self._spec, self.resolved)
+        if captured.prefix:
+            return captured.call()
+        bound = self.resolved.bind(run, execution.specials_of(captured))
+        return captured.function(*bound.args, **bound.kwargs)
+
+    def _config_beside(self, kept: dict[str, Any]) -> dict[str, Any]:
+        self.resolved = self.settle(kept)
+        return self.resolved.config
+
+
+def name_from_overrides(label: str, overrides: Mapping[str, Any]) -> str | None:
+    """A run's name that tells what was changed ('train-lr0.01-epochs5'), None when nothing was."""
+    parts = [
+        f"{key.rpartition('.')[2]}{value}"
+        for key, value in overrides.items()
+        if isinstance(value, (bool, int, float, str)) and len(str(value)) <= 20
+    ]
+    if not parts:
+        return None
+    return "-".join([label, *parts[:NAMED_OVERRIDES]])[:NAME_CHARACTERS]
+
+
+def _seed(resolved: Resolved) -> None:
+    seed = resolved.config.get("seed")
+    if seed is not None:
+        seed_everything(check_seed(seed))
+
+
+def _said(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _default_seed(spec: ConfigSpec) -> Any:
+    return Sources.read(spec).defaults().root.plain_defaults().get("seed")
+
+
+def _with_entries(spec: ConfigSpec, said: Mapping[Part, dict[str, Any]]) -> ConfigSpec:
+    """`spec` with what config hooks say in the place of the defaults."""
+    ingredients = dict(spec.ingredients)
+    own = list(spec.config_functions)
+    for part, entries in said.items():
+        given = _giver_of(entries)
+        if part.path:
+            inner = ingredients[part.path]
+            ingredients[part.path] = replace(inner, config_functions=[*inner.config_functions, given])
+        else:
+            own.append(given)
+    return replace(spec, config_functions=own, ingredients=ingredients)
+
+
+def _giver_of(entries: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    def config_hooks() -> dict[str, Any]:
+        return entries
+
+    return config_hooks

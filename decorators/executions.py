@@ -1,0 +1,286 @@
+"""What runs are going on in this process, as captured functions see them: whom they serve, and with which values."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from ..observer.errors import CloisterError
+from .active_runs import NoRun, current_run
+from .captured import DRAWN, SPECIALS, Captured, Filling, current_fillings
+from .config.errors import suggest
+from .function_log import function_log
+from .read_only import ReadOnlyDict, read_only
+from .seeds import derive_seed, make_generator
+from .values_by_path import ABSENT, known_names, look_up, members_of
+
+if TYPE_CHECKING:
+    from .part import Part
+    from .run import Run
+
+logger = logging.getLogger("cloister")
+
+
+class MissingArgument(CloisterError, TypeError):
+    """A captured function was called without something, and the config does not have it either."""
+
+    def __init__(self, function: str, names: Collection[str], place: str, known: Collection[str]) -> None:
+        listed = ", ".join(repr(name) for name in names)
+        it = "it" if len(names) == 1 else "them"
+        hint = " ".join(dict.fromkeys(suggest(name, known) for name in names))
+        super().__init__(
+            f"{function}() needs {listed}: the call does not give {it}, and {place} has no such entry. {hint}"
+        )
+        self.names = tuple(names)
+
+
+class NoSuchPrefix(CloisterError, LookupError):
+    """A captured function is filled from a part of the config that is not there."""
+
+    def __init__(self, function: str, prefix: str, place: str, known: Collection[str]) -> None:
+        super().__init__(f"{function}() is captured with prefix={prefix!r}, and {place} has no such entry. "
+                         f"{suggest(prefix, known)}")  # fmt: skip
+
+
+class NoRunToFillFrom(CloisterError, TypeError):
+    """A captured function was called without something while no run is active that could fill it in."""
+
+    def __init__(self, function: str, names: Collection[str], owner: str) -> None:
+        listed = ", ".join(repr(name) for name in names)
+        it = "it" if len(names) == 1 else "them"
+        super().__init__(
+            f"{function}() needs {listed}, and no run of {owner} is active here that could fill {it} in. Pass {it} in "
+            "the call, or call it in a run. To try it without recording: 'with train.configured(lr=0.1):', with the "
+            "name of your experiment."
+        )
+        self.names = tuple(names)
+
+
+class Execution:
+    """One call of an experiment's command: the config that it has, and what captured functions get of it.
+
+    Args:
+        name: the experiment's name.
+        places: the parts that are served, each with the path of its namespace; the experiment's own is "".
+        values: the config as the functions get it, by top-level name.
+        config: the config as it is recorded.
+        run: what is being recorded; None where nothing is.
+        seed: what the seeds of the functions follow from.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        places: Mapping[Part, str],
+        values: Mapping[str, Any],
+        config: Mapping[str, Any],
+        run: Run | None,
+        seed: int | None,
+    ) -> None:
+        self.name = name
+        self.run = run
+        self.config: ReadOnlyDict = read_only(dict(config))
+        self.places = dict(places)
+        self.fillings: dict[Captured, Filling] = {}
+        self.outer: Execution | None = None
+        self._values = {key: read_only(value) for key, value in values.items()}
+        self._seed = seed
+
+    def filling_of(self, captured: Captured) -> Filling:
+        """What `captured` is given here; made at its first call."""
+        filling = self.fillings.get(captured)
+        # setdefault: of two threads that make one at a time, both take the same, whose calls are counted together.
+        return filling or self.fillings.setdefault(captured, self._fill(captured))
+
+    def check(self, captured: Captured) -> None:
+        """Raises MissingArgument or NoSuchPrefix if `captured` could not be called without arguments, in a run."""
+        names = [name for name in self._fill(captured).absent[0] if name not in ("run", "_run")]
+        if names:
+            raise self._fill(captured).explain(names)
+
+    def specials_of(self, captured: Captured) -> dict[str, Any]:
+        """`_config`, `_log`, `_seed`, `_rnd`, as far as a function asks for them that is called in another way."""
+        filling = self.filling_of(captured)
+        given = {**filling.by_count[0], **dict(zip(captured.positional, filling.tail, strict=False))}
+        if filling.draw is not None:
+            filling.draw(0, given)
+        return {name: given[name] for name in SPECIALS if name in given and name in captured.names}
+
+    def _fill(self, captured: Captured) -> Filling:
+        found = self._namespace(captured)
+        specials: dict[str, Any] = {"_config": self._config_of(captured)}
+        if "_log" in captured.names:
+            specials["_log"] = function_log(self.name, self.places[captured.owner], captured.name)
+        if self.run is not None:
+            specials.update(run=self.run, _run=self.run)
+        known = known_names(found)
+
+        def explain(names: Collection[str]) -> Exception:
+            if not set(names).isdisjoint(("run", "_run")):
+                return NoRunToFillFrom(captured.label, names, captured.owner.described)
+            return MissingArgument(captured.label, names, self._place(captured), known)
+
+        return make_filling(captured, {**found, **specials}, explain, self._draw(captured))
+
+    def _namespace(self, captured: Captured) -> dict[str, Any]:
+        """The entries that `captured` is filled from, by name."""
+        entries = self._entries(captured.owner, self._values)
+        if not captured.prefix:
+            return entries
+        found = look_up(entries, captured.prefix)
+        if found is ABSENT:
+            raise NoSuchPrefix(captured.label, captured.prefix, self._place(captured, ""), known_names(entries))
+        return members_of(found)
+
+    def _entries(self, owner: Part, root: Mapping[str, Any]) -> dict[str, Any]:
+        path = self.places[owner]
+        found = members_of(look_up(root, path)) if path else dict(root)
+        for used in owner.ingredients:
+            inner = used.path.removeprefix(f"{path}.") if path else used.path
+            # One whose path lies elsewhere is seen under its whole path: `paths` inside of `data`, as in Sacred.
+            if look_up(found, inner) is ABSENT and (value := look_up(root, used.path)) is not ABSENT:
+                found[inner] = value
+        return found
+
+    def _config_of(self, captured: Captured) -> Any:
+        entries = self._entries(captured.owner, self.config)
+        found = look_up(entries, captured.prefix) if captured.prefix else entries
+        return read_only(dict(found) if isinstance(found, Mapping) else found)
+
+    def _place(self, captured: Captured, prefix: str | None = None) -> str:
+        path = ".".join(filter(None, (self.places[captured.owner], captured.prefix if prefix is None else prefix)))
+        return f"the config's {path!r}" if path else f"the config of {self.name!r}"
+
+    def _draw(self, captured: Captured) -> Callable[[int, dict[str, Any]], None] | None:
+        wanted = {name: _place_of(name, captured) for name in DRAWN if name in captured.names}
+        if not wanted:
+            return None
+        calls = itertools.count(1)  # its next() is atomic: threads never draw the same
+        identity = (self.places[captured.owner], captured.label)
+
+        def draw(by_place: int, given: dict[str, Any]) -> None:
+            missing = [name for name, place in wanted.items() if place >= by_place and name not in given]
+            if not missing:
+                return
+            seed = given["_seed"] if "_seed" in given else derive_seed(self._run_seed(captured), *identity, next(calls))
+            given.update({name: seed if name == "_seed" else make_generator(seed) for name in missing})
+
+        return draw
+
+    def _run_seed(self, captured: Captured) -> int:
+        if self._seed is None:
+            # Defined or imported after the run had started, else there would be a seed in its config.
+            self._seed = derive_seed(None)
+            logger.warning(
+                "%s() draws random numbers, and the config of this run has no seed: it cannot be repeated. Give the "
+                "experiment a parameter 'seed', or capture the function before the run starts.",
+                captured.label,
+            )
+        return self._seed
+
+
+def _place_of(name: str, captured: Captured) -> float:
+    return captured.positional.index(name) if name in captured.positional else float("inf")
+
+
+def make_filling(
+    captured: Captured,
+    values: Mapping[str, Any],
+    explain: Callable[[Collection[str]], Exception],
+    draw: Callable[[int, dict[str, Any]], None] | None,
+) -> Filling:
+    """How `captured` is called where these are the values by name."""
+    drawn = DRAWN if draw is not None else ()
+    by_name = captured.positional[: captured.only_positional]
+    filled = {name: values[name] for name in captured.names if name in values}
+    lacking = [name for name in captured.names if not (name in filled or name in captured.defaults or name in drawn)]
+    counts = range(len(captured.positional) + 1)
+    taken = [set(captured.positional[:count]) for count in counts]
+    return Filling(
+        by_count=tuple(
+            {name: value for name, value in filled.items() if name not in taken[count] and name not in by_name}
+            for count in counts
+        ),
+        absent=tuple(tuple(name for name in lacking if name not in taken[count]) for count in counts),
+        places=len(captured.positional),
+        tail=tuple({**captured.defaults, **filled}.get(name) for name in by_name),
+        draw=draw,
+        explain=explain,
+    )
+
+
+_current: ContextVar[Execution | None] = ContextVar("cloister_current_execution", default=None)
+_travelling = threading.Lock()
+_active: list[Execution] = []  # innermost last; for threads, which do not inherit their starter's context
+
+
+@contextmanager
+def executing(execution: Execution) -> Iterator[Execution]:
+    """Captured functions are filled from `execution` while the block runs: here, in threads, in forked children."""
+    execution.outer = _current.get()
+    token, fillings = _current.set(execution), current_fillings.set(execution.fillings)
+    _active.append(execution)
+    try:
+        yield execution
+    finally:
+        _active.remove(execution)
+        current_fillings.reset(fillings)
+        _current.reset(token)
+
+
+def find_execution(owner: Part) -> Execution | None:
+    """The innermost execution that serves `owner`: of this context, else of this process."""
+    execution = _current.get()
+    while execution is not None:
+        if owner in execution.places:
+            return execution
+        execution = execution.outer
+    return next((active for active in reversed(_active) if owner in active.places), None)
+
+
+def find_filling(captured: Captured) -> Filling:
+    """What `captured` is given where it is called now. Outside of a run it is the function as it is written."""
+    execution = find_execution(captured.owner) or _of_travelled_run(captured.owner)
+    if execution is not None:
+        return execution.filling_of(captured)
+
+    def explain(names: Collection[str]) -> Exception:
+        return NoRunToFillFrom(captured.label, names, captured.owner.described)
+
+    return make_filling(captured, {}, explain, None)
+
+
+def _of_travelled_run(owner: Part) -> Execution | None:
+    """That of a run which was handed to this process at its start: its config is what the run has recorded.
+
+    A spawned process has imported the script anew, so nothing else is left of the execution there.
+    """
+    try:
+        run = current_run()
+    except NoRun:
+        return None
+    config = dict(run.config)
+    import multiprocessing  # a process that was started with a run has it already
+
+    inside = look_up(config, owner.path) is not ABSENT if owner.path else run.experiment == owner.name
+    if not run.belongs_to_parent or not inside:
+        return None
+    execution = Execution(
+        name=run.experiment,
+        places={part: part.path for part in owner.iter_parts()},
+        values=config,
+        config=config,
+        run=run,
+        seed=derive_seed(config["seed"], multiprocessing.current_process().name) if config.get("seed") else None,
+    )
+    with _travelling:  # two threads of a process that has just started
+        known = find_execution(owner)
+        if known is None:
+            _active.append(execution)
+    return known or execution
