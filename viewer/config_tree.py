@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .wording import format_config_value, format_exact
 
-_ABSENT = object()
+if TYPE_CHECKING:
+    from ..observer.run_record import RunRecord
+
 OPEN_UP_TO_KEYS = 12  # larger branches stand folded at first
 DEEPEST = 40
 
@@ -22,6 +24,7 @@ class Leaf:
         value, plain: the value in words; text with and without its quotes.
         before: the default, when the value differs from it.
         added: the value has no default at all, although the run knows defaults.
+        given: the value was set for this run, of which no defaults are known.
     """
 
     key: str
@@ -31,10 +34,11 @@ class Leaf:
     exact: str
     before: str | None = None
     added: bool = False
+    given: bool = False
 
     @property
     def changed(self) -> bool:
-        return self.before is not None or self.added
+        return self.before is not None or self.added or self.given
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,32 @@ class Branch:
     is_open: bool
 
 
-def build_tree(config: Mapping[str, Any], defaults: Mapping[str, Any], text: str = "") -> Branch:
-    """The config as a branch without a key; with `text`, only what has it in its path or its value, in any case."""
-    return _build("", "", config, defaults if defaults else _ABSENT, text.strip().lower(), 0)
+def build_tree(
+    config: Mapping[str, Any], defaults: Mapping[str, Any], text: str = "", given: Collection[str] = ()
+) -> Branch:
+    """The config as a branch without a key.
+
+    Args:
+        text: only what has it in its path or its value, in any case.
+        given: the paths that were set for this run, where that is known and the defaults are not.
+    """
+    return _build("", "", config, defaults if defaults else _Given(given), text.strip().lower(), 0)
 
 
-def iter_leaves(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[Leaf]:
+def iter_leaves(config: Mapping[str, Any], defaults: Mapping[str, Any], given: Collection[str] = ()) -> Iterator[Leaf]:
     """All values in the order of the config."""
-    yield from _iter_leaves(build_tree(config, defaults))
+    yield from _iter_leaves(build_tree(config, defaults, given=given))
+
+
+def info_of(run: RunRecord) -> dict[str, Any]:
+    """What a run noted about itself, without Sacred's list of its metrics."""
+    return {key: value for key, value in run.info.items() if key != "metrics" or not _names_metrics(value)}
+
+
+def _names_metrics(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(entry, Mapping) and {"name", "id"} <= set(entry) for entry in value
+    )
 
 
 def _iter_leaves(branch: Branch) -> Iterator[Leaf]:
@@ -86,10 +108,20 @@ def _build(key: str, path: str, config: Mapping[str, Any], defaults: Any, text: 
 
 
 def _default_of(defaults: Any, name: str) -> Any:
-    """The default under `name`; `_ABSENT` stays absent: a run without defaults has nothing that could differ."""
-    if defaults is _ABSENT:
-        return _ABSENT
+    """The default under `name`; `_Given` stays what it is: a run without defaults has nothing that could differ."""
+    if isinstance(defaults, _Given):
+        return defaults
     return defaults.get(name, _Missing) if isinstance(defaults, Mapping) else _Missing
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The run has no defaults; these paths were set for it."""
+
+    paths: Collection[str]
+
+    def covers(self, path: str) -> bool:
+        return path in self.paths or any(path.startswith(f"{given}.") for given in self.paths)
 
 
 class _Missing:
@@ -100,7 +132,9 @@ def _leaf(key: str, path: str, value: Any, default: Any) -> Leaf:
     words, plain, exact = format_config_value(value, quoted=True), format_config_value(value), format_exact(value)
     if default is _Missing:
         return Leaf(key, path, words, plain, exact, added=True)
-    if default is _ABSENT or (default == value and type(default) is type(value)) or default is value:
+    if isinstance(default, _Given):
+        return Leaf(key, path, words, plain, exact, given=default.covers(path))
+    if (default == value and type(default) is type(value)) or default is value:
         return Leaf(key, path, words, plain, exact)
     before = format_config_value(default, quoted=True)
     return Leaf(key, path, words, plain, exact, before=before if before != words else None)

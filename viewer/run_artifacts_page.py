@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, render_template, request
 
 from ..observer.blobs import BlobNotFound, DamagedBlob
+from ..observer.run_files import ArtifactEntry
 from .artifact_kinds import register_artifact_kinds
 from .artifact_preview import IMAGE_LIMIT_BYTES, ImagePreview, NoPreview, Preview, preview_file
 from .store_access import current_store
 from .user_files import render_stored_file
 
 if TYPE_CHECKING:
-    from ..observer.run_record import ArtifactEntry, RunId, RunRecord
+    from ..observer.run_record import RunId, RunRecord
     from ..observer.runs import RunStore
 
 bp = Blueprint("run_artifacts_page", __name__)
@@ -39,6 +40,7 @@ class ListedArtifact:
     Attributes:
         folder, name: what stands before and after the last slash.
         title: both, longer than a row has room for.
+        stored: whether there are bytes to look into; of what a run read, its observer may have kept only the name.
     """
 
     key: str
@@ -46,17 +48,25 @@ class ListedArtifact:
     folder: str
     name: str
     title: str
+    stored: bool = True
+    digest: str = ""
 
 
 @bp.get("/runs/<run:run_id>/artifacts")
 def show_artifacts(run_id: RunId) -> str:
     """The list, and a preview of the artifact that `show` names or of the first one."""
     run = current_store().load_run(run_id)
-    rows = list_artifacts(run)
-    chosen = _chosen(rows, request.args.get("show"))
-    preview = load_preview(current_store(), chosen.entry) if chosen else None
+    rows, resources = list_artifacts(run), list_resources(run)
+    chosen = _chosen((*rows, *resources), request.args.get("show"))
+    preview = load_preview(current_store(), chosen.entry) if chosen and chosen.stored else None
     return render_template(
-        "run/artifacts.html", run=run, active_tab="artifacts", rows=rows, chosen=chosen, preview=preview
+        "run/artifacts.html",
+        run=run,
+        active_tab="artifacts",
+        rows=rows,
+        resources=resources,
+        chosen=chosen,
+        preview=preview,
     )
 
 
@@ -64,8 +74,9 @@ def show_artifacts(run_id: RunId) -> str:
 def show_list(run_id: RunId) -> str:
     """The list alone, for the page that shows it live."""
     run = current_store().load_run(run_id)
-    rows = list_artifacts(run)
-    return render_template("artifacts/list.html", run=run, rows=rows, chosen=_chosen(rows, request.args.get("show")))
+    rows, resources = list_artifacts(run), list_resources(run)
+    chosen = _chosen((*rows, *resources), request.args.get("show"))
+    return render_template("artifacts/list.html", run=run, rows=rows, resources=resources, chosen=chosen)
 
 
 @bp.get("/runs/<run:run_id>/artifacts/<key>/download")
@@ -94,6 +105,16 @@ def list_artifacts(run: RunRecord) -> tuple[ListedArtifact, ...]:
     """The run's artifacts in the order of their names, folders first."""
     rows = [_row(entry) for entry in run.artifacts[:LISTED_ARTIFACTS]]
     return tuple(sorted(rows, key=lambda row: (not row.folder, row.folder, row.name)))
+
+
+def list_resources(run: RunRecord) -> tuple[ListedArtifact, ...]:
+    """The files that the run read, in the order of their names."""
+    rows = []
+    for resource in run.resources[:LISTED_ARTIFACTS]:
+        entry = ArtifactEntry(resource.path, resource.file_id, None, resource.size, None, None)
+        row = replace(_row(entry), stored=resource.file_id is not None, digest=resource.md5 or "")
+        rows.append(replace(row, key=f"r{row.key}"))
+    return tuple(sorted(rows, key=lambda row: (row.folder, row.name)))
 
 
 def _row(entry: ArtifactEntry) -> ListedArtifact:
@@ -125,12 +146,12 @@ def load_preview(store: RunStore, entry: ArtifactEntry) -> Preview:
 
 def _chosen(rows: tuple[ListedArtifact, ...], key: str | None) -> ListedArtifact | None:
     if key is None:
-        return rows[0] if rows else None
+        return next((row for row in rows if row.stored), None)
     return next((row for row in rows if row.key == key), None)
 
 
 def _find(run: RunRecord, key: str) -> ListedArtifact:
-    found = next((row for row in list_artifacts(run) if row.key == key), None)
+    found = next((row for row in (*list_artifacts(run), *list_resources(run)) if row.key == key and row.stored), None)
     if found is None:
         abort(404)
     return found

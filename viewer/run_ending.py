@@ -54,17 +54,30 @@ def _failed(run: RunRecord) -> Ending:
     lines = [line for line in trace.splitlines() if line.strip()]
     title = lines[-1].strip() if lines else "The run failed"
     after = f"It ran for {format_duration(run.duration)}."
-    return Ending(title, after if trace else f"{after} It left no traceback; {_exit_words(run)}.", trace)
+    if trace:
+        return Ending(title, after, trace)
+    how = f"; {_exit_words(run)}" if run.uid is not None else ""
+    return Ending(title, f"{after} It left no traceback{how}.", trace)
 
 
 def _interrupted(run: RunRecord) -> Ending:
     trace = "".join(run.fail_trace).rstrip()
+    title = f"Ended as {run.custom_status}" if run.custom_status else "Stopped before its end"
+    if run.uid is None:  # Sacred writes neither exit codes nor signals, and loses what it could not send in time
+        return Ending(title, f"After {format_duration(run.duration)}. Sacred kept no reason.", trace)
     sentence = f"After {format_duration(run.duration)}, {_exit_words(run)}. All that it had logged is stored."
-    return Ending("Stopped before its end", sentence, trace)
+    return Ending(title, sentence, trace)
 
 
 def _lost(run: RunRecord) -> Ending:
     seen = run.heartbeat or run.start_time
+    if run.uid is None:
+        return Ending(
+            "No sign of life",
+            f"The last one came {format_ago(seen)}, at {format_clock_time(seen)}. The training was killed, its machine "
+            "is down, or it lost the database for good. Sacred stores no sign of that, and keeps nothing that it could "
+            "not send.",
+        )
     return Ending(
         "No sign of life",
         f"The last one came {format_ago(seen)}, at {format_clock_time(seen)}. The training was killed, its machine is "

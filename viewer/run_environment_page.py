@@ -9,6 +9,7 @@ from flask import Blueprint, Response, abort, render_template
 
 from .environment_facts import describe_command, describe_environment
 from .run_processes import list_ranks
+from .run_start_words import describe_start
 from .store_access import current_store
 from .user_files import render_user_file
 
@@ -25,12 +26,13 @@ REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}==[A-Za-z0-9][A-Za-z0
 @bp.get("/runs/<run:run_id>/environment")
 def show_environment(run_id: RunId) -> str:
     run = current_store().load_run(run_id)
+    start = describe_start(run)
     return render_template(
         "run/environment.html",
         run=run,
         active_tab="environment",
         command=describe_command(run.argv),
-        groups=describe_environment(run.environment),
+        groups=(*([start] if start else []), *describe_environment(run.environment)),
         ranks=list_ranks(run),
         distributions=[text.partition("==") for text in list_distributions(run)[:DISTRIBUTIONS_SHOWN]],
         editable=_texts(run.environment.get("editable_distributions")),

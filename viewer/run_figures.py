@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -29,12 +30,17 @@ class Figure:
     tone: Literal["plain", "good", "bad"] = "plain"
 
 
-def choose_figures(run: RunRecord) -> tuple[Figure, ...]:
-    """The metrics that people judge a run by, its result when it is one number, and whether all is stored."""
+def choose_figures(run: RunRecord, metrics: Mapping[str, MetricSummary]) -> tuple[Figure, ...]:
+    """The metrics that people judge a run by, its result when it is one number, and whether all is stored.
+
+    Args:
+        metrics: those that the run's training logged, by name.
+    """
     last = [_result_figure(run)] if _is_number(run.result) else []
-    last.append(_points_figure(run))
-    metrics = rank_metrics(own_metrics(run.summary))[: MOST_FIGURES - len(last)]
-    return (*(_metric_figure(run.summary[name]) for name in metrics), *last)
+    if run.status != "queued":
+        last.append(_points_figure(run, metrics))
+    names = rank_metrics(own_metrics(metrics))[: MOST_FIGURES - len(last)]
+    return (*(_metric_figure(metrics[name]) for name in names), *last)
 
 
 def _metric_figure(summary: MetricSummary) -> Figure:
@@ -57,8 +63,10 @@ def _result_figure(run: RunRecord) -> Figure:
     return Figure("Result", format_number(run.result), "returned by the function", format_exact(run.result))
 
 
-def _points_figure(run: RunRecord) -> Figure:
-    count = sum(summary.count for summary in (*run.summary.values(), *run.system.values()))
+def _points_figure(run: RunRecord, metrics: Mapping[str, MetricSummary]) -> Figure:
+    count = sum(summary.count for summary in (*metrics.values(), *run.system.values()))
+    if run.uid is None:  # whether Sacred lost any, nobody has counted
+        return Figure("Points stored", f"{count:,}", f"of {count_noun(len(metrics), 'metric')}")
     lost = run.lost.get("points", 0)
     if lost:
         return Figure("Points stored", f"{count:,}", f"{count_noun(lost, 'point')} lost", tone="bad")

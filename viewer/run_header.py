@@ -11,6 +11,7 @@ from flask import request
 from .run_colours import cookie_name, parse_drawn
 from .run_keys import run_key
 from .run_processes import describe_ranks, describe_resumed, list_notable_ranks, list_resumes, own_metrics
+from .run_start_words import queue_time_of, recorder_of
 from .store_access import root
 from .wording import count_noun, format_clock_time, format_duration
 
@@ -43,6 +44,8 @@ def register_header_filters(app: Flask) -> None:
         notable_ranks=list_notable_ranks,
         resumes=list_resumes,
         own_metrics=own_metrics,
+        status_word=status_word,
+        recorder=recorder_of,
     )
 
 
@@ -60,7 +63,9 @@ def list_tabs(run: RunRecord) -> tuple[Tab, ...]:
         Tab("config", "Config", "/config", _count(count_leaves(run.config))),
         Tab("source", "Source", "/source", f"{changed} changed" if isinstance(changed, int) and changed else ""),
         Tab("system", "System", "/system"),
-        Tab("artifacts", "Artifacts", "/artifacts", _count(len(run.artifacts))),
+        Tab("artifacts", "Files", "/artifacts", _count(len(run.artifacts) + len(run.resources)))
+        if run.resources
+        else Tab("artifacts", "Artifacts", "/artifacts", _count(len(run.artifacts))),
         Tab("environment", "Environment", "/environment"),
     )
 
@@ -68,9 +73,15 @@ def list_tabs(run: RunRecord) -> tuple[Tab, ...]:
 def describe_time(run: RunRecord) -> str:
     """started 14:02, running for 1h 52m."""
     if run.start_time is None:
-        return "not started"
+        queued = queue_time_of(run) if run.status == "queued" else None
+        return f"queued {format_clock_time(queued)}" if queued else "not started"
     words = {"running": "running for", "queued": "waiting for", "lost": "last seen after"}.get(run.status, "ran for")
     return f"started {format_clock_time(run.start_time)}, {words} {format_duration(run.duration)}"
+
+
+def status_word(run: RunRecord) -> str:
+    """The status in a word; one that Sacred's users made up as they wrote it."""
+    return run.custom_status or run.status.capitalize()
 
 
 def describe_git(run: RunRecord) -> tuple[str, str] | None:

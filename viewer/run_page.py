@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, render_template, request
 
-from ..observer.run_record import RunId
+from ..observer.run_collections import collections_of
+from ..observer.run_record import RunId, RunRecord
 from ..observer.runs import RunStore
-from .config_tree import iter_leaves
+from .chart_sections import SYSTEM_PREFIX
+from .config_tree import info_of, iter_leaves
 from .run_ending import describe_ending
 from .run_figures import choose_figures
 from .run_header import list_tabs, register_header_filters
+from .run_start_words import describe_queue, given_paths
 from .store_access import current_store
 from .wording import format_config_value
 
-CONFIG_ROWS, ARTIFACT_ROWS, FILE_ROWS = 9, 5, 4
+if TYPE_CHECKING:
+    from ..observer.metric_summary import MetricSummary
+
+CONFIG_ROWS, INFO_ROWS, ARTIFACT_ROWS, FILE_ROWS = 9, 6, 5, 4
 CHARTS_PER_SECTION = 3
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -46,11 +52,16 @@ def show_overview_part(run_id: RunId, part: str) -> str:
 def _load_overview(run_id: RunId) -> dict[str, Any]:
     store = current_store()
     run = store.load_run(run_id)
-    leaves = list(iter_leaves(run.config, run.config_defaults))
+    metrics = logged_metrics(store, run)
+    leaves = list(iter_leaves(run.config, run.config_defaults, given_paths(run)))
+    info = list(iter_leaves(info_of(run), {}))
     return {
         "run": run,
-        "figures": choose_figures(run),
-        "ending": describe_ending(run),
+        "metrics": metrics,
+        "figures": choose_figures(run, metrics),
+        "ending": describe_queue(run) or describe_ending(run),
+        "info_leaves": info[:INFO_ROWS],
+        "info_count": len(info),
         "config_leaves": sorted(leaves, key=lambda leaf: not leaf.changed)[:CONFIG_ROWS],
         "config_count": len(leaves),
         "artifact_rows": ARTIFACT_ROWS,
@@ -59,6 +70,13 @@ def _load_overview(run_id: RunId) -> dict[str, Any]:
         "stored_where": describe_database(store),
         "chart_limit": CHARTS_PER_SECTION,
     }
+
+
+def logged_metrics(store: RunStore, run: RunRecord) -> dict[str, MetricSummary]:
+    """What the training logged, without hardware. Of runs that Sacred wrote their metrics are asked for."""
+    if run.uid is not None:
+        return run.summary
+    return {metric.name: metric for metric in store.list_metrics(run.id) if not metric.name.startswith(SYSTEM_PREFIX)}
 
 
 def _describe_result(result: Any) -> str:
@@ -72,8 +90,12 @@ def _describe_result(result: Any) -> str:
 def describe_database(store: RunStore) -> str:
     """Which database holds the data, without asking it and without its password."""
     hosts = sorted({host for host, _ in store.database.client.nodes})
+    collections = collections_of(store.database)
+    where = f"database {store.database.name}"
+    if not collections.is_default:
+        where += f", collection {collections.name('runs')}"
     if not hosts:
-        return f"MongoDB, database {store.database.name}"
+        return f"MongoDB, {where}"
     if all(host in LOOPBACK or host.startswith("/") for host in hosts):
-        return f"this machine's MongoDB, database {store.database.name}"
-    return f"MongoDB on {', '.join(hosts[:3])}, database {store.database.name}"
+        return f"this machine's MongoDB, {where}"
+    return f"MongoDB on {', '.join(hosts[:3])}, {where}"

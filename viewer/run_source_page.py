@@ -60,6 +60,7 @@ def show_source(run_id: RunId) -> str:
         diff=parse_diff(diff_text) if diff_text else Diff(()),
         has_diff=_has_diff(run),
         git_words=describe_missing_commit(run.git),
+        changes_not_kept=bool(run.git.get("dirty")) and not run.git.get("changed_count") and not _has_diff(run),
         listed_files=LISTED_FILES,
     )
 

@@ -117,6 +117,7 @@ _BRIEF: dict[str, Schema] = {
     "experiment": TEXT,
     "command": TEXT,
     "status": STATUS,
+    "custom_status": TEXT,
     "tags": TEXTS,
     "notes": TEXT,
     "owner": TEXT,
@@ -141,6 +142,10 @@ RUN_SCHEMA = object_schema(
     fail_trace=TEXTS,
     sources=list_schema(object_schema(path=TEXT, sha256={"type": ["string", "null"]}, size_bytes=ANYTHING)),
     artifact_count=COUNT,
+    resources=list_schema(object_schema(path=TEXT, md5={"type": ["string", "null"]}, size_bytes=ANYTHING)),
+    meta=map_schema(ANYTHING),
+    format=TEXT,
+    unreadable=TEXTS,
     git=map_schema(ANYTHING),
     environment=map_schema(ANYTHING),
     lost=map_schema(COUNT),
@@ -166,6 +171,7 @@ def brief_run_json(run: RunRecord) -> dict[str, Any]:
         "experiment": json_value(run.experiment),
         "command": json_value(run.command),
         "status": run.status,
+        "custom_status": json_value(run.custom_status),
         "tags": json_value(run.tags),
         "notes": json_value(run.notes),
         "owner": json_value(run.owner),
@@ -196,6 +202,13 @@ def run_json(run: RunRecord) -> dict[str, Any]:
             for source in run.sources
         ],
         "artifact_count": len(run.artifacts),
+        "resources": [
+            {"path": json_value(resource.path), "md5": json_value(resource.md5), "size_bytes": resource.size}
+            for resource in run.resources
+        ],
+        "meta": json_value(run.meta),
+        "format": json_value(run.format),
+        "unreadable": json_value(run.unreadable),
         "git": json_value(run.git),
         "environment": json_value(run.environment),
         "lost": run.lost,
