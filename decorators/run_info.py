@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from ..observer.bson_values import to_bson
@@ -47,7 +49,7 @@ class RunInfo:
 
     def _plain(self) -> dict[str, Any]:
         # A copy, made in one step of the interpreter: the script's threads may change it meanwhile.
-        plain = to_bson(self.values.copy())
+        plain = _as_json(to_bson(self.values.copy()))
         found = dict(plain) if isinstance(plain, dict) else {"value": plain}
         if encode_field_name(RESERVED) in found:
             del found[encode_field_name(RESERVED)]
@@ -55,3 +57,14 @@ class RunInfo:
                 self._told = True
                 logger.warning("run.info['metrics'] is not stored: the run's metrics are listed there. Rename it.")
         return found
+
+
+def _as_json(value: Any) -> Any:
+    """Times and bytes as text. Incense reads info as JSON, and finds no run at all where one of them holds another."""
+    if isinstance(value, dict):
+        return {key: _as_json(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_as_json(child) for child in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else value
