@@ -36,9 +36,11 @@ class ConfigFunction:
     function: Callable[..., Any]
     path: str
 
-    @property
-    def label(self) -> str:
+    def __str__(self) -> str:
         return f"{getattr(self.function, '__name__', 'a config function')}()"
+
+
+Asker = str | ConfigFunction  # who is computed: an entry by its key, or what a function gives
 
 
 @dataclass
@@ -54,7 +56,7 @@ class Settling:
         """All entries; raises ConfigError. `tolerant`: what cannot be computed stays without a value."""
         return self._repeated(lambda current: current.settle_all(tolerant=tolerant))[0]
 
-    def values(self, path: str, names: Mapping[str, bool], who: str) -> dict[str, Any]:
+    def values(self, path: str, names: Mapping[str, bool], who: Asker) -> dict[str, Any]:
         """The values of some entries of the part at `path`, and no more computed than they need."""
 
         def read(current: Pass) -> dict[str, Any]:
@@ -70,7 +72,7 @@ class Settling:
             current = Pass(self, givers)
             with suppress(_StartOver):
                 return current, act(current)
-        names = ", ".join(function.label for function in self.functions)
+        names = ", ".join(str(function) for function in self.functions)
         raise UncomputableConfig(names, "give other entries each time they are called, so there is no order for them")
 
 
@@ -92,8 +94,8 @@ class Pass:
         self._settling = settling
         self._givers = givers
         self._done: set[ConfigFunction] = set()
-        self._chain: list[str] = []  # who is being computed, and asks for the next
-        self._readers: dict[str, str] = {}  # who read an entry first, by its key
+        self._chain: list[Asker] = []  # who is being computed, and asks for the next
+        self._readers: dict[str, Asker] = {}  # who read an entry first, by its key
         for assignment in settling.assignments:
             self._apply(assignment)
 
@@ -112,7 +114,7 @@ class Pass:
         for assignment in self.waiting:
             self._add_or_refuse(assignment)
 
-    def values_for(self, names: Mapping[str, bool], owners: tuple[Draft, ...], who: str) -> dict[str, Any]:
+    def values_for(self, names: Mapping[str, bool], owners: tuple[Draft, ...], who: Asker) -> dict[str, Any]:
         """The entries that a function takes, looked up from the inside out."""
         values = {}
         for name, is_needed in names.items():
@@ -122,12 +124,12 @@ class Pass:
             elif is_needed:
                 known = [key for owner in owners for key in owner.members]
                 known += [path for path in self.root.ingredients if path not in known]
-                raise UnknownConfigKey(name, known, f"the arguments of {' -> '.join([*self._chain[:-1], who])}")
+                raise UnknownConfigKey(name, known, f"the arguments of {self._chain_to(who)}")
         return values
 
     # ---- looking up
 
-    def _find(self, name: str, owners: tuple[Draft, ...], who: str) -> tuple[Any, tuple[Draft, ...]] | None:
+    def _find(self, name: str, owners: tuple[Draft, ...], who: Asker) -> tuple[Any, tuple[Draft, ...]] | None:
         for index, owner in enumerate(owners):
             if isinstance(owner, Root):
                 self._have_given(owner, name, who)
@@ -143,7 +145,7 @@ class Pass:
                 return {key[len(path) + 1 :]: root for key, root in found.items()}, ()
         return None
 
-    def _value_of(self, found: Any, owners: tuple[Draft, ...], who: str) -> Any:
+    def _value_of(self, found: Any, owners: tuple[Draft, ...], who: Asker) -> Any:
         if isinstance(found, dict):
             return self._namespace_of(found, who)
         if isinstance(found, Root):
@@ -154,9 +156,9 @@ class Pass:
         try:
             return found.build()
         except MissingConfigValue as error:
-            raise MissingConfigValue(error.keys, " -> ".join([*self._chain[:-1], who])) from None
+            raise MissingConfigValue(error.keys, self._chain_to(who)) from None
 
-    def _namespace_of(self, roots: dict[str, Root], who: str) -> Namespace:
+    def _namespace_of(self, roots: dict[str, Root], who: Asker) -> Namespace:
         whole = Namespace()
         for path, root in roots.items():
             for function in self._settling.functions:
@@ -171,15 +173,15 @@ class Pass:
                 whole.update(root.build())
         return whole
 
-    def _have_given(self, owner: Root, name: str, who: str) -> None:
+    def _have_given(self, owner: Root, name: str, who: Asker) -> None:
         """Has the config functions called that give an entry, or that may give it if nobody else has it."""
         for function in self._givers.get(_inside(owner, name), ()):
-            if function.label != who:  # whoever takes what it gives itself is given the value below its own
+            if function != who:  # whoever takes what it gives itself is given the value below its own
                 self._run(function)
         for function in self._settling.functions:
             if name in owner.members:
                 return
-            if function.path == owner.key and function.label not in self._chain:
+            if function.path == owner.key and function not in self._chain:
                 self._run(function)
 
     # ---- computing
@@ -188,13 +190,13 @@ class Pass:
         if function in self._done:
             return
         owner = self.root.ingredients[function.path] if function.path else self.root
-        with self._asking(function.label):
-            given = self._call(function.function, (owner,), function.label)
+        with self._asking(function):
+            given = self._call(function.function, (owner,), function)
         kind = kind_of_value(given)
         if kind is None:
             returned = "None" if given is None else shorten(given)
             advice = "It has to return a mapping of entries: return {'width': 2 * hidden}"
-            raise UncomputableConfig(function.label, f"returned {returned}. {advice}")
+            raise UncomputableConfig(str(function), f"returned {returned}. {advice}")
         self._done.add(function)
         texts = parameter_texts(function.function.__doc__)
         for key, value in kind.values(given).items():
@@ -204,19 +206,19 @@ class Pass:
         key = _inside(owner, name)
         if any(is_inside(path, key) for path in self.root.ingredients):
             raise UncomputableConfig(
-                function.label, f"gives {key!r}, which is an ingredient: its own config function has to"
+                str(function), f"gives {key!r}, which is an ingredient: its own config function has to"
             )
         known = self._givers.setdefault(key, [])
         if function not in known:
             known.append(function)
-            if any(is_inside(read, key) and who != function.label for read, who in self._readers.items()):
+            if any(is_inside(read, key) and who != function for read, who in self._readers.items()):
                 raise _StartOver
         place = owner.find(name) if not owner.is_further(name) or "." in name else None
         if place is None:
             owner.set_entry(name, value, text)
         else:
-            place.give(value, f"what {function.label} returns")
-        self.given_by[key] = function.label
+            place.give(value, f"what {function} returns")
+        self.given_by[key] = str(function)
         self._repeat_inside(key)
         waiting, self.waiting = self.waiting, []
         for assignment in waiting:
@@ -231,13 +233,22 @@ class Pass:
             draft.settle(value, repr(entry))
             self._repeat_inside(draft.key)
 
-    def _call(self, function: Callable[..., Any], owners: tuple[Draft, ...], who: str) -> Any:
-        return call_explained(function, self.values_for(needs_of(function, who), owners, who), who, self._chain)
+    def _call(self, function: Callable[..., Any], owners: tuple[Draft, ...], who: Asker) -> Any:
+        return call_explained(
+            function,
+            self.values_for(needs_of(function, str(who)), owners, who),
+            str(who),
+            [str(asker) for asker in self._chain],
+        )
+
+    def _chain_to(self, who: Asker) -> str:
+        """Who asks for whom, down to the one that asks for what there is not."""
+        return " -> ".join(str(asker) for asker in (*self._chain[:-1], who))
 
     @contextmanager
-    def _asking(self, who: str) -> Iterator[None]:
+    def _asking(self, who: Asker) -> Iterator[None]:
         if who in self._chain:
-            raise CyclicConfig([*self._chain[self._chain.index(who) :], who])
+            raise CyclicConfig([str(asker) for asker in (*self._chain[self._chain.index(who) :], who)])
         self._chain.append(who)
         try:
             yield

@@ -158,7 +158,7 @@ def values_of(layer: Layer, sources: Sources, known: Sequence[Assignment]) -> Ma
     preset = layer.source
     if preset.function is None:
         return preset.known_values()
-    who = f"The preset {preset.name!r}"
+    who = f"preset {preset.name!r}"
     needs = needs_of(preset.function, who)
     # Forced, because an entry that nobody has is refused later, with all that is known then.
     arguments = sources.settling(known, is_forced=True).values(layer.path, needs, who) if needs else {}
