@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from .run_record import EXPERIMENT_NAME, PROJECT, UPDATED_AT, read_run
+from .run_record import EXPERIMENT_NAME, PROJECT, UID, UPDATED_AT, read_run
 from .runs import RunChange
 
 # The server looks the run up and sends these few fields of it: a run's config may be large and is not needed to say
 # that the run has changed.
-_FIELDS = ("_id", "status", "heartbeat", "start_time", PROJECT, EXPERIMENT_NAME, UPDATED_AT)
+_FIELDS = ("_id", "status", "heartbeat", "start_time", "meta.options", UID, PROJECT, EXPERIMENT_NAME, UPDATED_AT)
 
 CHANGE_STAGES: list[dict[str, Any]] = [
     {"$match": {"operationType": {"$in": ["insert", "update", "replace"]}}},
