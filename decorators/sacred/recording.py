@@ -23,7 +23,7 @@ from ..run_identity import new_uid
 from .captured_output import CapturedOutput
 from .content_types import content_type_of
 from .metric_columns import in_groups, iter_points, metric_name
-from .sacred_encoding import stored_name, to_stored, to_stored_fields
+from .sacred_encoding import stored_name, to_info, to_stored, to_stored_fields
 from .target import Target
 
 logger = logging.getLogger("cloister")
@@ -131,7 +131,7 @@ class SacredRecording:
         if not isinstance(info, Mapping):
             return
         with self._lock:
-            now = {_info_name(key): to_stored(value) for key, value in _own_entries(info)}
+            now = {_info_name(key): to_info(value) for key, value in _own_entries(info)}
             known = self._info
             changed = {name: value for name, value in now.items() if name not in known or _differs(known[name], value)}
             gone = [f"info.{name}" for name in known if name not in now]
@@ -258,7 +258,7 @@ class SacredRecording:
         """In a forked child: what it finds in `info` is its parent's to record."""
         self._lock = threading.RLock()
         if isinstance(info, Mapping):
-            self._info = {_info_name(key): to_stored(value) for key, value in _own_entries(info)}
+            self._info = {_info_name(key): to_info(value) for key, value in _own_entries(info)}
 
     def record_output_of_child(self, text: str) -> None:
         self._recorder.record_console("stdout", text, time.time())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from ...observer.bson_values import VALUE_LIMIT_BYTES, BsonConverter, key_text
@@ -19,6 +20,14 @@ def to_stored(value: Any, limit_bytes: int = VALUE_LIMIT_BYTES) -> Any:
     form, such as a DataFrame, are stored as Sacred stores them. What cannot be stored costs itself alone.
     """
     return _SacredConverter(limit_bytes).convert(value, 0)
+
+
+def to_info(value: Any) -> Any:
+    """An entry of `info`, in which dates and bytes are as Sacred flattens them.
+
+    Incense reads info as JSON: where one run has anything there that JSON has not, it finds no run at all.
+    """
+    return _InfoConverter(VALUE_LIMIT_BYTES).convert(value, 0)
 
 
 def to_stored_fields(mapping: Any, limit_bytes: int = VALUE_LIMIT_BYTES) -> dict[str, Any]:
@@ -43,6 +52,12 @@ class _SacredConverter(BsonConverter):
     def foreign(self, value: Any) -> Any:
         flattened = _flatten(value)
         return super().foreign(value) if flattened is None else flattened
+
+
+class _InfoConverter(_SacredConverter):
+    def convert(self, value: Any, depth: int) -> Any:
+        stored = super().convert(value, depth)
+        return self.foreign(stored) if isinstance(stored, (datetime, bytes)) else stored
 
 
 def _flatten(value: Any) -> Any:
