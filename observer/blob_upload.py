@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -47,6 +47,7 @@ class BlobSource:
     digests: Digests
     filename: str
     content_type: str | None
+    metadata: Mapping[str, Any] | None = None  # as Sacred's readers find it beside the file
 
     @property
     def file_id(self) -> ObjectId:
@@ -286,6 +287,7 @@ def _file_document(source: BlobSource) -> dict[str, Any]:
         "uploadDate": datetime.now(timezone.utc),
         "md5": source.digests.md5,
         "contentType": source.content_type,
+        **({"metadata": dict(source.metadata)} if source.metadata else {}),
         "cloister": {"sha256": source.digests.sha256},
     }
 

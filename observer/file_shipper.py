@@ -128,7 +128,8 @@ class FileShipper:
         filename = fields.get("name") or fields.get("path") or ""
         if note["kind"] == "artifact":  # as Sacred calls it: Incense saves it under the last two parts
             filename = f"artifact://{self._runs}/{self._run_id}/{filename}"
-        return BlobSource(self._copy(digests.sha256), digests, filename, fields.get("content_type"))
+        copy, metadata = self._copy(digests.sha256), fields.get("metadata")
+        return BlobSource(copy, digests, filename, fields.get("content_type"), metadata)
 
     def _go_on(self, upload: BlobUpload, seconds: float) -> Any:
         try:

@@ -21,6 +21,12 @@ INCENSE_IMPORTS = (
     "packaging==25.0", "pandas==2.3.3", "py-cpuinfo==9.0.0", "pymongo==4.15.5", "pyrsistent==0.20.0", "colorama==0.4.6",
     "setuptools==80.9.0", "wrapt==1.17.3",
 )  # fmt: skip
+# Sacred with all that its observers need, beside an environment whose setuptools is too new for it.
+SACRED = (
+    "sacred==0.8.7", "docopt-ng==0.9.0", "gitpython==3.1.46", "hashfs==0.7.2", "jsonpickle==4.1.1", "munch==4.0.0",
+    "numpy==2.2.6", "packaging==25.0", "py-cpuinfo==9.0.0", "pymongo==4.15.5", "colorama==0.4.6", "setuptools==80.9.0",
+    "tinydb==4.9.0", "tinydb-serialization==2.2.0", "wrapt==1.17.3",
+)  # fmt: skip
 INSTALL_SECONDS = 900
 _READY = "ready"
 
@@ -29,14 +35,20 @@ def omniboard_program() -> Path:
     """Omniboard's start script for node. Installs it the first time: a minute, half a gigabyte."""
     if shutil.which("npm") is None or shutil.which("node") is None:
         pytest.skip("Omniboard needs npm and node, which are not here (on Debian: apt-get install npm)")
-    folder = _installed(OMNIBOARD, _install_omniboard)
+    folder = installed(OMNIBOARD, _install_omniboard)
     return folder / "node_modules" / "omniboard" / "dist" / "start.js"
 
 
 def incense_interpreter() -> Path:
     """The Python of an environment that has Incense. Makes it the first time: half a minute."""
     version = f"{sys.version_info.major}{sys.version_info.minor}"
-    return _installed(f"incense-0.0.15-python{version}", _install_incense) / "bin" / "python"
+    return installed(f"incense-0.0.15-python{version}", _install_incense) / "bin" / "python"
+
+
+def sacred_interpreter() -> Path:
+    """The Python of an environment that has Sacred and tinydb. Makes it the first time: half a minute."""
+    version = f"{sys.version_info.major}{sys.version_info.minor}"
+    return _installed(f"sacred-0.8.7-python{version}", _install_sacred) / "bin" / "python"
 
 
 def _install_omniboard(folder: Path) -> None:
@@ -54,7 +66,7 @@ def _install_incense(folder: Path) -> None:
     _run([*pip, "--no-deps", *INCENSE], folder)
 
 
-def _installed(name: str, install: Callable[[Path], None]) -> Path:
+def installed(name: str, install: Callable[[Path], None]) -> Path:
     """The folder of an install that is whole, made if it is missing; several test processes may ask at once."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cloister-peers"
     cache.mkdir(parents=True, exist_ok=True)

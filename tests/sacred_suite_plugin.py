@@ -1,0 +1,88 @@
+"""A pytest plugin for Sacred's own tests: our observer in place of Sacred's, a real MongoDB in place of its mock.
+
+Its tests compare whole documents with Sacred's, so the one key that we add, `cloister`, is hidden from them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+import unittest.mock
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gridfs
+import pymongo
+import pytest
+import sacred.observers.mongo
+from cloister.decorators.sacred import mongo_observer as ours
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+SERVER = os.environ["SACRED_SUITE_SERVER"]
+OPTIONS = "directConnection=true&serverSelectionTimeoutMS=20000"
+RealClient = pymongo.MongoClient
+# Tests of Sacred's own failing, which ours does not do: an outage raises nothing, and nothing is pickled.
+NOT_OURS = {
+    "test_mongo_observer_fails": "an outage raises no error: the journal has the event, and the courier ships it",
+    "test_mongo_observer_saves_after_failure": "what an outage keeps back waits in the journal, not in a pickle",
+}
+_current = {"database": ""}
+
+
+class HidingCollection(Collection):  # type: ignore[type-arg]
+    """Sacred's view of a collection."""
+
+    def find_one(self, *arguments: Any, **options: Any) -> Any:
+        document = super().find_one(*arguments, **options)
+        if document is not None:
+            document.pop("cloister", None)
+        return document
+
+
+class HidingDatabase(Database):  # type: ignore[type-arg]
+    def __getitem__(self, name: str) -> Any:
+        return super().__getitem__(name) if name.startswith("fs") else HidingCollection(self, name)
+
+
+class StandIn:
+    """Takes the place of mongomock's client, and is no client of PyMongo's, as that is not."""
+
+    def __init__(self, *_arguments: Any, **_options: Any) -> None:
+        self._client: Any = RealClient(f"{SERVER}/?{OPTIONS}")
+
+    def __getattr__(self, _name: str) -> Any:
+        return HidingDatabase(self._client, _current["database"])
+
+    __getitem__ = __getattr__
+
+
+def pytest_configure() -> None:
+    mock: Any = types.ModuleType("mongomock")
+    mock.MongoClient = StandIn
+    mock.gridfs = types.ModuleType("mongomock.gridfs")
+    mock.gridfs.enable_gridfs_integration = lambda: None
+    sys.modules.update({"mongomock": mock, "mongomock.gridfs": mock.gridfs, "mock": unittest.mock})
+    for name in ("MongoObserver", "QueuedMongoObserver", "QueueCompatibleMongoObserver"):
+        setattr(sacred.observers.mongo, name, getattr(ours, name))
+    assert gridfs.GridFS  # imported before a test replaces it
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.name in NOT_OURS:
+            item.add_marker(pytest.mark.skip(reason=NOT_OURS[item.name]))
+
+
+@pytest.fixture(autouse=True)
+def _a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    name = _current["database"] = f"sacred_{uuid.uuid4().hex[:12]}"
+    monkeypatch.setenv("CLOISTER_URI", f"{SERVER}/{name}?{OPTIONS}")
+    monkeypatch.setenv("CLOISTER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CLOISTER_COURIER_IDLE", "0.5")
+    yield
+    client: Any = RealClient(f"{SERVER}/?{OPTIONS}")
+    client.drop_database(name)
