@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .observer.points import Points
     from .observer.run_record import RunRecord
     from .observer.runs import RunStore
+    from .observer.stored_runs import StoredRun, load_run, runs
 
 __version__ = "0.1.0"
 
@@ -35,10 +36,13 @@ _HOMES = {
     "Run": ".decorators.run",
     "RunRecord": ".observer.run_record",
     "RunStore": ".observer.runs",
+    "StoredRun": ".observer.stored_runs",
     "computed": ".decorators.config.computed",
     "current_run": ".decorators.active_runs",
     "experiment": ".decorators.experiment",
+    "load_run": ".observer.stored_runs",
     "log": ".decorators.active_runs",
+    "runs": ".observer.stored_runs",
     "start_run": ".decorators.run_start",
 }
 
@@ -54,10 +58,13 @@ __all__ = [
     "Run",
     "RunRecord",
     "RunStore",
+    "StoredRun",
     "computed",
     "current_run",
     "experiment",
+    "load_run",
     "log",
+    "runs",
     "start_run",
 ]
 

@@ -117,6 +117,15 @@ def summaries_of(database: Database[dict[str, Any]], runs: Sequence[Mapping[str,
     return summaries
 
 
+def load_summary(database: Database[dict[str, Any]], run: Mapping[str, Any]) -> dict[str, MetricSummary]:
+    """What `RunRecord.summary` has for a run's whole document; without an index, as far as its `info` tells."""
+    if is_indexed(database):
+        return load_summaries(database, list_names(database, run["_id"]))
+    info = run.get("info")
+    listed = info.get("metrics") if isinstance(info, Mapping) else None
+    return summaries_of(database, [{"_id": run["_id"], LISTED: listed}])[0]
+
+
 def load_summaries(database: Database[dict[str, Any]], ids: Mapping[str, Sequence[Any]]) -> dict[str, MetricSummary]:
     """Summaries by name, of one document or several for each."""
     rows = {str(row["_id"]): row for row in summarize(database, [each for group in ids.values() for each in group])}

@@ -94,6 +94,15 @@ def read_facts(document: Mapping[str, Any], plain: Callable[[Any], Any]) -> Fore
     )
 
 
+def without_metrics(info: Any) -> dict[str, Any]:
+    """`info` as a user filled it: where its metrics are stored is Sacred's own note there."""
+    fields = mapping(info)
+    noted = sequence(fields.get("metrics"))
+    if "metrics" in fields and all(isinstance(each, Mapping) and {"name", "id"} == set(each) for each in noted):
+        del fields["metrics"]
+    return fields
+
+
 def read_lines(value: Any) -> tuple[str, ...]:
     """A traceback: Sacred's list of lines, or a text."""
     return tuple(value.splitlines(keepends=True)) if isinstance(value, str) else tuple(map(text, sequence(value)))

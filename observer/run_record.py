@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from .field_names import decode_field_name, decode_field_names, encode_field_name
-from .foreign_runs import patience_seconds, read_facts, read_lines, values_reader
+from .foreign_runs import patience_seconds, read_facts, read_lines, values_reader, without_metrics
 from .metric_summary import SYSTEM_PREFIX, MetricSummary, read_summaries
 from .run_files import ArtifactEntry, ResourceEntry, SourceEntry, read_artifact, read_resources, read_sources
 from .run_sessions import (
@@ -62,6 +62,7 @@ LEFT_OUT_OF_LISTS = (
     "cloister.losses",
     "cloister.uploads",
     "cloister.ranks",
+    "cloister.config_changes",
 )
 
 
@@ -73,6 +74,8 @@ class RunRecord:
         custom_status: the status as it is stored, where that says more than `status`: TIMEOUT, MY_STATUS; else "".
         meta: what Sacred knows of the start: command, options, named configs, comment, priority, queue_time.
         format: which program's layout, "MongoObserver-0.7.0"; "" where the document does not say.
+        config_changes: the entries that differ from their defaults: `key`, `kind` ("changed" or "added"), `source` (who
+            set it), `before`, and `types` where they differ.
         unreadable: which fields hold something that nobody expects there, in words.
     """
 
@@ -118,6 +121,7 @@ class RunRecord:
     meta: dict[str, Any] = field(default_factory=dict)
     format: str = ""
     unreadable: tuple[str, ...] = ()
+    config_changes: tuple[dict[str, Any], ...] = ()
 
     @property
     def duration(self) -> timedelta | None:
@@ -170,7 +174,7 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
         summary=read_summaries(_mapping(ours.get("summary"))),
         system=read_summaries(_mapping(ours.get("system"))),
         result=plain(document.get("result")),
-        info=_mapping(plain(_mapping(document.get("info")))),
+        info=without_metrics(plain(_mapping(document.get("info")))),
         fail_trace=read_lines(document.get("fail_trace")),
         artifacts=tuple(
             read_artifact(entry)
@@ -195,6 +199,7 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
         meta=_mapping(plain(_mapping(document.get("meta")))),
         format=_text(document.get("format")),
         unreadable=facts.unreadable,
+        config_changes=tuple(decode_field_names(_mapping(change)) for change in _sequence(ours.get("config_changes"))),
     )
 
 
@@ -246,6 +251,7 @@ def new_run_document(header: Mapping[str, Any], run_id: int) -> dict[str, Any]:
             "owner": header.get("owner", ""),
             "visibility": "project",
             "config_defaults": header.get("config_defaults", {}),
+            "config_changes": header.get("config_changes", []),
             "argv": header.get("argv", []),
             "summary": {},
             "system": {},

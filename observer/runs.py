@@ -15,7 +15,7 @@ from .console_store import ConsolePage, load_console
 from .errors import CloisterError
 from .foreign_console import captured_bytes, load_captured
 from .foreign_files import fill_files, spellings
-from .foreign_metrics import list_names, load_many_series, load_summaries, summaries_of
+from .foreign_metrics import list_names, load_many_series, load_summaries, load_summary, summaries_of
 from .foreign_runs import is_foreign
 from .metric_reader import Axis, Curve, find_metric, load_curve, load_points, spelled
 from .metric_stretches import join_points, load_many
@@ -155,7 +155,9 @@ class RunStore:
         run = fill_files(self.database, read_run(document))
         if not is_foreign(document):
             return run
-        return replace(run, console_bytes=captured_bytes(self.database, run_id))
+        return replace(
+            run, console_bytes=captured_bytes(self.database, run_id), summary=load_summary(self.database, document)
+        )
 
     def find_run_by_uid(self, uid: str) -> RunRecord | None:
         document = self.database["runs"].find_one({"cloister.uid": uid}, {"captured_out": 0})
@@ -364,3 +366,15 @@ def _lenient(database: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
 def _sorts_all(stages: list[dict[str, Any]]) -> bool:
     """Whether all runs are sorted: what is not shown would then be more than MongoDB sorts in memory."""
     return not any("$limit" in stage for stage in stages)
+
+
+__all__ = [
+    "Columns",
+    "MetricNotFound",
+    "ProjectNotFound",
+    "ProjectSummary",
+    "RunChange",
+    "RunNotFound",
+    "RunPage",
+    "RunStore",
+]

@@ -1,0 +1,264 @@
+"""`cloister.runs` and `cloister.load_run`: stored runs in a script or a notebook, whoever recorded them."""
+
+from __future__ import annotations
+
+import atexit
+import difflib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, overload
+
+from .errors import CloisterError
+from .run_collections import Collections
+from .run_query import BadRunQuery, RunQuery
+from .run_record import RunRecord
+from .runs import RunStore
+
+if TYPE_CHECKING:
+    import pandas
+
+    from .blobs import Blob
+    from .metric_summary import MetricSummary
+    from .points import Points
+    from .run_files import ArtifactEntry, ResourceEntry, SourceEntry
+    from .run_record import RunId
+    from .run_status import RunStatus
+
+# What a list of runs leaves out; the whole run is loaded when one of them is asked for.
+_OF_THE_WHOLE = frozenset(
+    ("info", "fail_trace", "environment", "sources", "source_notes", "system", "ranks", "artifacts", "resources")
+) | {"console_bytes", "meta"}
+
+_stores: dict[tuple[int, str, str, str], RunStore] = {}
+_lock = threading.Lock()
+
+
+class FileNotInRun(CloisterError, LookupError):
+    """A run has no artifact, or no source, of this name."""
+
+    def __init__(self, run_id: RunId, kind: str, name: str, known: list[str]) -> None:
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {nearest[0]!r}?" if nearest else f"It has {', '.join(known[:10]) or 'none'}."
+        super().__init__(f"Run {run_id} has no {kind} {name!r}. {hint}")
+
+
+class StoredRun:
+    """A stored run: everything that `RunRecord` has, and what was logged. Nothing here writes.
+
+    What a list leaves out (info, traceback, environment, files) is loaded with the first attribute that needs it.
+    Metrics, files and output are read anew at each call; `reloaded` gives the run as it is now.
+    """
+
+    id: RunId
+    uid: str | None
+    project: str
+    name: str
+    experiment: str
+    command: str
+    status: RunStatus
+    custom_status: str
+    tags: tuple[str, ...]
+    notes: str
+    owner: str
+    host: str
+    start_time: datetime | None
+    stop_time: datetime | None
+    heartbeat: datetime | None
+    duration: timedelta | None
+    config: dict[str, Any]
+    config_defaults: dict[str, Any]
+    summary: dict[str, MetricSummary]
+    result: Any
+    info: dict[str, Any]
+    meta: dict[str, Any]
+    fail_trace: tuple[str, ...]
+    artifacts: tuple[ArtifactEntry, ...]
+    resources: tuple[ResourceEntry, ...]
+    sources: tuple[SourceEntry, ...]
+    git: dict[str, Any]
+    environment: dict[str, Any]
+    unreadable: tuple[str, ...]
+
+    def __init__(self, store: RunStore, record: RunRecord, *, is_whole: bool = False) -> None:
+        self._store = store
+        self._listed = record
+        self._whole = record if is_whole else None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # before __init__, as copying and pickling ask
+            raise AttributeError(name)
+        if name in _OF_THE_WHOLE:
+            return getattr(self.record, name)
+        try:
+            return getattr(self._listed if self._whole is None else self._whole, name)
+        except AttributeError:
+            raise AttributeError(f"A stored run has no attribute {name!r}.", name=name, obj=self) from None
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *RunRecord.__dataclass_fields__, "duration", "ended"})
+
+    def __repr__(self) -> str:
+        return f"<StoredRun {self.id!r} {self.name!r} {self.custom_status or self.status}>"
+
+    @property
+    def record(self) -> RunRecord:
+        """All that the run's document holds.
+
+        Raises:
+            RunNotFound: it has been deleted meanwhile.
+        """
+        if self._whole is None:
+            self._whole = self._store.load_run(self.id)
+        return self._whole
+
+    def reloaded(self) -> StoredRun:
+        """The run as it is now."""
+        return StoredRun(self._store, self._store.load_run(self.id), is_whole=True)
+
+    # ---- what was logged
+
+    def metrics(self) -> tuple[MetricSummary, ...]:
+        """All metrics by name: count, last, lowest and highest value; hardware metrics are under `system/`."""
+        return self._store.list_metrics(self.id)
+
+    def points(self, name: str) -> Points:
+        """Every point of a metric as columns `steps`, `values`, `wall_times`, in the order of logging.
+
+        Raises:
+            MetricNotFound: the run has no such metric.
+        """
+        return self._store.load_points(self.id, name)
+
+    def history(self, metrics: str | Sequence[str] | None = None, *, wall_time: bool = False) -> pandas.DataFrame:
+        """The metrics as a table with a row for each step; see `RunStore.load_history`."""
+        return self._store.load_history(self.id, metrics, wall_time=wall_time)
+
+    def open_artifact(self, name: str) -> Blob:
+        """The bytes of an artifact, the one logged last of several with this name: `.read()`, `.size`, iteration.
+
+        Raises:
+            FileNotInRun: the run has no such artifact.
+            BlobNotFound, DamagedBlob: the database has lost it, or a part of it.
+        """
+        return self._open("artifact", name, [(entry.name, entry.file_id) for entry in self.artifacts])
+
+    def open_source(self, path: str) -> Blob:
+        """The bytes of a file of the run's code; raises as `open_artifact`."""
+        return self._open("source", path, [(entry.path, entry.file_id) for entry in self.sources])
+
+    def console(self) -> str:
+        """All that the run printed, stdout and stderr in the order in which they were caught; escapes are kept."""
+        return "".join(self._console_texts())
+
+    def _console_texts(self) -> Iterator[str]:
+        page = self._store.load_console(self.id, after="0")
+        while page.pieces:
+            yield from (piece.text for piece in page.pieces)
+            if not page.more:
+                return
+            page = self._store.load_console(self.id, after=page.last)
+
+    def _open(self, kind: str, name: str, files: list[tuple[str, Any]]) -> Blob:
+        found = dict(files)
+        if name not in found:
+            raise FileNotInRun(self.id, kind, name, list(found))
+        return self._store.open_blob(found[name])
+
+
+class StoredRuns(Sequence[StoredRun]):
+    """Runs in the order that was asked for. They were read once: a new call of `cloister.runs` has newer ones."""
+
+    def __init__(self, runs: Sequence[StoredRun]) -> None:
+        self._runs = tuple(runs)
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    @overload
+    def __getitem__(self, place: int) -> StoredRun: ...
+    @overload
+    def __getitem__(self, place: slice) -> StoredRuns: ...
+    def __getitem__(self, place: int | slice) -> StoredRun | StoredRuns:
+        return StoredRuns(self._runs[place]) if isinstance(place, slice) else self._runs[place]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(repr, self._runs[:3]))
+        return f"<{len(self)} runs: {shown}{', ...' if len(self) > 3 else ''}>"
+
+
+def runs(
+    query: None = None,
+    *,
+    project: str | None = None,
+    text: str = "",
+    status: str | Sequence[str] | None = None,
+    tags: str | Sequence[str] | None = None,
+    sort: str = "-started",
+    limit: int | None = None,
+    uri: str | None = None,
+    collections: str | Collections = "",
+) -> StoredRuns:
+    """Stored runs, of ours and of Sacred's.
+
+    Args:
+        query: kept for a query language; nothing yet.
+        project: only those of this project. A run of Sacred's belongs to that of its experiment's name.
+        text: words that each must occur in name, experiment, tags, status or id.
+        status: queued, running, completed, failed, interrupted, lost, or one as Sacred stores it (TIMEOUT); or several.
+        tags: one that they must have, or several of which they must have all.
+        sort: started, name, status, duration, tags, id, experiment, config.<key>, metrics.<name>; "-" for descending.
+        limit: how many at most.
+        uri: which MongoDB and database; that of the settings in force where none is given.
+        collections: Sacred's prefix ("lab"), or "runs=mine".
+
+    Raises:
+        BadRunQuery: runs cannot be asked for so.
+        BadMongoUri, BadCollections: `uri` or `collections` is no such thing.
+    """
+    if query is not None:
+        raise BadRunQuery(f"{query!r} is no way to ask for runs yet. Say project={query!r} or text={query!r}.")
+    if limit is not None and limit < 1:
+        raise BadRunQuery(f"{limit} runs are none. Leave limit out for all.")
+    asked = RunQuery(project=project, text=text, sort=sort, status=_words(status), tags=_words(tags))
+    store = _store(uri, collections)
+    return StoredRuns([StoredRun(store, record) for record in store.find_runs(asked, limit)])
+
+
+def load_run(run_id: RunId, *, uri: str | None = None, collections: str | Collections = "") -> StoredRun:
+    """One stored run by its id: a number, or whatever else Sacred's database has as ids (text, ObjectId).
+
+    Raises:
+        RunNotFound: there is none.
+        BadMongoUri, BadCollections: `uri` or `collections` is no such thing.
+    """
+    store = _store(uri, collections)
+    return StoredRun(store, store.load_run(run_id), is_whole=True)
+
+
+def _words(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+
+
+def _store(uri: str | None, collections: str | Collections) -> RunStore:
+    """One connection for each database and process, through which nothing is written."""
+    from .mongo import database_name, resolve_uri
+    from .settings import load_settings
+
+    chosen = Collections.parse(collections) if isinstance(collections, str) else collections
+    settings = load_settings(uri=uri)
+    resolved = resolve_uri(settings)
+    key = os.getpid(), resolved, database_name(resolved, settings), str(chosen)
+    with _lock:
+        if key not in _stores:
+            if not _stores:
+                atexit.register(_close_stores)
+            _stores[key] = RunStore.connect(resolved, collections=chosen, read_only=True)
+        return _stores[key]
+
+
+def _close_stores() -> None:
+    for (process, *_), store in _stores.items():
+        if process == os.getpid():
+            store.close()
