@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..observer.errors import CloisterError
 from ..observer.settings import Settings, load_settings
 from .captured import Captured
-from .config import ConfigSpec, Resolved
+from .config import ConfigSpec, Resolved, log_changes
 from .config.resolving import Sources
 from .executions import Execution, executing
 from .part import Command, Part
@@ -99,7 +99,7 @@ class CommandRun:
         spec = self._experiment.spec(self._parts)
         command = self._asked.command
         # The parameters of a command with a prefix are looked for there; the others are entries themselves.
-        if command.captured.function is self._experiment.function or command.captured.prefix:
+        if command.captured.function is self._experiment.shaping or command.captured.prefix:
             return spec
         return spec.for_command(command.captured.function, self._asked.path)
 
@@ -177,6 +177,7 @@ class CommandRun:
         if self.resolved is not resolved:  # it goes on with a run, whose config it keeps
             run.config = self.resolved.config
             _seed(self.resolved)
+        log_changes(self.resolved.changes)
         self._experiment.last_run = run
         return run
 
@@ -216,6 +217,7 @@ class CommandRun:
             interruptions=said["interruptions"],
             console_filter=said["console_filter"],
             meta=resolved.meta,
+            config_changes=resolved.change_records,
         )
         return resolved.options.over(self._asked.options.over(plan))
 

@@ -43,6 +43,7 @@ class RunPlan:
         interruptions: statuses of a run that ends by these exceptions.
         console_filter: makes of each piece of output what is recorded of it.
         meta: further entries of Sacred's `meta`: `named_configs`, `config_updates`.
+        config_changes: what the config has other than its defaults, and who said so.
         options: what the command line said of the run, by its long flags, for `meta.options`.
     """
 
@@ -71,6 +72,7 @@ class RunPlan:
     interruptions: Mapping[type[BaseException], str] = field(default_factory=dict)
     console_filter: ConsoleFilter | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    config_changes: Sequence[Mapping[str, Any]] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -307,6 +309,7 @@ def described(plan: RunPlan, settings: Settings, uid: str) -> dict[str, Any]:
         "start_time": session_time(),
         "config": to_bson(plan.config),
         "config_defaults": to_bson(plan.defaults),
+        "config_changes": to_bson(list(plan.config_changes)),
         "argv": [to_bson(word) for word in sys.argv],
         "base_dir": to_bson(str(plan.main_file.parent if plan.main_file else Path.cwd())),
         "mainfile": plan.main_file.name if plan.main_file else None,

@@ -16,6 +16,7 @@ _ABSENT: Any = object()
 _NUMBERS = (int, float)
 RECORDED_CHANGES = 1000  # of one run; a config written by people has fewer entries
 _TOLD_CHANGES = 12  # in one line
+_VALUE_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class ConfigChange:
         after = shorten_value(self.after)
         became = f"= {after}" if self.kind == "added" else f"{shorten_value(self.before)} -> {after}"
         types = f", {self.types[0]} -> {self.types[1]}" if self.types is not None else ""
-        return f"{self.key} {became} ({self.source}{types})"
+        return f"{printable(self.key)} {became} ({printable(self.source)}{types})"
 
 
 def find_changes(
@@ -118,8 +119,13 @@ def shorten_value(value: Any) -> str:
     """A value as it would be typed, cut to what a line can hold."""
     if value is None or isinstance(value, (bool, int, float, str, list, tuple, dict)):
         text = quote(value)
-        return text if len(text) <= 60 else f"{text[:57]}..."
-    return shorten(value)
+        return printable(text if len(text) <= _VALUE_CHARACTERS else f"{text[: _VALUE_CHARACTERS - 3]}...")
+    return printable(shorten(value))
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with control characters spelled out: a value must not steer the terminal."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def log_changes(changes: Sequence[ConfigChange]) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from .changes import ConfigChange, shorten_value
+from .changes import ConfigChange, printable, shorten_value
 from .draft import Draft
 from .resolved import Resolved
 
@@ -31,7 +31,7 @@ def show_config(spec: ConfigSpec, resolved: Resolved, file: TextIO) -> None:
         title.append(word, style).append(", ")
     title.append("what it is", DOC).append(")")
     if resolved.presets:
-        title.append(f"\npresets and files: {', '.join(resolved.presets)}")
+        title.append(f"\npresets and files: {printable(', '.join(resolved.presets))}")
     tree = Tree(title, guide_style=DOC)
     changes = {change.key: change for change in resolved.changes}
     _add_branch(tree, resolved.config, "", resolved, changes)
@@ -47,7 +47,7 @@ def _add_branch(
         key = f"{above}.{name}" if above else name
         place = resolved.root.find(key)
         if isinstance(value, Mapping) and value:
-            label = Text(str(name), "bold")
+            label = Text(printable(str(name)), "bold")
             _add_text(label, place)
             _add_branch(tree.add(label), value, key, resolved, changes)
         else:
@@ -55,7 +55,7 @@ def _add_branch(
 
 
 def _leaf(name: str, value: Any, place: Draft | None, change: ConfigChange | None, resolved: Resolved) -> Text:
-    label = Text.assemble((name, "bold"), " = ", (shorten_value(value), _style(change, place, resolved)))
+    label = Text.assemble((printable(name), "bold"), " = ", (shorten_value(value), _style(change, place, resolved)))
     if change is not None:
         label.append(f"  ({_in_words(change)})", _style(change, place, resolved))
     elif place is not None and place.computed is not None:
@@ -68,7 +68,7 @@ def _leaf(name: str, value: Any, place: Draft | None, change: ConfigChange | Non
 
 def _add_text(label: Text, place: Draft | None) -> None:
     if place is not None and place.description:
-        label.append(f"  # {place.description}", DOC)
+        label.append(f"  # {printable(place.description)}", DOC)
 
 
 def _style(change: ConfigChange | None, place: Draft | None, resolved: Resolved) -> str:
