@@ -23,6 +23,7 @@ from cloister.decorators.config import (
     MissingConfigValue,
     RefusedConfig,
     UnknownConfigKey,
+    computed,
     plain_config,
 )
 
@@ -436,3 +437,40 @@ def test_plain_values_are_what_is_recorded() -> None:
     assert plain_config(Needy) == {"epochs": 3}
     assert plain_config(Model())["optimizer"] == {"lr": 1e-3, "momentum": 0.9}
     assert ConfigSpec.from_function(lambda run, config: None, looped).resolve().config["x"] == 1
+
+
+def test_an_attrs_class_is_a_config_with_its_converters_validators_and_private_fields() -> None:
+    attr = pytest.importorskip("attr", reason="needs attrs")
+    attrs = pytest.importorskip("attrs", reason="needs attrs")
+
+    @attrs.define
+    class Inner:
+        depth: int = 2
+
+    @attrs.define
+    class Settings:
+        data: Path
+        lr: float = attrs.field(default=0.1, validator=attrs.validators.gt(0), metadata={"help": "how far a step goes"})
+        names: list[str] = attrs.Factory(list)
+        _rate: int = attrs.field(default="3", converter=int)
+        inner: Inner = attrs.Factory(Inner)
+        width: int = attrs.Factory(lambda self: self.inner.depth * 2, takes_self=True)
+        low: float = computed(lambda lr: lr / 10)
+        steps: int = attrs.field(init=False, default=0)
+
+    def function(run: Any, config: Settings) -> None: ...
+
+    spec = ConfigSpec.from_function(function, Settings)
+    resolved = spec.resolve(argv=["data=/x", "lr=1", "names=a,b", "_rate=7", "inner.depth=5"])
+    assert resolved.arguments["config"] == Settings(Path("/x"), 1.0, ["a", "b"], 7, Inner(5), 10, 0.1)
+    assert resolved.config["_rate"] == 7
+    assert "lr: float = 0.1\n        how far a step goes\n" in spec.usage()
+    with pytest.raises(MissingConfigValue, match="'data'"):
+        spec.resolve()
+    with pytest.raises(RefusedConfig, match="'lr' must be > 0"):
+        spec.resolve(argv=["data=/x", "lr=-1"])
+    with pytest.raises(BadConfigValue, match=r"'inner\.depth' takes a whole number"):
+        spec.resolve(argv=["data=/x", "inner.depth=x"])
+    given = ConfigSpec.from_function(function, Settings("/y", width=4)).resolve(argv=["lr=2"])
+    assert given.config["width"] == 4
+    assert attr.asdict(given.arguments["config"])["low"] == 0.2

@@ -1,4 +1,5 @@
-"""Objects with named members that a config can be made of: dataclasses, pydantic models, namespaces, mappings."""
+"""Objects with named members that a config can be made of: dataclasses, pydantic models, attrs classes, namespaces,
+mappings."""
 
 from __future__ import annotations
 
@@ -97,6 +98,41 @@ class PydanticKind:
         return self.build(type(structure), {**kept, **changes})
 
 
+class AttrsKind:
+    """Classes of attrs, known by their parts as pydantic's. A field with a converter takes what the converter takes."""
+
+    checks_itself = False
+
+    def holds(self, cls: type) -> bool:
+        return "attr" in sys.modules and hasattr(cls, "__attrs_attrs__")
+
+    def members(self, cls: type) -> dict[str, Member]:
+        hints = resolve_hints(cls)
+        return {
+            field.name: Member(
+                field.name,
+                NO_HINT if field.converter is not None else hints.get(field.name, field.type or NO_HINT),
+                _attrs_default(field),
+                str(field.metadata.get("help", "")),
+            )
+            for field in _attrs_fields(cls)
+        }
+
+    def values(self, structure: Any) -> dict[Any, Any]:
+        return {field.name: getattr(structure, field.name) for field in _attrs_fields(type(structure))}
+
+    def build(self, cls: type, values: dict[Any, Any]) -> Any:
+        return cls(**self._by_alias(cls, values))
+
+    def replace(self, structure: Any, changes: dict[Any, Any]) -> Any:
+        return sys.modules["attr"].evolve(structure, **self._by_alias(type(structure), changes))
+
+    def _by_alias(self, cls: type, values: dict[Any, Any]) -> dict[str, Any]:
+        """By the name that the class takes when it is built: `_rate` is given as `rate`."""
+        aliases = {field.name: getattr(field, "alias", None) or field.name.lstrip("_") for field in _attrs_fields(cls)}
+        return {aliases.get(name, name): value for name, value in values.items()}
+
+
 class NamespaceKind:
     checks_itself = False
 
@@ -136,8 +172,9 @@ class MappingKind:
         return {**structure, **changes}
 
 
-DATACLASS, PYDANTIC, NAMESPACE, MAPPING = DataclassKind(), PydanticKind(), NamespaceKind(), MappingKind()
-TYPED_KINDS: tuple[StructureKind, ...] = (DATACLASS, PYDANTIC)  # their classes say which members there are
+DATACLASS, PYDANTIC, ATTRS = DataclassKind(), PydanticKind(), AttrsKind()
+NAMESPACE, MAPPING = NamespaceKind(), MappingKind()
+TYPED_KINDS: tuple[StructureKind, ...] = (DATACLASS, PYDANTIC, ATTRS)  # their classes say which members there are
 KINDS: tuple[StructureKind, ...] = (*TYPED_KINDS, NAMESPACE, MAPPING)
 
 
@@ -167,6 +204,21 @@ def _dataclass_default(field: dataclasses.Field[Any]) -> Callable[[], Any] | Non
     if field.default is not dataclasses.MISSING:
         return lambda: field.default
     return None
+
+
+def _attrs_fields(cls: type) -> list[Any]:
+    return [field for field in cls.__attrs_attrs__ if field.init]  # type: ignore[attr-defined]
+
+
+def _attrs_default(field: Any) -> Callable[[], Any] | None:
+    attr = sys.modules["attr"]
+    if field.default is attr.NOTHING:
+        return None
+    if not isinstance(field.default, attr.Factory):
+        return lambda: field.default
+    # One that wants the other fields is called by the class itself.
+    factory: Callable[[], Any] = field.default.factory
+    return (lambda: NO_HINT) if field.default.takes_self else factory
 
 
 def _pydantic_default(field: Any) -> Callable[[], Any]:
