@@ -15,6 +15,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def record_completed(folder: Path) -> cloister.Run:
         for name, content in artifact_files().items():
             (folder / name).write_bytes(content)
             run.log_artifact(folder / name, metadata={"kind": "small"})
+        run.info["note"] = "kept"
         run.finish(result={"accuracy": 0.99, "confusion": [[1, 2], [3, 4]], "lost": None})
     return run
 
@@ -125,6 +127,8 @@ def record_hostile(folder: Path) -> cloister.Run:
         for value in (math.nan, math.inf, -math.inf, -0.0, 0.5):
             run.log({"odd": value, **dict.fromkeys(HOSTILE_NAMES, value)})
         print("\x00 \u202e \x1b[2J")
+        run.info.update({"a.b": (1, None), "when": datetime.now(timezone.utc), "bytes": b"\x00\xff", "nan": math.nan})
+        run.info.update({"$where": {"py/object": "builtins.int"}, "large": 2**63 - 1, "object": folder})
         run.finish(result=math.nan)
     return run
 

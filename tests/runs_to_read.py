@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -15,16 +15,37 @@ from pathlib import Path
 from typing import Any
 
 import pymongo
-from cloister.observer.run_record import new_run_document
 from pymongo.database import Database
 from recorded_script import wait_for
 
-PROGRAM = Path(__file__).with_name("runs_for_readers.py")
+TRAININGS = Path(__file__).with_name("runs_for_readers.py")
+SACRED = Path(__file__).with_name("sacred_for_readers.py")
+# What each kind of run is for Omniboard.
+STATUSES = {
+    "completed": "COMPLETED",
+    "failed": "FAILED",
+    "interrupted": "INTERRUPTED",
+    "plain": "COMPLETED",
+    "long": "COMPLETED",
+    "loud": "COMPLETED",
+    "hostile": "COMPLETED",
+    "extreme": "COMPLETED",
+    "twins": "COMPLETED",
+    "forked": "COMPLETED",
+    "resumed": "COMPLETED",
+    "running": "RUNNING",
+    "lost": "PROBABLY_DEAD",
+    "queued": "QUEUED",
+    "sacred": "COMPLETED",
+    "sacred failed": "FAILED",
+    "sacred queued": "QUEUED",
+    "adopted": "COMPLETED",
+}
 
 
 @dataclass(frozen=True)
 class RunsToRead:
-    """`numbers`: the runs' ids by what they are, as `runs_for_readers` names them; also running, lost, queued."""
+    """`numbers`: the runs' ids by what they are, one for each of STATUSES."""
 
     uri: str
     database: Database[dict[str, Any]]
@@ -36,31 +57,71 @@ class RunsToRead:
 
 @contextmanager
 def recorded_runs(mongod: str, folder: Path) -> Iterator[RunsToRead]:
-    """Record them, by trainings in processes of their own; one of them goes on until the block ends."""
+    """Record them, by programs of their own; one of them goes on until the block ends."""
     uri = mongod.replace("/?", f"/readers_{uuid.uuid4().hex[:12]}?")
     environment = {**os.environ, "CLOISTER_URI": uri, "CLOISTER_HOME": str(folder / "home")}
     environment |= {"CLOISTER_COURIER_IDLE": "0.5", "CLOISTER_EXIT_WAIT": "60"}
-    command = [sys.executable, str(PROGRAM), str(folder / "files")]
-    done = subprocess.run(command, env=environment, capture_output=True, timeout=300)
-    assert done.returncode == 0, done.stderr.decode(errors="replace")[-5000:]
-    numbers = json.loads((folder / "files" / "runs.json").read_text(encoding="utf-8"))
-    running = subprocess.Popen(
-        [*command, "running"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert running.stdin is not None
-    assert running.stdout is not None
-    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(uri)
-    try:
-        numbers["running"] = int(running.stdout.readline())
-        database = client.get_default_database()
-        points = {"run_id": numbers["running"], "values": 1.0}
+    database = pymongo.MongoClient(uri).get_default_database()
+    files = folder / "files"
+    with (
+        database.client,
+        _recorded(database, files, environment) as numbers,
+        _kept_running(files, environment) as number,
+    ):
+        numbers["running"] = number
+        points = {"run_id": number, "values": 1.0}
         wait_for(lambda: database["metrics"].find_one(points), "Sacred's readers see the points of a run that goes on")
-        numbers |= {"lost": _add_lost(database, numbers["plain"]), "queued": _add_queued(database)}
         yield RunsToRead(uri, database, numbers)
+
+
+@contextmanager
+def _recorded(
+    database: Database[dict[str, Any]], folder: Path, environment: Mapping[str, str]
+) -> Iterator[dict[str, int]]:
+    try:
+        _run([str(TRAININGS), str(folder)], environment)
+        _run([str(SACRED), str(folder)], environment)
+        numbers = {**_read(folder / "runs.json"), **_read(folder / "sacred.json")}
+        # Through the commands that users have for it.
+        _run(["-m", "cloister", "adopt", str(folder / "storage"), "--into", environment["CLOISTER_URI"]], environment)
+        numbers["adopted"] = _newest(database)
+        script = folder / "queued.py"
+        script.write_text("", encoding="utf-8")
+        _run(["-m", "cloister", "run", "--queue", "--comment", "Later.", str(script)], environment)
+        numbers |= {"queued": _newest(database), "lost": _add_lost(database, numbers["plain"])}
+        yield numbers
     finally:
-        running.communicate("\n", timeout=60)
-        client.drop_database(client.get_default_database().name)
-        client.close()
+        database.client.drop_database(database.name)
+
+
+@contextmanager
+def _kept_running(folder: Path, environment: Mapping[str, str]) -> Iterator[int]:
+    """A run that goes on until the block ends."""
+    command = [sys.executable, str(TRAININGS), str(folder), "running"]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        try:
+            yield int(running.stdout.readline())
+        finally:
+            running.communicate("\n", timeout=60)
+
+
+def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")[-5000:]
+
+
+def _read(path: Path) -> dict[str, int]:
+    numbers: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
+    return numbers
+
+
+def _newest(database: Database[dict[str, Any]]) -> int:
+    run = database["runs"].find_one(sort=[("_id", -1)])
+    assert run is not None
+    return int(run["_id"])
 
 
 def _add_lost(database: Database[dict[str, Any]], like: int) -> int:
@@ -73,11 +134,3 @@ def _add_lost(database: Database[dict[str, Any]], like: int) -> int:
     run["cloister"]["uid"] = str(uuid.uuid4())
     database["runs"].insert_one(run)
     return number
-
-
-def _add_queued(database: Database[dict[str, Any]]) -> int:
-    now = datetime.now(timezone.utc)
-    header = {"experiment": "queued", "project": "readers", "name": "queued-1002", "uid": str(uuid.uuid4())}
-    header |= {"start_time": now, "config": {"lr": 0.7}, "queue": {"queued_at": now, "priority": 0.0}}
-    database["runs"].insert_one(new_run_document(header, 1002))
-    return 1002

@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from recorded_script import wait_for
 from running_omniboard import Omniboard, running_omniboard
 from runs_for_readers import HOSTILE_CONFIG, HOSTILE_NAMES, LONG_POINTS, LOUD_BYTES, PEAK_STEP, artifact_files
-from runs_to_read import RunsToRead, recorded_runs
+from runs_to_read import STATUSES, RunsToRead, recorded_runs
 from watched_browser import Watch
 
 # What the table asks for: at first, and after that with the columns that it shows.
@@ -32,22 +33,8 @@ SKELETON = {
     "_id", "experiment", "format", "command", "host", "start_time", "stop_time", "heartbeat", "status", "config",
     "meta", "info", "resources", "artifacts", "captured_out", "result", "fail_trace", "cloister",
 }  # fmt: skip
-STATUSES = {
-    "completed": "COMPLETED",
-    "failed": "FAILED",
-    "interrupted": "INTERRUPTED",
-    "plain": "COMPLETED",
-    "long": "COMPLETED",
-    "loud": "COMPLETED",
-    "hostile": "COMPLETED",
-    "extreme": "COMPLETED",
-    "twins": "COMPLETED",
-    "forked": "COMPLETED",
-    "resumed": "COMPLETED",
-    "running": "RUNNING",
-    "lost": "PROBABLY_DEAD",
-    "queued": "QUEUED",
-}
+NOT_FROM_SACRED = {"start_time", "stop_time", "result", "fail_trace"}  # until they are known
+WITHOUT_METRICS = ("plain", "loud", "lost", "queued", "twins", "sacred queued")
 TABS = (
     "Metrics Plot", "Captured Out", "Fail Trace", "Experiment Details", "Host Info", "Run Info", "Meta Info",
     "Artifacts", "Source Files", "Config",
@@ -77,12 +64,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 def test_every_run_has_each_field_that_omniboard_reads(runs: RunsToRead, kind: str) -> None:
     document = runs.database["runs"].find_one({"_id": runs.number(kind)})
     assert document is not None
-    assert set(document) >= SKELETON
+    assert set(document) >= (SKELETON - NOT_FROM_SACRED if kind.startswith("sacred") else SKELETON)
     assert isinstance(document["_id"], int)
     assert [type(document[name]) for name in ("config", "meta", "host", "info", "experiment")] == [dict] * 5
-    assert [type(document[name]) for name in ("fail_trace", "artifacts", "resources")] == [list] * 3
+    assert [type(document.get(name, [])) for name in ("fail_trace", "artifacts", "resources")] == [list] * 3
+    assert isinstance(document.get("start_time"), datetime | None if STATUSES[kind] == "QUEUED" else datetime)
     assert isinstance(document["captured_out"], str)
-    assert all(isinstance(entry["id"], str) and len(entry["id"]) == 24 for entry in document["info"]["metrics"])
+    assert all(isinstance(entry["id"], str) and len(entry["id"]) == 24 for entry in document["info"].get("metrics", []))
     files = [file_id for _, file_id in document["experiment"]["sources"]]
     files += [artifact["file_id"] for artifact in document["artifacts"]]
     assert runs.database["fs.files"].count_documents({"_id": {"$in": files}}) == len(set(files))
@@ -154,7 +142,7 @@ def test_every_run_is_opened(omniboard: Omniboard, runs: RunsToRead, kind: str) 
     assert run["status"] == STATUSES[kind]
     assert isinstance(run["captured_out"], str)
     metrics = ask_metrics(omniboard, number)
-    named = {entry["id"]: entry["name"] for entry in run["info"]["metrics"]}
+    named = {entry["id"]: entry["name"] for entry in run["info"].get("metrics", [])}
     assert named == {metric["_id"]: metric["name"] for metric in metrics}
     for metric in metrics:
         assert metric["run_id"] == number
@@ -175,6 +163,12 @@ def test_what_is_opened_is_what_was_recorded(omniboard: Omniboard, runs: RunsToR
     assert ask_metric(omniboard, runs.number("forked"), "loss")["steps"] == list(range(60))
     assert ask_metric(omniboard, runs.number("resumed"), "loss")["steps"] == list(range(11))
     assert omniboard.ask_json(f"Runs/{runs.number('plain')}", select=DETAILS)["config"] == {}
+    for kind in ("sacred", "adopted"):
+        assert ask_metric(omniboard, runs.number(kind), "loss")["values"] == [1 / (step + 1) for step in range(50)]
+        assert ask_metric(omniboard, runs.number(kind), "system/threads too")["values"] == [None, None, 1]
+        run = omniboard.ask_json(f"Runs/{runs.number(kind)}", select=DETAILS)
+        assert "what the experiment printed" in run["captured_out"]
+        assert run["config"]["layers"] == {"sizes": [3, 2], "none": None}
 
 
 def test_hardware_is_not_drawn_over_the_metrics_of_the_training(omniboard: Omniboard, runs: RunsToRead) -> None:
@@ -241,7 +235,7 @@ def test_all_runs_are_compared(omniboard: Omniboard, runs: RunsToRead) -> None:
     run = {"path": "run", "select": [f"-{name}" for name in NOT_COMPARED]}
     metrics = omniboard.ask_json("Metrics", query=json.dumps({"run_id": chosen}), populate=run)
     assert {metric["run_id"] for metric in metrics} == {
-        number for kind, number in runs.numbers.items() if kind not in ("plain", "loud", "lost", "queued", "twins")
+        runs.number(kind) for kind in STATUSES if kind not in WITHOUT_METRICS
     }
     assert all(metric["run"][0]["_id"] == metric["run_id"] for metric in metrics)
     for select in ("_id,captured_out", "_id,config"):
@@ -298,7 +292,7 @@ class Table:
 @pytest.fixture(scope="module")
 def table(browser: Browser, omniboard: Omniboard, runs: RunsToRead) -> Iterator[Table]:
     """Loaded a second time: with the columns that it showed the first time."""
-    with browser.new_context(viewport={"width": 1600, "height": 2000}) as context:
+    with browser.new_context(viewport={"width": 1600, "height": 2400}) as context:
         watch, page = Watch(context, omniboard.address), context.new_page()
         page.goto(omniboard.page)
         rows = page.locator("[test-attr^=cell-row_expander]")
