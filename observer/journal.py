@@ -12,6 +12,7 @@ from typing import Any
 
 from .journal_allowance import DROP_AT, KEPT_SAMPLES, THIN_AT, JournalAllowance
 from .journal_chain import JournalChain
+from .journal_columns import count_points
 from .journal_forks import guard_forks
 from .journal_memory import JournalMemory
 from .journal_news import JournalNews, JournalState
@@ -241,7 +242,7 @@ class Journal:
     # ---- when something is amiss; the lock is held
 
     def _record_with_care(self, kind: Kind, fields: Mapping[str, Any], when: float) -> bool:
-        refused = self._closed or (self._is_at_limit() and kind in ("points", "console"))
+        refused = self._closed or (self._is_at_limit() and kind in ("points", "column", "console"))
         kept = not refused and self._chain.append(kind, fields, when)
         if not kept:
             self._count(kind, fields)
@@ -272,6 +273,8 @@ class Journal:
     def _count(self, kind: str, fields: Mapping[str, Any]) -> None:
         if kind == "points":
             self.lost["points"] += len(fields.get("v", ()))
+        elif kind == "column":
+            self.lost["points"] += count_points(fields)
         elif kind == "console":
             text = str(fields.get("text", ""))
             self.lost["lines"] += text.count("\n")

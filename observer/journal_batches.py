@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .journal_columns import unpack_column
 from .journal_records import JournalRecord, decode_record, find_records
 from .journal_stretches import Stretch, is_whole, read_stretches
 from .points import Float64s, Int64s
@@ -18,7 +19,7 @@ class PointColumns:
     """The points of one metric in a stretch of a journal segment, in the order in which they were logged.
 
     Attributes:
-        steps, sequences: int64, shape (n,); a sequence is the record's number in its segment.
+        steps, sequences: int64, shape (n,); a sequence is the record's number in its segment, of one point or several.
         values, wall_times: float64, shape (n,).
     """
 
@@ -78,6 +79,8 @@ def decode_batch(data: bytes, base: int = 0, *, goes_on: bool = False) -> Journa
         last = max(last, (position + length, record.sequence))
         if record.kind == "points":
             columns.add_record(position, record)
+        elif record.kind == "column":
+            columns.add_column(position, record)
         else:
             records.append(record)
     end, last_sequence = last
@@ -115,6 +118,14 @@ class _Columns:
         for name, value in record.fields["v"].items():
             self._singles.setdefault(name, []).append((position, step, value, record.time, record.sequence))
 
+    def add_column(self, position: int, record: JournalRecord) -> None:
+        unpacked = unpack_column(record.fields)
+        if unpacked is not None:
+            name, points = unpacked
+            sequences = np.full(len(points), record.sequence, np.int64)
+            columns = PointColumns(points.steps, points.values, points.wall_times, sequences)
+            self._parts.setdefault(name, []).append((np.full(len(points), position, np.int64), columns))
+
     def in_order(self) -> dict[str, PointColumns]:
         for name, singles in self._singles.items():
             positions, steps, values, wall_times, sequences = zip(*singles, strict=True)
@@ -131,7 +142,8 @@ class _Columns:
 def _joined(parts: list[tuple[Int64s, PointColumns]]) -> PointColumns:
     if len(parts) == 1:
         return parts[0][1]
-    order = np.argsort(np.concatenate([positions for positions, _ in parts]))
+    # Stable: the points of a column all have the position of its record.
+    order = np.argsort(np.concatenate([positions for positions, _ in parts]), kind="stable")
     return PointColumns(
         np.concatenate([columns.steps for _, columns in parts])[order],
         np.concatenate([columns.values for _, columns in parts])[order],

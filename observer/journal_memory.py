@@ -87,7 +87,7 @@ class JournalMemory:
         Raises:
             RecordTooLarge, OverflowError, bson.errors.InvalidDocument: as `Journal.record`.
         """
-        is_bulk = kind in ("points", "console")
+        is_bulk = kind in ("points", "column", "console")
         limit = MEMORY_LIMIT_BYTES if is_bulk else MEMORY_LIMIT_BYTES + LAST_WORDS_BYTES
         if sum(segment.size() for segment in self.segments()) >= limit:
             return False

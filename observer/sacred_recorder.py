@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from .courier_launch import wake_courier
 from .direct_shipping import DirectShipping
 from .field_names import encode_field_name
+from .journal_columns import pack_column
 from .journal_memory import JournalMemory
 from .lent_client import LentClient
 from .recorder import Recorder
@@ -45,6 +45,17 @@ class SacredRecorder(Recorder):
     def record_gone(self, fields: Sequence[str]) -> None:
         """Take fields out of the run's document, by path."""
         self._journal.record("unset", {"fields": [encode_field_name(path) for path in fields]})
+
+    def record_column(
+        self, encoded: str, steps: Sequence[int], values: Sequence[float], wall_times: Sequence[float]
+    ) -> None:
+        """Record many points of one metric.
+
+        Raises:
+            OverflowError, TypeError: a step is beyond 64 bits, or something is no number.
+        """
+        for fields in pack_column(encoded, steps, values, wall_times):
+            self._journal.record("column", fields)
 
     def record_unusual(self, encoded: str, points: Sequence[Sequence[Any]]) -> None:
         """Record what points of a metric really were; see `unusual_values.py`."""
@@ -110,8 +121,3 @@ class SacredRecorder(Recorder):
         if self._direct is None:
             self._direct = DirectShipping(self._settings, self._folders, self._lent)
         self._direct.ensure(memory)
-
-
-def ended_fields(stop_time: datetime, result: Any, *, has_result: bool) -> dict[str, Any]:
-    """What the end of a run sets beside its status."""
-    return {"stop_time": stop_time, **({"result": result} if has_result else {})}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -20,19 +20,22 @@ UNUSUAL_AT_ONCE = 1000  # in one record
 
 
 @dataclass(frozen=True)
-class ScalarPoint:
-    """A point as the columns have it, and what it really was: step and value, None where that is the same."""
+class MetricColumns:
+    """Points of one metric as numbers, and what those really were that are none.
 
-    step: int
-    value: float
-    wall_time: float
-    unusual: tuple[Any, Any] | None = None
+    Attributes:
+        unusual: [step, microseconds, step as given, value as given], as `SacredRecorder.record_unusual` takes them.
+    """
 
-    @property
-    def as_record(self) -> list[Any]:
-        """For `SacredRecorder.record_unusual`."""
-        assert self.unusual is not None
-        return [self.step, round(self.wall_time * 1e6), *self.unusual]
+    steps: list[int]
+    values: list[float]
+    wall_times: list[float]
+    unusual: list[list[Any]]
+
+    def unusual_groups(self) -> Iterator[list[list[Any]]]:
+        """As many as one record should hold at a time."""
+        for start in range(0, len(self.unusual), UNUSUAL_AT_ONCE):
+            yield self.unusual[start : start + UNUSUAL_AT_ONCE]
 
 
 def metric_name(name: Any) -> str:
@@ -41,39 +44,45 @@ def metric_name(name: Any) -> str:
     return encode_field_name(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
-def iter_points(columns: Mapping[str, Any]) -> Iterator[ScalarPoint]:
+def read_columns(columns: Mapping[str, Any]) -> MetricColumns:
     """The points of one metric, from Sacred's three lists."""
+    steps, values, moments = columns["steps"], columns["values"], columns["timestamps"]
+    plain = _read_plain(steps, values, moments)
+    return _read_each(steps, values, moments) if plain is None else plain
+
+
+def _read_plain(steps: Any, values: Any, moments: Any) -> MetricColumns | None:
+    """Columns of plain numbers, as nearly all are: a microsecond a point."""
+    kinds = set(map(type, values))
+    if not (kinds <= {float, int} and set(map(type, steps)) <= {int}):
+        return None
+    if int in kinds:
+        if not all(-EXACT <= value <= EXACT for value in values if type(value) is int):
+            return None
+        values = list(map(float, values))
+    if steps and not STEP_MIN <= min(steps) <= max(steps) <= STEP_MAX:
+        return None
+    try:
+        return MetricColumns(list(steps), values, [(moment - EPOCH).total_seconds() for moment in moments], [])
+    except TypeError:  # times with a zone, or none at all
+        return None
+
+
+def _read_each(steps: Any, values: Any, moments: Any) -> MetricColumns:
+    read = MetricColumns([], [], [], [])
     last = -1
-    for step, value, moment in zip(columns["steps"], columns["values"], columns["timestamps"], strict=False):
-        point = _point(step, value, moment, last)
-        last = point.step
-        yield point
-
-
-def in_groups(points: Iterable[ScalarPoint]) -> Iterator[list[list[Any]]]:
-    """What the unusual ones among `points` really were, for one record each."""
-    group: list[list[Any]] = []
-    for point in points:
-        if point.unusual is not None:
-            group.append(point.as_record)
-        if len(group) >= UNUSUAL_AT_ONCE:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _point(step: Any, value: Any, moment: Any, last: int) -> ScalarPoint:
-    wall_time = _seconds(moment)
-    whole = step if type(step) is int and STEP_MIN <= step <= STEP_MAX else None
-    if whole is not None and type(value) is float:
-        return ScalarPoint(whole, value, wall_time)  # nearly always
-    number, is_number = _number(value)
-    place = whole if whole is not None else _whole(step, last)
-    if is_number and place == step and type(step) in (int, float):
-        return ScalarPoint(place, number, wall_time)
-    given = to_stored(value, VALUE_LIMIT_BYTES)
-    return ScalarPoint(place, number, wall_time, (to_stored(step, VALUE_LIMIT_BYTES), given))
+    for step, value, moment in zip(steps, values, moments, strict=False):
+        number, is_number = _number(value)
+        is_whole = type(step) is int and STEP_MIN <= step <= STEP_MAX
+        last = place = step if is_whole else _whole(step, last)
+        wall_time = _seconds(moment)
+        read.steps.append(place)
+        read.values.append(number)
+        read.wall_times.append(wall_time)
+        if not (is_number and (is_whole or (type(step) is float and step == place))):
+            given = to_stored(step, VALUE_LIMIT_BYTES), to_stored(value, VALUE_LIMIT_BYTES)
+            read.unusual.append([place, round(wall_time * 1e6), *given])
+    return read
 
 
 def _number(value: Any) -> tuple[float, bool]:

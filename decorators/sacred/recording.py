@@ -22,7 +22,7 @@ from ..run_ending import end_with_process, settle_at_exit
 from ..run_identity import new_uid
 from .captured_output import CapturedOutput
 from .content_types import content_type_of
-from .metric_columns import in_groups, iter_points, metric_name
+from .metric_columns import metric_name, read_columns
 from .sacred_encoding import stored_name, to_info, to_stored, to_stored_fields
 from .target import Target
 
@@ -102,10 +102,9 @@ class SacredRecording:
         for name, columns in metrics_by_name.items():
             try:
                 encoded = metric_name(name)
-                points = list(iter_points(columns))
-                for point in points:
-                    self._recorder.record_points({encoded: point.value}, point.step, point.wall_time)
-                for group in in_groups(points):
+                read = read_columns(columns)
+                self._recorder.record_column(encoded, read.steps, read.values, read.wall_times)
+                for group in read.unusual_groups():
                     self._recorder.record_unusual(encoded, group)
             except Exception as error:
                 # Wide on purpose: values and names are the user's own objects, and one metric may cost itself alone.
