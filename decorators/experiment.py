@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import sys
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
@@ -19,7 +21,7 @@ from .config.script import explained_exit, program_name
 from .executions import Execution, executing
 from .experiment_options import Options, complete
 from .ingredient import Ingredient
-from .part import Command, CommandClash, Part
+from .part import Command, Function, Part, is_same, where
 from .read_only import ReadOnlyDict
 from .run_options import RunOptions
 from .run_start import main_file_of_process
@@ -34,6 +36,16 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
+class UnknownRunOption(CloisterError, TypeError):
+    """`train.run` was given an option that runs do not have."""
+
+    def __init__(self, name: str) -> None:
+        known = [field.name for field in fields(RunOptions)]
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {nearest[0]!r}?" if nearest else f"They have {', '.join(known)}."
+        super().__init__(f"A run has no option {name!r}. {hint} Values of the config go into config_updates={{...}}.")
+
+
 class NoSuchCommand(CloisterError, LookupError):
     """A command was asked for in code by a name that none has, or an experiment without one of its own was called."""
 
@@ -44,6 +56,16 @@ class NoSuchCommand(CloisterError, LookupError):
             else f"Experiment {experiment!r} has no command {name!r}"
         )
         super().__init__(f"{problem}: there are {', '.join(known)}.")
+
+
+class TwoMainFunctions(CloisterError, ValueError):
+    """An experiment was given a second function to run by default."""
+
+    def __init__(self, experiment: str, one: Callable[..., Any], other: Callable[..., Any]) -> None:
+        super().__init__(
+            f"Experiment {experiment!r} runs {where(one)} by default, so {where(other)} cannot be that too. Write "
+            "@....command over it."
+        )
 
 
 class Experiment(Part, Generic[Parameters, Result]):
@@ -79,10 +101,11 @@ class Experiment(Part, Generic[Parameters, Result]):
         super().__init__(name or own_name or fallback, "", self.options["ingredients"])
         self.last_run: Run | None = None
         self.function: Callable[Parameters, Result] | None = None
-        self._nothing: Callable[..., Any] = _nothing_of(sys._getframe(1).f_globals)
+        # Whose parameters are the entries. Of an experiment made by its name those are what `config=` says.
+        self.shaping: Callable[..., Any] = function or _nothing_of(sys._getframe(1).f_globals)
         for preset, values in self.options["presets"].items():
             self.add_preset(preset, values)
-        ConfigSpec.from_function(self._nothing, self.options["config"])  # what is no config is refused here
+        ConfigSpec.from_function(self.shaping, self.options["config"])  # what is no config is refused here
         if function is not None:
             self._become(function)
 
@@ -128,8 +151,7 @@ class Experiment(Part, Generic[Parameters, Result]):
         path, found = self._find_command(command)
         if found is None:
             raise NoSuchCommand(self.name, command, list(self.command_names()))
-        said = RunOptions(**{**options, "tags": tuple(options.get("tags", ()))})
-        asked = Asked(found, path, updates=config_updates or {}, presets=presets, options=said)
+        asked = Asked(found, path, updates=config_updates or {}, presets=presets, options=_options_of(options))
         return self._record(asked)
 
     @contextlib.contextmanager
@@ -148,12 +170,12 @@ class Experiment(Part, Generic[Parameters, Result]):
         with executing(execution):
             yield execution.config
 
-    def main(self, function: Callable[..., Any], /) -> Callable[..., Any]:
+    def main(self, function: Function, /) -> Function:
         """Make a function the one that runs by default, of an experiment that was made by its name."""
-        if self.function is not None:
-            raise CommandClash("main", repr(self.name), self.function, function)
+        if self.function is not None and not is_same(self.function, function):
+            raise TwoMainFunctions(self.name, self.function, function)
         self._become(function)
-        return self.commands[function.__name__].captured.call
+        return cast(Function, self.commands[function.__name__].captured.call)
 
     # ---- for the runs
 
@@ -165,17 +187,18 @@ class Experiment(Part, Generic[Parameters, Result]):
     @property
     def main_file(self) -> Path | None:
         """The script that is recorded."""
-        return main_file_of_process() or _file_of(self.function or self._nothing)
+        return main_file_of_process() or _file_of(self.shaping)
 
     def spec(self, parts: Sequence[Part] | None = None) -> ConfigSpec:
         """What it can be configured with."""
         parts = tuple(self.iter_parts()) if parts is None else parts
         return ConfigSpec(
-            self.function or self._nothing,
+            self.shaping,
             self.options["config"],
             presets=self.presets,
             config_functions=self.config_functions,
             ingredients={part.path: part.spec() for part in parts if isinstance(part, Ingredient)},
+            taken_elsewhere=self.names_taken(),
         )
 
     def command_names(self) -> dict[str, str]:
@@ -272,6 +295,13 @@ def experiment(
         return Experiment(name, function=function, **options)
     complete(options)  # a wrong option is refused where it is written
     return lambda decorated: Experiment(name, function=decorated, **options)
+
+
+def _options_of(said: Mapping[str, Any]) -> RunOptions:
+    for name in said:
+        if name not in {field.name for field in fields(RunOptions)}:
+            raise UnknownRunOption(name)
+    return RunOptions(**{**said, "tags": tuple(said.get("tags", ()))})
 
 
 def _file_of(function: Callable[..., Any]) -> Path | None:

@@ -27,7 +27,7 @@ class CommandClash(CloisterError, ValueError):
 
     def __init__(self, name: str, owner: str, one: Callable[..., Any], other: Callable[..., Any]) -> None:
         super().__init__(
-            f"{owner} has two commands named {name!r}: {_where(one)} and {_where(other)}. Give one of them another "
+            f"{owner} has two commands named {name!r}: {where(one)} and {where(other)}. Give one of them another "
             "name: @....command(name='...')."
         )
 
@@ -61,7 +61,7 @@ class BadConfigHook(CloisterError, TypeError):
             "is called with two or three arguments: def hook(config, command): or (config, command, logger)"
         )
         returned = f"returned {said!r}; it has to return a mapping of entries, such as {{'lr': 0.1}}, or None"
-        super().__init__(f"The config hook {_where(function)} {is_written_wrong if said is None else returned}.")
+        super().__init__(f"The config hook {where(function)} {is_written_wrong if said is None else returned}.")
 
 
 @dataclass(frozen=True)
@@ -255,6 +255,12 @@ class Part:
 
         return find_filling(captured)
 
+    def names_taken(self) -> frozenset[str]:
+        """The entries of its own that its captured functions, commands and config functions ask for."""
+        captured = [[each.prefix.partition(".")[0]] if each.prefix else each.names for each in self.captured_functions]
+        given = [tuple(inspect.signature(function).parameters) for function in self.config_functions]
+        return frozenset(name for names in (*captured, *given) for name in names)
+
     def iter_parts(self) -> Iterator[Part]:
         """This part and all that it uses, each once and after all that it uses itself.
 
@@ -283,7 +289,7 @@ class Part:
         call, captured = self.capture_function(function, prefix)
         command = Command(name or captured.name, captured, unobserved)
         known = self.commands.get(command.name)
-        if known is not None and not _is_same(known.captured.function, captured.function):
+        if known is not None and not is_same(known.captured.function, captured.function):
             raise CommandClash(command.name, self.described, known.captured.function, captured.function)
         self.commands[command.name] = command
         return call
@@ -301,11 +307,11 @@ class Part:
         return source
 
 
-def _is_same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+def is_same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
     """Whether a notebook's cell was run again: the same function, defined a second time."""
-    return _where(one) == _where(other)
+    return where(one) == where(other)
 
 
-def _where(function: Callable[..., Any]) -> str:
+def where(function: Callable[..., Any]) -> str:
     code = function.__code__
     return f"{function.__name__}() in {Path(code.co_filename).name}, line {code.co_firstlineno}"

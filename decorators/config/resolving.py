@@ -71,7 +71,13 @@ class Sources:
             for path, ingredient in spec.ingredients.items()
         }
         own_command = None if spec.command_path else command
-        return Root(spec.signature, *self.given, ingredients=ingredients, command=own_command)
+        return Root(
+            spec.signature,
+            *self.given,
+            ingredients=ingredients,
+            command=own_command,
+            taken_elsewhere=spec.taken_elsewhere,
+        )
 
     def settling(self, assignments: Sequence[Assignment], *, is_forced: bool = False) -> Settling:
         return Settling(self.make_root, self.spec.all_functions, assignments, is_forced)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,12 +45,14 @@ class Root(Draft):
         key: str = "",
         ingredients: Mapping[str, Root] | None = None,
         command: ExperimentSignature | None = None,
+        taken_elsewhere: Collection[str] = (),
     ) -> None:
         super().__init__(key, Any, MISSING, name=key)
         self.takes_new_keys = False  # while a file or a call is read, and the function has **kwargs
         self.ingredients = dict(ingredients or {})
         self.called = command or signature  # who receives the arguments
         self._signature = signature
+        self._taken_elsewhere = taken_elsewhere
         self._parameters: dict[str, Draft] = {}
         self._further: dict[str, Draft] = {}
         self._whole: Draft | None = None
@@ -196,7 +198,7 @@ class Root(Draft):
         )
 
     def _refuse_clash_with_ingredients(self) -> None:
-        own = {name for name in self.members if name not in self.ingredients}
+        own = {*(self._whole.members if self._whole is not None else ()), *self._parameters, *self._further}
         outer = {name.partition(".")[0] for name in self.ingredients}
         if clash := own & outer:
             raise ConfigClash(clash, "the config", "an ingredient of that name")
@@ -210,21 +212,37 @@ class Root(Draft):
         taken = {whole.name if whole is not None else "", *(name.partition(".")[0] for name in self.ingredients)}
         parameters = [parameter for parameter in self._signature.parameters if parameter.name not in taken]
         values = {} if given is None or whole is not None else _given_values(given)
+        for name in [name for name in values if name in taken and isinstance(values[name].value, Mapping)]:
+            self._default_ingredient(name, values.pop(name).value, source)
         for parameter in parameters:
             self._parameters[parameter.name] = _draft_parameter(parameter, values.pop(parameter.name, None), source)
         if self._whole is not None and (clash := set(self._whole.members) & set(self._parameters)):
             raise ConfigClash(clash, f"the parameters of {self._signature.name}()", "its config")
         self._add_further(values, given, source)
 
+    def _default_ingredient(self, path: str, entries: Mapping[Any, Any], source: str) -> None:
+        """What the experiment's own config says of an ingredient, in the place of its defaults."""
+        root = self.ingredients.get(path)
+        for key, value in entries.items():
+            inner = f"{path}.{key_text(key)}"
+            if isinstance(value, Mapping) and any(f"{name}.".startswith(f"{inner}.") for name in self.ingredients):
+                self._default_ingredient(inner, value, source)
+            elif root is None:
+                raise UnknownConfigKey(inner, list(self.iter_keys()), source)
+            else:
+                root._find_known(key_text(key), source).put(value, source)
+
     def _add_further(self, values: dict[str, _GivenValue], given: Any, source: str) -> None:
         """Keys of `config=` without a parameter: passed to **kwargs, or recorded and read through `run.config`.
 
-        Where the function takes its config by parameters, a key of a file or a mapping that none of them has is a
-        typing error. A dataclass or a parser has checked its own names, and may serve more than one function.
+        Where the function takes its config by parameters, a key of a file or a mapping that neither they nor captured
+        functions have is a typing error. A dataclass or a parser has checked its own names, and may serve more than one
+        function.
         """
         typed = kind_of_class(given) is not None or not isinstance(given, Mapping)
-        if values and self._parameters and not typed and self._signature.var_keyword is None:
-            raise UnknownConfigKey(next(iter(values)), list(self._parameters), source)
+        unknown = [name for name in values if name not in self._taken_elsewhere]
+        if unknown and self._parameters and not typed and self._signature.var_keyword is None:
+            raise UnknownConfigKey(unknown[0], list(self._parameters), source)
         if typed and given is not None and not self._parameters and self._whole is None:
             self._whole = _draft_given(given, self.key)  # nothing takes it, but it stays one object that checks itself
             return

@@ -40,6 +40,7 @@ class ConfigSpec:
         ingredients: other specs, whose entries stand under their path.
         command: who is called instead of `function`; its own parameters are entries too.
         command_path: the ingredient that the command belongs to; "" is none.
+        taken_elsewhere: entries that other functions of the experiment take: `config=` may give those too.
     """
 
     function: Callable[..., Any]
@@ -49,6 +50,7 @@ class ConfigSpec:
     ingredients: dict[str, ConfigSpec] = field(default_factory=dict)
     command: Callable[..., Any] | None = None
     command_path: str = ""
+    taken_elsewhere: frozenset[str] = frozenset()
 
     @classmethod
     def from_function(cls, function: Callable[..., Any], config: Any = None) -> ConfigSpec:
