@@ -111,8 +111,8 @@ def how_it_ended(process: subprocess.Popen[bytes]) -> dict[str, Any]:
 def words_for(exit_as: Mapping[str, Any]) -> str:
     if "signal" in exit_as:
         with contextlib.suppress(ValueError):
-            return f"ended by {signal.Signals(exit_as['signal']).name}"
-    return f"exit code {exit_as.get('code')}"
+            return f"by {signal.Signals(exit_as['signal']).name}"
+    return f"with exit code {exit_as.get('code')}"
 
 
 def default_python() -> str:

@@ -169,7 +169,7 @@ class Worker:
             self._stop.event.wait(RETRY_SECONDS)
             return "given back", "".join(last_lines(place)[-1:]).strip()
         lines = last_lines(place)
-        reason = [*lines, f"The run did not begin: its process ended with {words_for(exit_as)}.\n"]
+        reason = [*lines, f"The run did not begin: its process ended {words_for(exit_as)}.\n"]
         if self._ask(lambda: end_unbegun(self._database, document, reason, exit_as)):
             return "FAILED", f"it did not begin: {''.join(lines[-1:]).strip() or words_for(exit_as)}"
         stored = self._ask(lambda: self._database["runs"].find_one({"_id": document["_id"]}, {"status": 1})) or {}

@@ -1,0 +1,269 @@
+"""`cloister worker`: queued runs are made elsewhere, once, from what was stored."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from cloister.decorators.queueing import Entry
+from cloister.decorators.worker.job_file import BadEntry, read_entry, relative_path
+from cloister.decorators.worker.workplace import UnusableSources, rebuild
+from queued_runs import document_of, queue_script, run_worker, waiting_script, working
+from recorded_script import RecordedScript, wait_for
+
+GOOD = """
+    import os, sys
+    import cloister
+    import helper
+
+    leads = os.getsid(0) == os.getpid()
+    print("argv", sys.argv[1:], "run", os.environ.get("CLOISTER_RUN"), os.environ.get("RANK"), leads)
+    print("folder", os.getcwd(), helper.__file__)
+    cloister.log({"loss": helper.VALUE})
+"""
+# Also as the beginning of scripts: nothing here may be indented.
+WAITING = """\
+import os, pathlib, time
+folder = pathlib.Path({folder!r})
+(folder / "process.new").write_text(str(os.getpid()))
+(folder / "process.new").rename(folder / "process")
+while not (folder / "go").exists():
+    time.sleep(0.02)
+print("went on")
+"""
+BEFORE = WAITING + "import cloister\nwith cloister.start_run(experiment='t', hardware=False): pass\n"
+
+
+def test_a_queued_run_is_made_under_its_number_from_what_was_stored(script: RecordedScript) -> None:
+    script.write("VALUE = 4.5", "helper.py")
+    queued = queue_script(script, GOOD, "--lr", "0.1", priority=1, comment="why")
+    script.write("raise SystemExit('changed since')", "helper.py")
+    script.write("raise SystemExit('changed since')", "train.py")
+
+    said = run_worker(script, env={"CLOISTER_RUN": "another", "RANK": "3", "WORLD_SIZE": "4"})
+
+    assert f"{queued.id} completed after" in said
+    run = script.only_run()
+    assert (run.id, run.uid, run.status, run.notes) == (queued.id, queued.uid, "completed", "why")
+    assert (run.resumed, run.paused_seconds, run.rank if hasattr(run, "rank") else 0) == ((), 0.0, 0)
+    assert run.start_time is not None
+    assert script.store.load_points(run.id, "loss").values.tolist() == [4.5]
+    text = document_of(script, queued)["captured_out"]
+    assert "argv ['--lr', '0.1'] run None None True\n" in text
+    place = Path(text.partition("folder ")[2].split()[0])
+    assert not place.exists()
+    assert {source.path for source in run.sources} == {"train.py", "helper.py"}
+    assert "Nothing was waiting." in run_worker(script)
+
+
+def test_two_workers_make_each_run_once(script: RecordedScript, tmp_path: Path) -> None:
+    source = f"open({str(tmp_path / 'made')!r}, 'a').write('x')"
+    runs = [queue_script(script, source, name=f"n{number}.py") for number in range(6)]
+
+    with working(script, "--once") as first, working(script, "--once") as second:
+        said = [worker.communicate(timeout=120)[0] for worker in (first, second)]
+
+    assert (first.returncode, second.returncode) == (0, 0), said
+    assert (tmp_path / "made").read_text() == "x" * 6
+    statuses = [document_of(script, run)["status"] for run in runs]
+    assert statuses == ["COMPLETED"] * 6
+    assert sum(text.count(" completed after ") for text in said) == 6
+
+
+def test_a_run_whose_script_does_not_get_there_is_failed_and_says_why(script: RecordedScript) -> None:
+    reasons = {
+        "import module_that_is_not_there": "ModuleNotFoundError: No module named 'module_that_is_not_there'",
+        "import os; os._exit(9)": "The run did not begin: its process ended with exit code 9.",
+        "pass": "The script ended without starting its run of 'n2'",
+        "import os, signal; os.kill(os.getpid(), 11)": "The run did not begin: its process ended by SIGSEGV.",
+    }
+    runs = [
+        queue_script(script, source, entry=Entry("script"), name=f"n{number}.py")
+        for number, source in enumerate(reasons)
+    ]
+
+    said = run_worker(script)
+
+    assert said.count(" failed after ") == 4
+    for run, reason in zip(runs, reasons.values(), strict=True):
+        document = document_of(script, run)
+        assert document["status"] == "FAILED"
+        assert reason in "".join(document["fail_trace"])
+
+
+def test_a_failing_script_is_a_failed_run_as_ever(script: RecordedScript) -> None:
+    queued = queue_script(script, "raise KeyError('of the script')")
+
+    assert "exit code 1" in run_worker(script)
+
+    assert "KeyError: 'of the script'\n" in document_of(script, queued)["fail_trace"][-1]
+
+
+def test_a_worker_that_is_killed_before_the_run_began_gives_it_to_the_next(
+    script: RecordedScript, tmp_path: Path
+) -> None:
+    queued = queue_script(script, BEFORE.format(folder=str(tmp_path)), entry=Entry("script"), name="t.py")
+    with waiting_script(tmp_path) as process:
+        with working(script, "--lease", "1"):
+            wait_for(process, "the first process has started")
+        os.killpg(process() or 0, signal.SIGKILL)
+        (tmp_path / "go").touch()
+        with working(script, "--max-runs", "1", "--lease", "5") as second:
+            said, _ = second.communicate(timeout=60)
+
+    assert f"{queued.id} completed" in said
+    run = document_of(script, queued)
+    assert (run["status"], run["cloister"]["queue"]["attempts"]) == ("COMPLETED", 2)
+    assert not list((tmp_path / "cloister-home" / "work").iterdir())
+
+
+def test_a_process_that_comes_late_does_not_begin_a_run_that_another_has(
+    script: RecordedScript, tmp_path: Path
+) -> None:
+    queued = queue_script(script, BEFORE.format(folder=str(tmp_path)), entry=Entry("script"), name="t.py")
+    with waiting_script(tmp_path) as process, working(script, "--lease", "1", "--max-runs", "1") as first:
+        wait_for(process, "the first process has started")
+        early = process()
+        first.send_signal(signal.SIGSTOP)  # asleep beyond its lease, as a laptop
+        with working(script, "--max-runs", "1", "--lease", "30") as second:
+            wait_for(lambda: process() not in (None, early), "the second one has started")
+            (tmp_path / "go").touch()
+            said, _ = second.communicate(timeout=60)
+        first.send_signal(signal.SIGCONT)
+        late, _ = first.communicate(timeout=60)
+
+    assert f"{queued.id} completed" in said
+    assert script.store.database["runs"].count_documents({}) == 1
+    assert document_of(script, queued)["status"] == "COMPLETED"
+    assert first.returncode == 0, late
+
+
+def test_a_run_that_has_begun_outlives_its_worker(script: RecordedScript, tmp_path: Path) -> None:
+    queued = queue_script(script, WAITING.format(folder=str(tmp_path)))
+    with waiting_script(tmp_path) as process:
+        with working(script):
+            wait_for(process, "the run has started")
+        (tmp_path / "go").touch()
+        wait_for(lambda: document_of(script, queued)["captured_out"] == "went on\n", "the rest of it is stored")
+
+    assert document_of(script, queued)["status"] == "COMPLETED"
+
+
+def test_ctrl_c_finishes_the_run_and_once_more_interrupts_it(script: RecordedScript, tmp_path: Path) -> None:
+    queued = queue_script(script, WAITING.format(folder=str(tmp_path)))
+    next_one = queue_script(script, "pass", name="next.py")
+    with waiting_script(tmp_path) as process, working(script) as worker:
+        wait_for(process, "the run has started")
+        worker.send_signal(signal.SIGINT)
+        assert worker.stdout is not None
+        wait_for(lambda: "No further run is taken" in worker.stdout.readline(), "the worker has understood")
+        worker.send_signal(signal.SIGINT)
+        said, _ = worker.communicate(timeout=60)
+
+    assert worker.returncode == 130, said
+    assert document_of(script, queued)["status"] == "INTERRUPTED"
+    assert document_of(script, next_one)["status"] == "QUEUED"
+
+
+def test_sigterm_gives_back_a_run_that_has_not_begun(script: RecordedScript, tmp_path: Path) -> None:
+    queued = queue_script(script, BEFORE.format(folder=str(tmp_path)), entry=Entry("script"), name="t.py")
+    with waiting_script(tmp_path) as process, working(script) as worker:
+        wait_for(process, "the process has started")
+        worker.terminate()
+        said, _ = worker.communicate(timeout=60)
+
+    assert worker.returncode == 143, said
+    assert f"{queued.id} given back" in said
+    run = document_of(script, queued)
+    assert (run["status"], run["cloister"]["queue"]["lease"]) == ("QUEUED", None)
+
+
+# ---- what lies in the database is not trusted further than it must be
+
+
+def test_code_that_was_changed_in_the_database_is_not_executed(script: RecordedScript, tmp_path: Path) -> None:
+    queued = queue_script(script, "pass")
+    database = script.store.database
+    [source] = document_of(script, queued)["cloister"]["sources"]
+    evil = f"open({str(tmp_path / 'executed')!r}, 'w')".encode()
+    database["fs.files"].update_one({"_id": source["file_id"]}, {"$set": {"length": len(evil)}})
+    database["fs.chunks"].update_one({"files_id": source["file_id"]}, {"$set": {"data": evil}})
+
+    said = run_worker(script)
+
+    assert "the stored bytes of 'train.py' are not those that were queued" in said
+    run = document_of(script, queued)
+    assert run["status"] == "FAILED"
+    assert "Nothing of it was executed" in "".join(run["fail_trace"])
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../../evil.py", "/tmp/evil.py", "a/../../b.py", "a\\..\\b.py", "", "a\nb.py", ".git/config", 7, "x" * 5000],
+)
+def test_a_source_that_would_leave_its_folder_is_refused(path: Any) -> None:
+    with pytest.raises(BadEntry):
+        relative_path(path)
+
+
+def test_nothing_is_written_outside_for_a_hostile_document(script: RecordedScript, tmp_path: Path) -> None:
+    queued = queue_script(script, "pass")
+    run = document_of(script, queued)
+    [source] = run["cloister"]["sources"]
+    hostile: list[list[dict[str, Any]]] = [
+        [{**source, "path": "../evil.py"}],
+        [source, {**source, "path": "TRAIN.py"}],  # one file, where names have no case
+        [source, {**source, "path": "train.py/inner.py"}],
+        [{**source, "path": "other.py"}],  # no script
+        [{**source, "file_id": ObjectId()}],
+        [{"path": "train.py"}],
+        ["train.py"],  # type: ignore[list-item]
+    ]
+    for number, sources in enumerate(hostile):
+        changed = {**run, "cloister": {**run["cloister"], "sources": sources}}
+        with pytest.raises((UnusableSources, BadEntry, LookupError)):
+            rebuild(script.store.database, changed, tmp_path / f"code{number}")
+    assert not (tmp_path / "evil.py").exists()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        {"kind": "shell", "file": "a.py", "folder": "."},
+        {"kind": "plain", "file": "../a.py", "folder": "."},
+        {"kind": "plain", "file": "a.py", "folder": "/"},
+        {"kind": "plain", "file": "a.py", "folder": ".", "words": "rm -rf"},
+        {"kind": "call", "file": "a.py", "folder": ".", "module": "os; import x"},
+        {"kind": "plain", "file": "a.py", "folder": ".", "paths": [".."]},
+    ],
+)
+def test_how_a_run_is_begun_is_checked(entry: Any) -> None:
+    with pytest.raises(BadEntry):
+        read_entry(entry)
+
+
+def test_a_run_of_somebody_else_is_not_executed(script: RecordedScript) -> None:
+    queued = queue_script(script, "pass")
+    script.store.database["runs"].update_one({"_id": queued.id}, {"$set": {"cloister.owner": "somebody else"}})
+
+    assert "Nothing was waiting." in run_worker(script)
+    assert "completed" in run_worker(script, "--any-owner")
+
+
+def test_an_interpreter_without_cloister_is_refused_before_a_run_is_taken(
+    script: RecordedScript, tmp_path: Path
+) -> None:
+    queued = queue_script(script, "pass")
+
+    with working(script, "--python", "/none/python") as worker:
+        said, _ = worker.communicate(timeout=30)
+
+    assert worker.returncode == 1
+    assert "Error: /none/python cannot make runs: [Errno 2] No such file" in said
+    assert document_of(script, queued)["cloister"]["queue"]["lease"] is None
