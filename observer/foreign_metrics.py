@@ -146,6 +146,7 @@ def _joined(name: str, parts: list[MetricSummary]) -> MetricSummary:
         max((high for high in highs if high is not None), default=None),
         parts[-1].last_step,
         sum(part.count for part in parts),
+        not_numbers=sum(part.not_numbers for part in parts),
     )
 
 
@@ -159,6 +160,7 @@ def read_foreign_summary(document: Mapping[str, Any]) -> MetricSummary:
         None if high is None else _number(high),
         int(step) if isinstance(step, (int, float)) and abs(step) < 2**63 else int(document.get("count") or 0) - 1,
         int(document.get("count") or 0),
+        not_numbers=int(document.get("not_numbers") or 0),
     )
 
 
@@ -290,6 +292,7 @@ _FINITE = {
         "cond": {"$and": [{"$isNumber": "$$this"}, {"$gt": ["$$this", -math.inf]}, {"$lt": ["$$this", math.inf]}]},
     }
 }
+_NO_NUMBER = {"$not": [{"$or": [{"$isNumber": "$$this"}, {"$eq": [{"$type": "$$this"}, "bool"]}]}]}
 _SUMMARY: list[dict[str, Any]] = [
     {"$project": {"run_id": 1, "name": 1, "_values": _array("values"), "_steps": _array("steps")}},
     {"$set": {"_finite": _FINITE}},
@@ -300,6 +303,7 @@ _SUMMARY: list[dict[str, Any]] = [
             "count": {"$size": "$_values"},
             "last": {"$arrayElemAt": ["$_values", -1]},
             "last_step": {"$arrayElemAt": ["$_steps", -1]},
+            "not_numbers": {"$size": {"$filter": {"input": "$_values", "cond": _NO_NUMBER}}},
             "min": {"$min": "$_finite"},
             "max": {"$max": "$_finite"},
         }

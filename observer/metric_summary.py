@@ -21,6 +21,7 @@ class MetricSummary:
 
     Attributes:
         max_step: the largest step; None where that is `last_step`, as nearly always.
+        not_numbers: how many of the points have no number for a value. Sacred takes any; they are gaps.
     """
 
     name: str
@@ -30,6 +31,7 @@ class MetricSummary:
     last_step: int
     count: int
     max_step: int | None = None
+    not_numbers: int = 0
 
     def extended(self, points: Points) -> MetricSummary:
         """The summary once `points` (at least one) have been logged after what it covers."""

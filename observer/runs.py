@@ -200,6 +200,11 @@ class RunStore:
         fields |= {UID: 1, PROJECT: 1, EXPERIMENT_NAME: 1, UPDATED_AT: 1}
         return iter(self.database["runs"].find(condition, fields).sort(UPDATED_AT, 1).limit(CHANGES_LIMIT))
 
+    def count_queued(self, project: str) -> int:
+        """How many runs of the project wait to be started. Lists by start have them last."""
+        waiting = {"$and": [match_project(project), {"start_time": None, "status": "QUEUED"}]}
+        return self.database["runs"].count_documents(waiting)
+
     # ---- projects
 
     def list_projects(self) -> tuple[ProjectSummary, ...]:

@@ -24,7 +24,8 @@ def curve_json(
     """One run's line of one metric.
 
     `y` has null where the value is not finite, and `nonfinite` says where and what it was: JSON has no NaN. Packed
-    columns are base64 of little-endian float64 and hold NaN and infinities as they are.
+    columns are base64 of little-endian float64 and hold NaN and infinities as they are. `not_numbers` says how many
+    values of the whole metric are text or nothing at all: Sacred stores those, a chart has a gap there.
     """
     pack = pack_column if encoding == "base64" else list_column
     return {
@@ -41,6 +42,7 @@ def curve_json(
         "total": curve.total,
         "thinned": curve.thinned,
         "last": None if summary is None else summary_json(summary),
+        "not_numbers": 0 if summary is None else summary.not_numbers,
     }
 
 

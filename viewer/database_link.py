@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..observer.errors import CloisterError
 from ..observer.mongo import address_of, client_for, database_name, resolve_uri
+from ..observer.read_only import read_only
 from ..observer.run_collections import Collections, with_collections
 from ..observer.runs import RunStore
 from .async_client import open_async_client
@@ -30,10 +31,14 @@ DEFAULT = Collections()
 class DatabaseLink:
     """The current store and how to reach its database. A site's own database never changes; the embedded one may."""
 
-    def __init__(self, settings: Settings, collections: Collections = DEFAULT) -> None:
-        """Connects lazily; starts the embedded database if that is the one and it does not run."""
+    def __init__(self, settings: Settings, collections: Collections = DEFAULT, *, only_read: bool = False) -> None:
+        """Connects lazily; starts the embedded database if that is the one and it does not run.
+
+        Through the stores of a link that shall `only_read` nothing can be written.
+        """
         self._settings = settings
         self._collections = collections
+        self._only_read = only_read
         self._lock = Lock()
         self._looked_at = time.monotonic()
         self._use(resolve_uri(settings))
@@ -44,8 +49,10 @@ class DatabaseLink:
 
     def store_of(self, database: str, collections: Collections) -> RunStore:
         """The store of any database of the same server, as it is reached now."""
-        found = self.client[database]
-        return RunStore(found if collections.is_default else with_collections(found, collections))
+        found = (
+            self.client[database] if collections.is_default else with_collections(self.client[database], collections)
+        )
+        return RunStore(read_only(found) if self._only_read else found)
 
     def look_again(self) -> None:
         """The database did not answer: see in the background whether the embedded one is elsewhere or was killed.
@@ -82,29 +89,36 @@ class DatabaseLink:
 
 
 def open_databases(
-    settings: Settings, *, collections: str = "", also: Iterable[str] = ()
+    settings: Settings, *, collections: str = "", also: Iterable[str] = (), only_read: bool = False
 ) -> tuple[ServedDatabase, ...]:
     """The databases of a viewer: the one that the settings name, and those of `also` as people write them.
+
+    Args:
+        only_read: nothing can be written through any of them.
 
     Raises:
         BadDatabaseSpec, BadCollections: one of them is named in a way that names none.
     """
     chosen = Collections.parse(collections)
-    link = DatabaseLink(settings, chosen)
+    link = DatabaseLink(settings, chosen, only_read=only_read)
     name = default_name(link.store.database.name, chosen)
     specs = parse_specs(also, first_name=name)
     first = _serve(name, "", link, link.store.database.name, chosen)
-    return (first, *(_open_further(spec, settings, link) for spec in specs))
+    return (first, *(_open_further(spec, settings, link, only_read) for spec in specs))
 
 
-def _open_further(spec: DatabaseSpec, settings: Settings, link: DatabaseLink) -> ServedDatabase:
+def _open_further(spec: DatabaseSpec, settings: Settings, link: DatabaseLink, only_read: bool) -> ServedDatabase:
     if spec.uri is not None:
-        link = DatabaseLink(replace(settings, uri=spec.uri))
+        link = DatabaseLink(replace(settings, uri=spec.uri), only_read=only_read)
     return _serve(spec.name, path_of(spec.name), link, spec.database, spec.collections)
 
 
 def _serve(name: str, path: str, link: DatabaseLink, database: str, collections: Collections) -> ServedDatabase:
     access = StoreAccess(lambda: link.store_of(database, collections), link.look_again)
     where = f"{address_of(link.client)}/{database}"
-    source = where if collections.is_default else f"{where}, collections {collections.name('runs')}, ..."
+    source = where if collections.is_default else f"{where}, {_collection_words(collections)}"
     return ServedDatabase(name, access, path, source, link.open_async_client)
+
+
+def _collection_words(collections: Collections) -> str:
+    return f"collections {collections.prefix}_*" if collections.prefix else f"collection {collections.runs}"

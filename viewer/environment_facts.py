@@ -45,6 +45,7 @@ _MACHINE = (
     _Row("os", "Platform", code=True),
     _Row("container", "Container"),
     _Row("working_folder", "Working folder", code=True),
+    _Row("main_file", "Script", code=True),
     _Row("pid", "Process", code=True),
 )
 _PYTHON = (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from .chart_sections import describe_metric
 from .run_processes import own_metrics
 from .runs_table import rank_metrics
-from .wording import count_noun, format_exact, format_number
+from .wording import MISSING, count_noun, format_exact, format_number
 
 if TYPE_CHECKING:
     from ..observer.metric_summary import MetricSummary
@@ -46,6 +46,9 @@ def choose_figures(run: RunRecord, metrics: Mapping[str, MetricSummary]) -> tupl
 def _metric_figure(summary: MetricSummary) -> Figure:
     better = describe_metric(summary.name).better
     best = {"higher": summary.max, "lower": summary.min, None: None}[better]
+    if summary.not_numbers and math.isnan(summary.last):
+        words = f"{summary.not_numbers:,} of {count_noun(summary.count, 'value')} no number"
+        return Figure(summary.name, MISSING, words)
     if not math.isfinite(summary.last):
         return Figure(summary.name, format_number(summary.last), f"at step {summary.last_step:,}", tone="bad")
     if best is None:

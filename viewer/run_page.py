@@ -73,8 +73,8 @@ def _load_overview(run_id: RunId) -> dict[str, Any]:
 
 
 def logged_metrics(store: RunStore, run: RunRecord) -> dict[str, MetricSummary]:
-    """What the training logged, without hardware. Of runs that Sacred wrote their metrics are asked for."""
-    if run.uid is not None:
+    """What the training logged, without hardware. Of what Sacred wrote, a run does not always name all."""
+    if run.uid is not None or run.summary:
         return run.summary
     return {metric.name: metric for metric in store.list_metrics(run.id) if not metric.name.startswith(SYSTEM_PREFIX)}
 

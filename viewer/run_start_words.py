@@ -33,7 +33,7 @@ def describe_start(run: RunRecord) -> FactGroup | None:
         ("Priority", meta.get("priority")),
         ("Options", _options(meta.get("options"))),
         *((str(key), value) for key, value in meta.items() if key not in _KNOWN),
-        ("Recorded by", recorder_of(run)),
+        ("Written by", f"{recorder_of(run)}, {run.format}".rstrip(", ") if run.uid is None else ""),
     ]
     facts = tuple(Fact(label, _words(value)) for label, value in rows[:MOST_FACTS] if not _is_unset(value))
     return FactGroup("Start", facts) if facts else None
@@ -43,7 +43,9 @@ def recorder_of(run: RunRecord) -> str:
     """Which program wrote the run, where it was not ours."""
     if run.uid is not None:
         return ""
-    return f"Sacred ({run.format})" if run.format else "another program"
+    if run.format or "options" in run.meta:  # queued runs have no format
+        return "Sacred"
+    return "another program"
 
 
 def presets_of(run: RunRecord) -> tuple[str, ...]:
@@ -74,7 +76,7 @@ def describe_queue(run: RunRecord) -> Ending | None:
         words.append(f"with priority {format_number(run.meta['priority'])}")
     then = "A 'cloister worker' takes the run with the highest priority first."
     if run.uid is None:
-        then = "Sacred itself starts no queued run; 'cloister worker --sacred' does."
+        then = "Sacred stores a queued run and leaves it to others to start it."
     title = "Waits in the queue"
     return Ending(f"{title}: {run.custom_status}" if run.custom_status else title, f"{', '.join(words)}. {then}")
 

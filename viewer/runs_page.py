@@ -88,6 +88,7 @@ def _load_page(store: RunStore, asked: RunsAddress, address: RunsAddress) -> dic
         "page_count": max(1, -(-page.total // PAGE_SIZE)),
         "project_total": page.total if not address.text else store.find_project(address.project).run_count,
         "known": known,
+        "queued_count": 0 if address.text else store.count_queued(address.project),
         "drawn": drawn,
         "table": build_table(page.runs, shown.columns or (), drawn),
     }

@@ -89,7 +89,7 @@ def serve(
     terminal = Console(stderr=True)
     _log_to(terminal)
     settings = load_settings(uri=uri)
-    databases = open_databases(settings, collections=collections, also=also or settings.databases)
+    databases = open_databases(settings, collections=collections, also=also or settings.databases, only_read=read_only)
     app = create_app(databases, rule=rule, read_only=read_only)
     server = ViewerServer(app, sockets)
     address = address_for_browsers(host, server.port)

@@ -379,6 +379,7 @@ function remember(name, value) {
 
 function bindToggle(name, otherwise) {
   const button = part(name);
+  if (!button) return; // Sacred kept no times
   const apply = (on) => {
     const end = state.follow;
     root.dataset[`with${name[0].toUpperCase()}${name.slice(1)}`] = on ? "yes" : "no";

@@ -238,6 +238,8 @@ export class ChartCard {
     const words = [this.spec.unit];
     if (this.scale.name !== "linear") words.push(this.scale.name);
     if (this.curves.length < total) words.push(`${this.curves.length} of ${total} runs`);
+    const odd = this.curves.reduce((sum, curve) => sum + (curve.not_numbers ?? 0), 0);
+    if (odd) words.push(`${odd} ${odd === 1 ? "value is no number" : "values are no numbers"}`);
     this.part("note").textContent = words.filter(Boolean).join(" \u00b7 ");
     this.part("sentence").textContent = this.sentence();
   }
