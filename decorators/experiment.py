@@ -30,6 +30,7 @@ from .stock_commands import STOCK_COMMANDS, without_word_for_help
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .queueing import QueuedRun
     from .run import Run
 
 Parameters = ParamSpec("Parameters")
@@ -148,11 +149,22 @@ class Experiment(Part, Generic[Parameters, Result]):
         Raises:
             NoSuchCommand, ConfigError: there is no such command; the values do not fit.
         """
-        path, found = self._find_command(command)
-        if found is None:
-            raise NoSuchCommand(self.name, command, list(self.command_names()))
-        asked = Asked(found, path, updates=config_updates or {}, presets=presets, options=_options_of(options))
-        return self._record(asked)
+        return self._record(self._asked_in_code(command, config_updates, presets, options))
+
+    def queue(
+        self,
+        command: str | None = None,
+        config_updates: Mapping[str, Any] | None = None,
+        presets: Sequence[Any] = (),
+        **options: Any,
+    ) -> QueuedRun:
+        """Store a run for a `cloister worker` instead of making it; takes what `run` takes, and `priority`.
+
+        Raises:
+            NoSuchCommand, ConfigError: there is no such command; the values do not fit.
+            CannotQueue: a worker could not make it: there is no script, or the experiment has no name in its module.
+        """
+        return CommandRun(self, self._asked_in_code(command, config_updates, presets, options)).queue()
 
     @contextlib.contextmanager
     def configured(self, *args: Any, **kwargs: Any) -> Iterator[ReadOnlyDict]:
@@ -166,6 +178,7 @@ class Experiment(Part, Generic[Parameters, Result]):
             config=resolved.config,
             run=None,
             seed=resolved.config.get("seed"),
+            missing=resolved.values.all_missing(),
         )
         with executing(execution):
             yield execution.config
@@ -222,6 +235,14 @@ class Experiment(Part, Generic[Parameters, Result]):
         if self.main_name is None:
             raise NoSuchCommand(self.name, None, list(self.command_names()))
         return self.commands[self.main_name]
+
+    def _asked_in_code(
+        self, command: str | None, updates: Mapping[str, Any] | None, presets: Sequence[Any], options: dict[str, Any]
+    ) -> Asked:
+        path, found = self._find_command(command)
+        if found is None:
+            raise NoSuchCommand(self.name, command, list(self.command_names()))
+        return Asked(found, path, updates=updates or {}, presets=presets, options=_options_of(options))
 
     def _find_command(self, name: str | None) -> tuple[str, Command | None]:
         if name is None:

@@ -182,7 +182,7 @@ def entry_of(experiment: Any, command: str, *, from_command_line: bool) -> Entry
     """
     if from_command_line:
         return Entry("script", () if command == experiment.main_name else (command,))
-    module = getattr(experiment.function, "__module__", None) or "__main__"
+    module = experiment.shaping.__globals__.get("__name__", "__main__")
     names = vars(sys.modules[module]) if module in sys.modules else {}
     attribute = next((name for name, value in names.items() if value is experiment), None)
     if attribute is None:
