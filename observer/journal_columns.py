@@ -33,7 +33,7 @@ def pack_column(
             "n": name,
             "s": _packed("q", steps[part]),
             "v": _packed("d", values[part]),
-            "t": _packed("d", wall_times[part]),
+            "w": _packed("d", wall_times[part]),  # not "t", which is the record's own time
         }
 
 
@@ -43,7 +43,7 @@ def unpack_column(fields: Mapping[str, Any]) -> tuple[str, Points] | None:
 
     from .points import Points
 
-    name, columns = fields.get("n"), [fields.get(column) for column in "svt"]
+    name, columns = fields.get("n"), [fields.get(column) for column in "svw"]
     if not isinstance(name, str) or not all(isinstance(column, bytes) for column in columns):
         return None
     sizes = {len(column) for column in columns}  # type: ignore[arg-type]
