@@ -95,6 +95,84 @@ def test_a_run_whose_script_does_not_get_there_is_failed_and_says_why(script: Re
         assert reason in "".join(document["fail_trace"])
 
 
+EXPERIMENT = """
+    import sys
+    import cloister
+
+    @cloister.experiment(project="p", hardware=False)
+    def train(run, lr: float, epochs: int = 3, seed: int = 0):
+        from helper import loss
+        run.log({"loss": loss(lr)})
+        return lr * epochs
+
+    @train.command
+    def evaluate(run, lr: float = 1.0):
+        return lr
+
+    if __name__ == "__main__":
+        if sys.argv[1:] == ["sweep"]:
+            for lr in (2.0, 4.0):
+                print(train.queue(config_updates={"lr": lr}, priority=lr, tags=["sweep"]).id)
+            train.queue("evaluate", {"lr": 1.0})
+        else:
+            train()
+            print("never reached when the run is queued")
+"""
+
+
+def test_experiments_are_made_with_the_config_that_they_were_queued_with(script: RecordedScript) -> None:
+    script.write("def loss(lr): return lr / 2", "helper.py")
+    script.write("epochs: 5", "base.yaml")
+    lines = [
+        ("lr=0.5", "@base.yaml", "-q", "-P", "1", "-c", "of the line"),
+        ("evaluate", "lr=7", "--queue"),
+        ("sweep",),
+    ]
+    said = [script.run(EXPERIMENT, *words) for words in lines]
+    assert [done.returncode for done in said] == [0, 0, 0], said
+    assert "never reached" not in "".join(done.stdout for done in said)
+    for name in ("train.py", "helper.py", "base.yaml"):
+        (script.folder / name).unlink()
+
+    run_worker(script)
+
+    found = sorted(script.runs(), key=lambda run: run.id)
+    assert [(run.status, run.command, run.result) for run in found] == [
+        ("completed", "train", 2.5),
+        ("completed", "evaluate", 7.0),
+        ("completed", "train", 6.0),
+        ("completed", "train", 12.0),
+        ("completed", "evaluate", 1.0),
+    ]
+    order = sorted(found, key=lambda run: str(run.start_time))
+    assert [run.id for run in order] == [found[number].id for number in (3, 2, 0, 1, 4)]
+    assert found[0].config == {"lr": 0.5, "epochs": 5, "seed": 0}
+    assert found[0].notes == "of the line"
+    assert found[2].tags == ("sweep",)
+    assert script.store.load_points(found[3].id, "loss").values.tolist() == [2.0]
+
+
+def test_an_experiment_without_a_name_in_its_module_cannot_be_queued(script: RecordedScript) -> None:
+    done = script.run(
+        """
+        import cloister
+
+        def make():
+            @cloister.experiment
+            def hidden(lr=1.0):
+                pass
+            return hidden
+
+        try:
+            make().queue()
+        except cloister.CloisterError as error:
+            print(error)
+        """
+    )
+
+    assert "a worker could not find experiment 'hidden' again" in done.stdout
+
+
 def test_a_failing_script_is_a_failed_run_as_ever(script: RecordedScript) -> None:
     queued = queue_script(script, "raise KeyError('of the script')")
 
