@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,8 @@ from cloister.decorators.config import (
     UnknownConfigKey,
     computed,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 
@@ -333,6 +336,51 @@ def test_what_cannot_be_computed_is_explained_with_who_needs_it(
     with pytest.raises(kind) as caught:
         spec.resolve()
     assert message in str(caught.value)
+
+
+@given(st.data())
+def test_any_net_of_entries_has_the_values_that_follow_from_its_overrides(data: st.DataObject) -> None:
+    """Each entry is a constant and the sum of some entries before it; how it is said, and in which order, is drawn."""
+    count = data.draw(st.integers(1, 8))
+    needs = [
+        data.draw(st.sets(st.integers(0, index - 1), max_size=3) if index else st.just(set())) for index in range(count)
+    ]
+    kinds = data.draw(st.lists(st.sampled_from(["computed", "function", "nested"]), min_size=count, max_size=count))
+    set_by = data.draw(st.dictionaries(st.integers(0, count - 1), st.integers(100, 999), max_size=3))
+    order = data.draw(st.permutations(range(count)))
+    config: dict[str, Any] = {"inner": {}}
+    functions = []
+    for index in order:
+        function = sum_of(
+            index, [f"e{need}" for need in needs[index]], f"e{index}" if kinds[index] == "function" else None
+        )
+        if kinds[index] == "function":
+            functions.append(function)
+        elif kinds[index] == "nested" and not any(index in needed for needed in needs):
+            config["inner"][f"e{index}"] = computed(function)
+        else:
+            config[f"e{index}"] = computed(function)
+    paths = {index: f"inner.e{index}" if f"e{index}" in config["inner"] else f"e{index}" for index in range(count)}
+    expected: dict[int, int] = {}
+    for index in range(count):
+        expected[index] = set_by.get(index, 1000 * index + sum(expected[need] for need in needs[index]))
+
+    words = [f"{paths[index]}={value}" for index, value in set_by.items()]
+    settled = config_of(lambda run, config: None, *words, config=config, functions=tuple(functions))
+
+    assert {index: settled["inner"].get(f"e{index}", settled.get(f"e{index}")) for index in range(count)} == expected
+
+
+def sum_of(index: int, names: list[str], gives: str | None) -> Any:
+    """A function whose arguments have these names, as if it had been written so."""
+
+    def function(**values: int) -> Any:
+        value = 1000 * index + sum(values.values())
+        return value if gives is None else {gives: value}
+
+    parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return function
 
 
 def test_a_circle_is_opened_by_an_override() -> None:
