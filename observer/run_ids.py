@@ -46,7 +46,7 @@ def format_run_id(run_id: RunId) -> str:
         run_id = int(run_id)  # MongoDB takes 3.0 and 3 for the same id
     if isinstance(run_id, int) and not isinstance(run_id, bool):
         return str(int(run_id))
-    if isinstance(run_id, str):
+    if type(run_id) is str:
         return TEXT + quote(run_id, safe="", errors="backslashreplace")
     if isinstance(run_id, ObjectId):
         return f"{OBJECT_ID}{run_id}"
@@ -107,9 +107,9 @@ def _options() -> CodecOptions[dict[str, Any]]:
 
 def _is_value(value: Any, depth: int) -> bool:
     """Whether MongoDB compares with this as it is: patterns and documents with `$` would ask for something."""
-    from bson import Decimal128, ObjectId
+    from bson import Binary, Decimal128, Int64, ObjectId
 
     if isinstance(value, dict) and depth < 4 and len(value) < _ITEMS_LIMIT:
         return all(not key.startswith("$") and _is_value(child, depth + 1) for key, child in value.items())
-    plain = (bool, int, float, str, bytes, datetime.datetime, uuid.UUID, ObjectId, Decimal128)
-    return value is None or isinstance(value, plain)
+    plain = (bool, int, Int64, float, str, bytes, Binary, datetime.datetime, uuid.UUID, ObjectId, Decimal128)
+    return value is None or type(value) in plain  # not what is derived from them: Code is a text too

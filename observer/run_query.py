@@ -95,10 +95,11 @@ class RunQuery:
 
 def match_project(project: str) -> dict[str, Any]:
     """Runs of `project`. A run that Sacred wrote belongs to the project of its experiment's name."""
-    unnamed = {"$not": {"$gt": ""}}  # no text, or an empty one: $gt compares texts with texts only
-    choices: list[dict[str, Any]] = [{PROJECT: project}, {PROJECT: unnamed, EXPERIMENT_NAME: project}]
+    is_its_project = {"$eq": [PROJECT_OF_RUN, {"$literal": project}]}
+    # The two fields have an index; what the expression asks is asked of what they let through.
+    choices: list[dict[str, Any]] = [{PROJECT: project}, {EXPERIMENT_NAME: project, "$expr": is_its_project}]
     if project == UNNAMED:
-        choices.append({PROJECT: unnamed, EXPERIMENT_NAME: unnamed})
+        choices.append({"$expr": is_its_project})
     return {"$or": choices}
 
 
