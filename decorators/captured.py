@@ -39,16 +39,18 @@ class Captured:
         positional: those that a call may give by place, in their order, with `self` of a method.
         only_positional: how many of these cannot be given by name.
         defaults: the function's own defaults.
+        twins: how many functions of the owner have this name and came before: they draw other numbers.
         call: the function that fills itself in; what the decorator gives to the user.
     """
 
-    def __init__(self, function: Callable[..., Any], owner: Part, prefix: str) -> None:
+    def __init__(self, function: Callable[..., Any], owner: Part, prefix: str, twins: int = 0) -> None:
         if not inspect.isfunction(function):
             raise NotCapturable(function)
         named = [item for item in inspect.signature(function).parameters.values() if item.kind not in _VARIABLE]
         self.function = function
         self.owner = owner
         self.prefix = prefix
+        self.twins = twins
         self.positional = tuple(item.name for item in named if item.kind is not item.KEYWORD_ONLY)
         self.only_positional = sum(item.kind is item.POSITIONAL_ONLY for item in named)
         self.defaults = {item.name: item.default for item in named if item.default is not item.empty}
@@ -62,8 +64,8 @@ class Captured:
 
     @property
     def label(self) -> str:
-        """How messages call it, and what its seeds are made of."""
-        return str(self.function.__qualname__).replace("<locals>.", "")
+        """How messages call it."""
+        return str(self.function.__qualname__).rpartition("<locals>.")[2]
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -85,7 +87,8 @@ class Filling:
         absent: by the same count: what has neither a value nor a default.
         places: the last index of both; a call may give more (`*args`).
         tail: all parameters that can only be given by place, where there are such.
-        draw: fills in `_seed` and `_rnd` of a call with so many arguments by place; None where neither is asked for.
+        draw: called for each call with how many arguments it gives by place, and with those by name: fills in `_seed`
+            and `_rnd`. None where neither is asked for.
         explain: the error for names that nobody gives.
     """
 

@@ -150,7 +150,7 @@ class CommandRun:
         for name in sorted(names - {self._experiment.main_name}):
             if name in self.resolved.config:
                 raise CommandNamedAsEntry(name)
-        execution = self._execution(self.resolved, None)
+        execution = self.execution(None)
         for hook in [*self._hooks("pre_run_hooks"), *self._hooks("post_run_hooks")]:
             execution.check(hook)
 
@@ -159,7 +159,9 @@ class CommandRun:
             return []
         return [hook for part in self._parts for hook in getattr(part, kind)]
 
-    def _execution(self, resolved: Resolved, run: Run | None) -> Execution:
+    def execution(self, run: Run | None) -> Execution:
+        """What captured functions are filled from."""
+        resolved = self.resolved
         return Execution(
             name=self._experiment.name,
             places={part: part.path for part in self._parts},
@@ -240,7 +242,7 @@ class CommandRun:
     def execute(self, run: Run) -> Run:
         """Call the hooks and the function; gives the ended run. What they raise is recorded and raised."""
         try:
-            with executing(self._execution(self.resolved, run)) as execution:
+            with executing(self.execution(run)) as execution:
                 for hook in self._hooks("pre_run_hooks"):
                     hook.call()
                 run.result = result = self._call(execution, run)

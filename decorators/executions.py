@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from ..observer.errors import CloisterError
 from .active_runs import NoRun, current_run
 from .captured import DRAWN, SPECIALS, Captured, Filling, current_fillings
-from .config.errors import suggest
+from .config.errors import MissingConfigValue, suggest
 from .function_log import function_log
 from .read_only import ReadOnlyDict, read_only
 from .seeds import derive_seed, make_generator
@@ -55,8 +58,8 @@ class NoRunToFillFrom(CloisterError, TypeError):
         it = "it" if len(names) == 1 else "them"
         super().__init__(
             f"{function}() needs {listed}, and no run of {owner} is active here that could fill {it} in. Pass {it} in "
-            "the call, or call it in a run. To try it without recording: 'with train.configured(lr=0.1):', with the "
-            "name of your experiment."
+            "the call, or call it in a run. To try it without a run: 'with train.configured(lr=0.1):', where train is "
+            "your experiment."
         )
         self.names = tuple(names)
 
@@ -71,6 +74,7 @@ class Execution:
         config: the config as it is recorded.
         run: what is being recorded; None where nothing is.
         seed: what the seeds of the functions follow from.
+        missing: entries that nobody has given a value, by their dotted keys.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Execution:
         config: Mapping[str, Any],
         run: Run | None,
         seed: int | None,
+        missing: Collection[str] = (),
     ) -> None:
         self.name = name
         self.run = run
@@ -91,6 +96,7 @@ class Execution:
         self.outer: Execution | None = None
         self._values = {key: read_only(value) for key, value in values.items()}
         self._seed = seed
+        self._missing = frozenset(missing)
 
     def filling_of(self, captured: Captured) -> Filling:
         """What `captured` is given here; made at its first call."""
@@ -124,7 +130,10 @@ class Execution:
         def explain(names: Collection[str]) -> Exception:
             if not set(names).isdisjoint(("run", "_run")):
                 return NoRunToFillFrom(captured.label, names, captured.owner.described)
-            return MissingArgument(captured.label, names, self._place(captured), known)
+            where = self._path(captured)
+            if keys := self._missing.intersection(f"{where}.{name}" if where else name for name in names):
+                return MissingConfigValue(sorted(keys), f"{captured.label}()")
+            return MissingArgument(captured.label, names, self._place(where), known)
 
         return make_filling(captured, {**found, **specials}, explain, self._draw(captured))
 
@@ -135,7 +144,8 @@ class Execution:
             return entries
         found = look_up(entries, captured.prefix)
         if found is ABSENT:
-            raise NoSuchPrefix(captured.label, captured.prefix, self._place(captured, ""), known_names(entries))
+            place = self._place(self.places[captured.owner])
+            raise NoSuchPrefix(captured.label, captured.prefix, place, known_names(entries))
         return members_of(found)
 
     def _entries(self, owner: Part, root: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,8 +163,10 @@ class Execution:
         found = look_up(entries, captured.prefix) if captured.prefix else entries
         return read_only(dict(found) if isinstance(found, Mapping) else found)
 
-    def _place(self, captured: Captured, prefix: str | None = None) -> str:
-        path = ".".join(filter(None, (self.places[captured.owner], captured.prefix if prefix is None else prefix)))
+    def _path(self, captured: Captured) -> str:
+        return ".".join(filter(None, (self.places[captured.owner], captured.prefix)))
+
+    def _place(self, path: str) -> str:
         return f"the config's {path!r}" if path else f"the config of {self.name!r}"
 
     def _draw(self, captured: Captured) -> Callable[[int, dict[str, Any]], None] | None:
@@ -162,7 +174,8 @@ class Execution:
         if not wanted:
             return None
         calls = itertools.count(1)  # its next() is atomic: threads never draw the same
-        identity = (self.places[captured.owner], captured.label)
+        # Not its module, which is __main__ for whoever starts the script and something else for whoever imports it.
+        identity = (self.places[captured.owner], captured.function.__qualname__, captured.twins)
 
         def draw(by_place: int, given: dict[str, Any]) -> None:
             missing = [name for name, place in wanted.items() if place >= by_place and name not in given]
@@ -249,11 +262,36 @@ def find_filling(captured: Captured) -> Filling:
     execution = find_execution(captured.owner) or _of_travelled_run(captured.owner)
     if execution is not None:
         return execution.filling_of(captured)
+    return _outside.get(captured) or _outside.setdefault(captured, _fill_outside(captured))
+
+
+_outside: WeakKeyDictionary[Captured, Filling] = WeakKeyDictionary()
+
+
+def _fill_outside(captured: Captured) -> Filling:
+    told: list[str] = []
 
     def explain(names: Collection[str]) -> Exception:
         return NoRunToFillFrom(captured.label, names, captured.owner.described)
 
-    return make_filling(captured, {}, explain, None)
+    def tell(by_place: int, given: Mapping[str, Any]) -> None:
+        """Says so where a spawned process would go on with other values than its run has."""
+        left = [name for name in captured.names if name not in given and _place_of(name, captured) >= by_place]
+        if not told and not set(left) <= set(SPECIALS) and _is_spawned():
+            told.extend(left)
+            logger.warning(
+                "%s() has its own default of %s: this process was started anew, and knows no run. Give it the run, "
+                "whose config it then has: Process(target=..., args=(run, ...)), or initargs=(run,) of a pool.",
+                captured.label,
+                ", ".join(map(repr, left)),
+            )
+
+    return replace(make_filling(captured, {}, explain, None), draw=tell)
+
+
+def _is_spawned() -> bool:
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    return multiprocessing is not None and multiprocessing.parent_process() is not None
 
 
 def _of_travelled_run(owner: Part) -> Execution | None:

@@ -18,14 +18,14 @@ from .config import ConfigSpec, HelpWanted
 from .config.command_word import split_command_line
 from .config.docstrings import first_paragraph
 from .config.script import explained_exit, program_name
-from .executions import Execution, executing
+from .executions import executing
 from .experiment_options import Options, complete
 from .ingredient import Ingredient
 from .part import Command, Function, Part, is_same, where
 from .read_only import ReadOnlyDict
 from .run_options import RunOptions
 from .run_start import main_file_of_process
-from .stock_commands import STOCK_COMMANDS, without_word_for_help
+from .stock_commands import STOCK_COMMANDS, TRIED_OUT, without_word_for_help
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -167,20 +167,15 @@ class Experiment(Part, Generic[Parameters, Result]):
         return CommandRun(self, self._asked_in_code(command, config_updates, presets, options)).queue()
 
     @contextlib.contextmanager
-    def configured(self, *args: Any, **kwargs: Any) -> Iterator[ReadOnlyDict]:
-        """Fill captured functions as in a run with these arguments, and record nothing: for tests and notebooks."""
-        parts = tuple(self.iter_parts())
-        resolved = self.spec().resolve(args, kwargs)
-        execution = Execution(
-            name=self.name,
-            places={part: part.path for part in parts},
-            values=resolved.namespace,
-            config=resolved.config,
-            run=None,
-            seed=resolved.config.get("seed"),
-            missing=resolved.values.all_missing(),
-        )
-        with executing(execution):
+    def configured(
+        self, config_updates: Mapping[str, Any] | None = None, presets: Sequence[Any] = (), /, **values: Any
+    ) -> Iterator[ReadOnlyDict]:
+        """Fill captured functions as in a run with these values, and run and record nothing: for tests and notebooks.
+
+        Gives the config. Functions that ask for the run are to be given one.
+        """
+        asked = Asked(TRIED_OUT, updates={**(config_updates or {}), **values}, presets=presets)
+        with executing(CommandRun(self, asked).execution(None)) as execution:
             yield execution.config
 
     def main(self, function: Function, /) -> Function:

@@ -245,7 +245,9 @@ class Part:
         known = next((known for known in self.captured_functions if known.call is function), None)
         if known is not None and (prefix is None or prefix == known.prefix):
             return function, known  # under two decorators: @train.pre_run over @train.capture
-        captured = Captured(function, self, prefix or "")
+        name = getattr(function, "__qualname__", None)
+        twins = sum(known.function.__qualname__ == name for known in self.captured_functions)
+        captured = Captured(function, self, prefix or "", twins)
         self.captured_functions.append(captured)
         return captured.call, captured
 

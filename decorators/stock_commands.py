@@ -44,6 +44,12 @@ def _stock(name: str, function: Callable[..., None], act: StockAct) -> Command:
     return Command(name, Captured(function, _OWNER, ""), unobserved=True, act=act)
 
 
+def configured() -> None:
+    """Stands for the caller's own code in `Experiment.configured`: a config is settled for it, and it is not called."""
+
+
+TRIED_OUT = _stock("configured", configured, lambda _experiment, _spec, _resolved: None)
+
 STOCK_COMMANDS: dict[str, Command] = {
     **{name: _config_command(name, command) for name, command in CONFIG_COMMANDS.items()},
     "print_dependencies": _stock("print_dependencies", print_dependencies, _print_dependencies),

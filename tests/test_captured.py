@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 from cloister import Experiment, Run, experiment
 from cloister.decorators.captured import NotCapturable
+from cloister.decorators.config.errors import MissingConfigValue
 from cloister.decorators.executions import MissingArgument, NoRunToFillFrom, NoSuchPrefix
 from cloister.decorators.read_only import ConfigIsReadOnly
 from recorded_script import RecordedScript
@@ -206,8 +207,78 @@ def test_a_config_can_be_tried_without_a_run() -> None:
     with train.configured(lr=0.5) as config:
         assert build() == (0.5, 8, None)
         assert config == {"lr": 0.5, "hidden": 8}
+    with train.configured({"lr": 0.2}, [{"hidden": 9}]):
+        assert build() == (0.2, 9, None)
     with pytest.raises(NoRunToFillFrom):
         build()
+
+
+def test_an_entry_that_nobody_has_given_a_value_is_told_where_it_is_needed() -> None:
+    @experiment(unobserved=True)
+    def train(data: str, lr: float = 0.1) -> None:
+        raise AssertionError("it is not called")
+
+    @train.capture
+    def load(data: str) -> str:
+        return data
+
+    @train.command
+    def check(lr: float) -> str:
+        return load()
+
+    with pytest.raises(MissingConfigValue, match=r"'data' has no default and no value, and load\(\) needs it"):
+        train.run("check")
+    assert train.run("check", {"data": "digits"}).result == "digits"
+
+
+def test_numbers_that_are_tried_out_follow_from_the_seed_too() -> None:
+    train = run_with(lambda: draw(), lr=0.1)
+
+    @train.capture
+    def draw(_seed: int) -> int:
+        return _seed
+
+    with train.configured(seed=5):
+        tried = draw()
+    assert train.run(config_updates={"seed": 5}).result == tried
+
+
+def test_a_function_that_draws_in_a_run_without_a_seed_says_that_it_cannot_be_repeated(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @experiment(unobserved=True)
+    def train() -> Any:
+        @train.capture
+        def late(_seed: int) -> int:
+            return _seed
+
+        return late(), late()
+
+    assert len(set(train())) == 2
+    [message] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "late() draws random numbers, and the config of this run has no seed" in message
+
+
+def test_a_spawned_child_without_the_run_says_that_it_goes_on_with_defaults(tmp_path: Path) -> None:
+    source = """
+        import multiprocessing
+        import cloister
+
+        @cloister.experiment(command_line=False, unobserved=True)
+        def train(lr: float = 0.1):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                print("child:", pool.apply(look), pool.apply(look, (0.5,)))
+
+        @train.capture
+        def look(lr=0.9):
+            return lr
+
+        if __name__ == "__main__":
+            train(lr=0.7)
+        """
+    finished = run_script(tmp_path, source)
+    assert finished.stdout == "child: 0.9 0.5\n"
+    assert finished.stderr.count("look() has its own default of 'lr': this process was started anew") == 1
 
 
 def test_specials_are_the_run_the_config_and_a_logger(caplog: pytest.LogCaptureFixture) -> None:
@@ -292,6 +363,26 @@ def test_seeds_differ_by_function_and_call_and_repeat_with_the_runs_seed() -> No
     random.random()
     assert train() == drawn
     assert train(seed=43) != drawn
+
+
+def test_functions_of_one_name_draw_each_their_own() -> None:
+    @experiment(unobserved=True)
+    def train(seed: int = 1) -> Any:
+        return [draw() for draw in drawing]
+
+    drawing = [train.capture(make()) for make in (lambda: _draw, lambda: _draw_too)]
+    assert len(set(train())) == 2
+
+
+def _draw(_seed: int) -> int:
+    return _seed
+
+
+def _draw_too(_seed: int) -> int:
+    return _seed
+
+
+_draw_too.__qualname__ = _draw.__qualname__
 
 
 def test_a_seed_given_by_the_call_is_the_one_that_the_generator_has() -> None:
