@@ -7,11 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 OMNIBOARD = "omniboard@2.16.1"
 # Without its own requirements: JupyterLab is one, 300 MB for a notebook that no test opens. These are what it imports.
@@ -31,10 +29,21 @@ INSTALL_SECONDS = 900
 _READY = "ready"
 
 
+class NpmMissing(Exception):
+    """There is nothing to install or run Omniboard with."""
+
+    def __init__(self) -> None:
+        super().__init__("Omniboard needs npm and node, which are not here. On Debian: apt-get install npm")
+
+
 def omniboard_program() -> Path:
-    """Omniboard's start script for node. Installs it the first time: a minute, half a gigabyte."""
+    """Omniboard's start script for node. Installs it the first time: a minute, half a gigabyte.
+
+    Raises:
+        NpmMissing: it cannot be installed here.
+    """
     if shutil.which("npm") is None or shutil.which("node") is None:
-        pytest.skip("Omniboard needs npm and node, which are not here (on Debian: apt-get install npm)")
+        raise NpmMissing
     folder = installed(OMNIBOARD, _install_omniboard)
     return folder / "node_modules" / "omniboard" / "dist" / "start.js"
 
@@ -48,7 +57,7 @@ def incense_interpreter() -> Path:
 def sacred_interpreter() -> Path:
     """The Python of an environment that has Sacred and tinydb. Makes it the first time: half a minute."""
     version = f"{sys.version_info.major}{sys.version_info.minor}"
-    return _installed(f"sacred-0.8.7-python{version}", _install_sacred) / "bin" / "python"
+    return installed(f"sacred-0.8.7-python{version}", _install_sacred) / "bin" / "python"
 
 
 def _install_omniboard(folder: Path) -> None:
@@ -60,10 +69,21 @@ def _install_omniboard(folder: Path) -> None:
 
 
 def _install_incense(folder: Path) -> None:
+    _install_packages(folder, INCENSE_IMPORTS)
+    _run([*_pip(folder), "--no-deps", *INCENSE], folder)
+
+
+def _install_sacred(folder: Path) -> None:
+    _install_packages(folder, SACRED)
+
+
+def _install_packages(folder: Path, packages: Sequence[str]) -> None:
     _run([sys.executable, "-m", "venv", str(folder)], folder.parent)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*pip, *INCENSE_IMPORTS], folder)
-    _run([*pip, "--no-deps", *INCENSE], folder)
+    _run([*_pip(folder), *packages], folder)
+
+
+def _pip(folder: Path) -> list[str]:
+    return [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 
 
 def installed(name: str, install: Callable[[Path], None]) -> Path:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from conftest import free_port
 from peer_installs import omniboard_program
 
 PATH = "/sacred"  # where Omniboard serves the only database that it knows
@@ -57,9 +56,9 @@ class Omniboard:
 
 
 @contextmanager
-def running_omniboard(uri: str, folder: Path) -> Iterator[Omniboard]:
-    """Omniboard on the database of `uri`, on a free port of this machine."""
-    port, log = free_port(), folder / "omniboard.log"
+def running_omniboard(uri: str, folder: Path, port: int) -> Iterator[Omniboard]:
+    """Omniboard on the database of `uri`, with its log in `folder`."""
+    log = folder / "omniboard.log"
     environment = {**os.environ, "PORT": str(port), "npm_package_version": "2.16.1"}
     with log.open("wb") as output:
         process = subprocess.Popen(

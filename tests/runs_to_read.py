@@ -86,7 +86,7 @@ def _recorded(
         _run(["-m", "cloister", "adopt", str(folder / "storage"), "--into", environment["CLOISTER_URI"]], environment)
         numbers["adopted"] = _newest(database)
         script = folder / "queued.py"
-        script.write_text("", encoding="utf-8")
+        script.write_text("print('later')\n", encoding="utf-8")
         _run(["-m", "cloister", "run", "--queue", "--comment", "Later.", str(script)], environment)
         numbers |= {"queued": _newest(database), "lost": _add_lost(database, numbers["plain"])}
         yield numbers
