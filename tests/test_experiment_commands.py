@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +69,26 @@ def load(
 def quiet(**options: Any) -> Any:
     """`experiment`, for tests that look at nothing that is recorded."""
     return experiment(**{"unobserved": True, "command_line": False, **options})
+
+
+PAGE = Path(__file__).parent.parent / "docs" / "experiments.md"
+
+
+def test_the_scripts_of_the_page_run(tmp_path: Path) -> None:
+    *parts, fit = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "train.py").write_text("".join(parts) + "\nprint(train())\n", encoding="utf-8")
+    (tmp_path / "fit.py").write_text(fit + "\nprint(fit())\n", encoding="utf-8")
+
+    def run(*words: str) -> str:
+        command = [sys.executable, *words, "--unobserved"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert run("train.py", "lr=0.5") == "{'accuracy': 0.9, 'checkpoint': 'best.pt'}\n"
+    assert run("train.py", "evaluate", "checkpoint=last.pt") == "{'accuracy': 0.9, 'checkpoint': 'last.pt'}\n"
+    assert run("train.py", "show_model", "hidden=8") == "[8, 8]\nNone\n"
+    assert run("fit.py", "data.batch=64", "paths.root=/mnt") == "('/mnt/digits', 64)\n"
+    assert run("fit.py", "with", "data.small") == "('/data/digits', 4)\n"
+    assert run("fit.py", "data.stats", "data.limit=3") == "digits 3 ('/data/digits', 32)\nNone\n"
 
 
 def test_a_command_line_names_a_command_that_is_a_run_of_its_own(script: RecordedScript) -> None:
