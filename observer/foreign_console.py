@@ -12,14 +12,12 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 PIECE_CHARACTERS = 64 * 1024
-_LENGTH = {"$strLenBytes": {"$cond": [{"$eq": [{"$type": "$captured_out"}, "string"]}, "$captured_out", ""]}}
-
-
-def captured_bytes(database: Database[dict[str, Any]], run_id: Any) -> int:
-    """How much output Sacred has stored of this run; it is not read for that."""
-    condition = {"_id": {"$eq": run_id}}
-    found = database["runs"].aggregate([{"$match": condition}, {"$project": {"length": _LENGTH}}])
-    return int(next(iter(found), {}).get("length", 0))
+BYTES = "_captured_bytes"  # in a run's document instead of `captured_out`
+_IS_TEXT = {"$eq": [{"$type": "$captured_out"}, "string"]}
+WITHOUT_CAPTURED: list[dict[str, Any]] = [
+    {"$set": {BYTES: {"$cond": [_IS_TEXT, {"$strLenBytes": "$captured_out"}, 0]}}},
+    {"$unset": "captured_out"},
+]
 
 
 def load_captured(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .blobs import Blob, BlobNotFound, open_blob
 from .console_store import ConsolePage, load_console
 from .errors import CloisterError
-from .foreign_console import captured_bytes, load_captured
+from .foreign_console import BYTES, WITHOUT_CAPTURED, load_captured
 from .foreign_files import fill_files, spellings
 from .foreign_metrics import list_names, load_many_series, load_summaries, load_summary, summaries_of
 from .foreign_runs import is_foreign
@@ -149,15 +149,14 @@ class RunStore:
         Raises:
             RunNotFound: there is none.
         """
-        document = self.database["runs"].find_one({"_id": run_id}, {"captured_out": 0})
+        found = self.database["runs"].aggregate([{"$match": {"_id": {"$eq": run_id}}}, *WITHOUT_CAPTURED])
+        document = next(iter(found), None)
         if document is None:
             raise RunNotFound(run_id)
         run = fill_files(self.database, read_run(document))
         if not is_foreign(document):
             return run
-        return replace(
-            run, console_bytes=captured_bytes(self.database, run_id), summary=load_summary(self.database, document)
-        )
+        return replace(run, console_bytes=document[BYTES], summary=load_summary(self.database, document))
 
     def find_run_by_uid(self, uid: str) -> RunRecord | None:
         document = self.database["runs"].find_one({"cloister.uid": uid}, {"captured_out": 0})
