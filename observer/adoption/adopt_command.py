@@ -7,14 +7,16 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .adopt_report import print_plan, print_result
-from .adoption_errors import AdoptionIncomplete, NoRightToWrite, NoRunsThere, NotConfirmed, NothingThere, SameDatabase
+from ..run_ids import format_run_id
+from .adopt_report import print_ended, print_failures, print_plan, print_result
+from .adoption_errors import AdoptionIncomplete, NoRightToWrite, NoRunsThere, NotConfirmed, SameDatabase
 
 if TYPE_CHECKING:
     from .adoption import Survey, Target
@@ -85,14 +87,16 @@ class _Job:
             source = MongoSource(place.database, place.label)
             progress = _Bars(self._console)
             if into is None:
-                self._run(source, InPlace(source, place.database, progress.read_bytes), progress, place.label, True)
+                self._run(
+                    source, InPlace(source, place.database, progress.read_bytes), progress, place.label, in_place=True
+                )
                 return
             destination = open_destination(into)
             with contextlib.closing(destination), _said(destination):
                 if is_same(place, destination):
                     raise SameDatabase(place.label)
                 target = CopyInto(source, destination.database, progress.read_bytes, place.database)
-                self._run(source, target, progress, destination.label, False)
+                self._run(source, target, progress, destination.label, in_place=False)
 
     def adopt_source(self, source: RunSource, into: str | None) -> None:
         from .adopt_copy import CopyInto
@@ -102,22 +106,59 @@ class _Job:
         with contextlib.closing(destination), _said(destination):
             progress = _Bars(self._console)
             target = CopyInto(source, destination.database, progress.read_bytes)
-            self._run(source, target, progress, destination.label, False)
+            self._run(source, target, progress, destination.label, in_place=False)
 
     def adopt_failures(self, given: str, into: str | None) -> None:
-        raise NothingThere(given)
+        """Runs that the database has without their end get it there; those that it does not have are copied."""
+        from .adopt_copy import CopyInto
+        from .adopt_in_place import InPlace
+        from .failure_pickles import PickledRuns, complete_run, find_known, read_failures
+        from .mongo_source import MongoSource
+        from .places import open_destination
 
-    def _run(self, source: RunSource, target: Target, progress: _Bars, into: str, in_place: bool) -> None:
+        failures = read_failures(Path(given))
+        destination = open_destination(into)
+        with contextlib.closing(destination), _said(destination):
+            find_known(failures, destination.database)
+            print_failures(self._console, failures, destination.label, dry_run=self._dry_run)
+            ending = [run for run in failures.runs if run.is_known and not run.is_stored and not run.is_other]
+            if ending and not self._dry_run:
+                for run in ending:
+                    print_ended(self._console, run, complete_run(destination.database, run))
+                there = MongoSource(destination.database, destination.label)
+                progress = _Bars(self._console)
+                target: Target = InPlace(there, destination.database, progress.read_bytes)
+                chosen = [format_run_id(run.known_as) for run in ending]
+                self._run(there, target, progress, destination.label, in_place=True, chosen=chosen, agreed=True)
+            new = PickledRuns(failures, destination.database)
+            if new.heads():
+                progress = _Bars(self._console)
+                target = CopyInto(new, destination.database, progress.read_bytes)
+                self._run(new, target, progress, destination.label, in_place=False, chosen=())
+        if failures.refused:
+            raise AdoptionIncomplete(list(failures.refused))
+
+    def _run(
+        self,
+        source: RunSource,
+        target: Target,
+        progress: _Bars,
+        into: str,
+        *,
+        in_place: bool,
+        chosen: Sequence[str] | None = None,
+        agreed: bool = False,
+    ) -> None:
         from .adoption import adopt_all, rehearse, survey
 
         started = time.monotonic()
-        found = survey(source, target, self._chosen)
+        found = survey(source, target, self._chosen if chosen is None else chosen)
         if self._dry_run:
             with progress:
                 tally = rehearse(source, found, progress, project=self._project)
             print_plan(self._console, source.label, into, found, tally, in_place=in_place)
             return
-        if found.todo and in_place:
+        if found.todo and in_place and not agreed:
             self._confirm(source.label, found)
         with progress:
             tally = adopt_all(source, target, found, progress, project=self._project)

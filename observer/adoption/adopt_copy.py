@@ -65,7 +65,7 @@ class CopyInto:
 
     def adopt(self, runs: Sequence[PreparedRun], earlier: Mapping[str, Earlier]) -> dict[str, Any]:
         ids = {run.head.uid: self._reserve(run, earlier.get(run.head.uid)) for run in runs}
-        files = self._files.adopt({ref: run.oddities.append for run in runs for ref in run.file_refs()})
+        files = self._files.adopt(runs)
         store_points(self._database, packed_metrics(runs))
         self._store_sacred_metrics(runs, ids)
         texts = {run.head.uid: (ids[run.head.uid], run.captured_out, run.record.start_time) for run in runs}

@@ -52,7 +52,7 @@ class InPlace:
         ensure_indexes(self._database)
 
     def adopt(self, runs: Sequence[PreparedRun], earlier: Mapping[str, Earlier]) -> dict[str, Any]:
-        files = self._files.adopt({ref: run.oddities.append for run in runs for ref in run.file_refs()})
+        files = self._files.adopt(runs)
         store_points(self._database, packed_metrics(runs))
         texts = {run.head.uid: (run.head.id, run.captured_out, run.record.start_time) for run in runs}
         store_consoles(self._database, texts)

@@ -10,6 +10,7 @@ from rich.markup import escape
 from ..amounts import count_of, size_of
 from ..run_ids import format_run_id
 from .adoption import Survey, Tally
+from .failure_pickles import FailedRun, Failures
 from .run_source import RunHead
 
 RUNS_SHOWN = 200  # of one line
@@ -54,6 +55,28 @@ def print_result(
     for old, new in tally.numbers:
         _print(console, f"Run {format_run_id(old)} is run {format_run_id(new)} here: its own id was taken.")
     _print_rest(console, found, tally)
+
+
+def print_failures(console: Console, failures: Failures, into: str, *, dry_run: bool) -> None:
+    """What pickles of a failure_dir hold, and what of it the database lacks."""
+    _print(console, f"{count_of(len(failures.runs), 'run')} in {failures.label}.")
+    for run in failures.runs:
+        shown = f"Run {format_run_id(run.document['_id'])} ({run.file})"
+        if run.is_stored:
+            _print(console, f"{shown}: {into} has its end already.")
+        elif run.is_other:
+            _print(console, f"{shown}: {into} has another end of it, which stays.")
+        elif run.is_known and dry_run:
+            _print(console, f"{shown}: {into} has it as run {format_run_id(run.known_as)} and would get its end.")
+    for name, reason in failures.refused.items():
+        _print(console, f"{name}: {reason}")
+
+
+def print_ended(console: Console, run: FailedRun, oddities: Sequence[str]) -> None:
+    status = str(run.document.get("status")).lower()
+    _print(console, f"Run {format_run_id(run.known_as)} has got its end from {run.file}: {status}.")
+    for oddity in oddities:
+        _print(console, f"  {oddity}")
 
 
 def _nothing(source: str, found: Survey) -> str:

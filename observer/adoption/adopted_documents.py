@@ -11,7 +11,6 @@ import numpy as np
 from ..foreign_runs import mapping
 from ..metric_chunks import metric_id
 from ..points import Points
-from ..run_record import SACRED_FORMAT
 from ..sacred_metrics import SACRED_POINTS, THINNED_PIXELS
 from ..thinning import thin
 from .adopted_files import AdoptedFile
@@ -24,7 +23,6 @@ LITERAL_POINTS = 100_000  # a document of more than three times as many would be
 
 # Every field that Sacred's readers look for in a run.
 _SKELETON: dict[str, Any] = {
-    "format": SACRED_FORMAT,
     "command": None,
     "host": {},
     "start_time": None,

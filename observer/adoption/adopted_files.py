@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from ..blob_upload import BlobSource, BlobUpload, store_small_blobs
 from ..blobs import SHA256, DamagedBlob, Digests, digest_stream, find_blob
+from ..foreign_files import spellings
 from .folder_files import RefusedPath
 from .run_source import FileRef, RunSource, SourceFile
 
 if TYPE_CHECKING:
     from pymongo.database import Database
+
+    from .prepared_run import PreparedRun
 
 AT_ONCE_BYTES = 4 * 1024 * 1024  # larger files are uploaded by themselves
 HELD_BYTES = 32 * 1024 * 1024  # of small ones in the temporary folder
@@ -47,25 +50,20 @@ class FileAdopter:
         self._on_bytes = on_bytes
         self._known: dict[FileRef, AdoptedFile] = {}
 
-    def adopt(self, wanted: Mapping[FileRef, Callable[[str], None]]) -> dict[FileRef, AdoptedFile]:
-        """Adopt files.
-
-        Args:
-            wanted: what to tell of each that cannot be had.
-        """
-        fresh = [ref for ref in wanted if ref not in self._known]
+    def adopt(self, runs: Iterable[PreparedRun]) -> dict[FileRef, AdoptedFile]:
+        """Adopt the files that runs name; a run is told of each of its own that cannot be had."""
+        wanted = [(ref, run) for run in runs for ref in run.file_refs()]
+        fresh = list(dict.fromkeys(ref for ref, _ in wanted if ref not in self._known))
         described = self._source.files(fresh) if fresh else {}
-        found: dict[FileRef, SourceFile] = {}
-        for ref, file in described.items():
-            if isinstance(file, str):
-                wanted[ref](file)
-            else:
-                found[ref] = file
+        found = {ref: file for ref, file in described.items() if not isinstance(file, str)}
+        reasons = {ref: reason for ref, reason in described.items() if isinstance(reason, str)}
         adopted, damaged = self._store(found)
-        for ref, reason in damaged.items():
-            wanted[ref](reason)
         self._known.update(adopted)
-        return {ref: self._known[ref] for ref in wanted if ref in self._known}
+        reasons |= damaged
+        for ref, run in wanted:
+            if ref in reasons:
+                run.oddities.append(reasons[ref])
+        return {ref: self._known[ref] for ref, _ in wanted if ref in self._known}
 
     def _store(self, files: Mapping[FileRef, SourceFile]) -> tuple[dict[FileRef, AdoptedFile], dict[FileRef, str]]:
         raise NotImplementedError
@@ -117,9 +115,10 @@ class FilesInPlace(FileAdopter):
             fields: dict[str, Any] = {SHA256: known.sha256}
             if first.setdefault(known.sha256, ref) != ref:
                 fields = {DIGEST: known.sha256, SAME_AS: first[known.sha256]}
-            writes.append(UpdateOne({"_id": ref}, {"$set": fields}))
+            named = {"_id": {"$in": spellings(ref)}}
+            writes.append(UpdateOne(named, {"$set": fields}))
             # With it Sacred finds the file again, and stores it no more with every run.
-            writes.append(UpdateOne({"_id": ref, "md5": {"$exists": False}}, {"$set": {"md5": known.md5}}))
+            writes.append(UpdateOne({**named, "md5": {"$exists": False}}, {"$set": {"md5": known.md5}}))
         try:
             files.bulk_write(writes, ordered=False)
         except BulkWriteError as error:

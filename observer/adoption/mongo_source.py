@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from ..blobs import CHUNK_BYTES, SHA256, Blob
+from ..foreign_files import spellings
 from ..run_collections import collections_of, with_collections
 from ..run_ids import format_run_id
 from .run_identity import adopted_uid
@@ -87,15 +88,15 @@ class MongoSource:
             yield head, SourceRun(document, self._metrics_of(head.id), resources)
 
     def files(self, refs: Iterable[FileRef]) -> dict[FileRef, SourceFile | str]:
-        wanted = list(refs)
-        found: dict[FileRef, SourceFile | str] = {ref: f"the database holds no file {ref!s:.100}" for ref in wanted}
-        documents = {
-            document["_id"]: document for document in self._database["fs.files"].find({"_id": {"$in": wanted}})
-        }
+        wanted = {ref: spellings(ref) for ref in refs}
+        ids = {"_id": {"$in": [each for spelled in wanted.values() for each in spelled]}}
+        documents = {document["_id"]: document for document in self._database["fs.files"].find(ids)}
         small = [key for key, document in documents.items() if 0 < _length(document) <= CHUNK_BYTES]
         held = dict(self._prefetch(small))
-        for key, document in documents.items():
-            found[key] = self._describe(document, held.get(key))
+        found: dict[FileRef, SourceFile | str] = {}
+        for ref, spelled in wanted.items():
+            keys = [each for each in spelled if each in documents]
+            found[ref] = self._describe(documents[keys[0]], held.get(keys[0])) if keys else _missing(ref)
         return found
 
     def oddities(self) -> list[str]:
@@ -194,6 +195,10 @@ class MongoSource:
             open=open_file,
             sha256=digest if isinstance(digest, str) else None,
         )
+
+
+def _missing(ref: FileRef) -> str:
+    return f"the database holds no file {ref!s:.100}"
 
 
 def _resource_pairs(document: Mapping[str, Any]) -> list[tuple[str, str | None]]:

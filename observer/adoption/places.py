@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..mongo import SCHEME, SRV_SCHEME, check, client_for, connect, database_name, redact_uri, resolve_uri
+from ..mongo import SCHEME, SRV_SCHEME, check, client_for, database_name, redact_uri, resolve_uri
 from ..run_collections import Collections, with_collections
 from ..settings import Settings, load_settings
 from .adoption_errors import ForeignFolder, NoDatabaseNamed, NothingThere
@@ -58,12 +60,11 @@ def open_database(given: str, collections: Collections) -> DatabasePlace:
     """
     old = _OLD_ADDRESS.fullmatch(given)
     uri = f"{SCHEME}{old['host']}:{old['port']}/{quote(old['database'], safe='')}" if old else given
-    client = client_for(uri, timeout_ms=TIMEOUT_MS)
-    check(client)
-    name = database_name(uri, Settings(database=""))
-    if not name:
-        raise NoDatabaseNamed(redact_uri(uri), sacred_databases(client))
-    return DatabasePlace(client, with_collections(client[name], collections), _label(uri, name, collections))
+    with _checked(client_for(uri, timeout_ms=TIMEOUT_MS)) as client:
+        name = database_name(uri, Settings(database=""))
+        if not name:
+            raise NoDatabaseNamed(redact_uri(uri), sacred_databases(client))
+        return DatabasePlace(client, with_collections(client[name], collections), _label(uri, name, collections))
 
 
 def open_destination(given: str | None) -> DatabasePlace:
@@ -74,11 +75,21 @@ def open_destination(given: str | None) -> DatabasePlace:
     if given == EMBEDDED:
         settings = replace(settings, uri=None, uri_file=None)
     uri = resolve_uri(settings)
-    client = connect(settings, timeout_ms=TIMEOUT_MS)
-    check(client)
-    name = database_name(uri, settings)
-    label = "the embedded database" if settings.uri is None else _label(uri, name, Collections())
-    return DatabasePlace(client, with_collections(client[name]), label)
+    with _checked(client_for(uri, timeout_ms=TIMEOUT_MS)) as client:
+        name = database_name(uri, settings)
+        label = "the embedded database" if settings.uri is None else _label(uri, name, Collections())
+        return DatabasePlace(client, with_collections(client[name]), label)
+
+
+@contextlib.contextmanager
+def _checked(client: MongoClient[dict[str, Any]]) -> Iterator[MongoClient[dict[str, Any]]]:
+    """A client whose server has answered; closed if anything goes wrong with it."""
+    try:
+        check(client)
+        yield client
+    except BaseException:
+        client.close()
+        raise
 
 
 def open_folder(given: str) -> RunSource:

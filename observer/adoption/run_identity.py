@@ -21,9 +21,10 @@ def adopted_uid(document: Mapping[str, Any], place: str) -> str:
     only its number tells from others, the place counts too.
     """
     started = aware(document.get("start_time")) or aware(_at(document, "meta", "queue_time"))
+    run_id = document.get("_id")
     milliseconds = 0 if started is None else max(0, _milliseconds(started))
     facts = [
-        format_run_id(document.get("_id")),
+        run_id if isinstance(run_id, str) else format_run_id(run_id),  # a folder, or TinyDB, has "7" of number 7
         str(milliseconds),
         str(_at(document, "experiment", "name")),
         str(_at(document, "host", "hostname")),
