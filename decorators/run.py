@@ -16,24 +16,22 @@ from ..observer.errors import CloisterError
 from ..observer.recorder import Recorder
 from ..observer.settings import CaptureMode, Settings
 from .active_runs import enter, leave
-from .console_filter import ConsoleFilter, Record, filtered
+from .console_filter import ConsoleFilter
 from .interruptions import check_status, interruption_status
-from .ranks import mark_lines, measured_here
+from .run_companions import RunCompanions
 from .run_ending import end_with_process, settle_at_exit
 from .run_files import RunFiles
 from .run_identity import Identity
 from .run_info import RunInfo
+from .run_reading import RunReading
 from .run_travel import hand_over
 from .scalars import BadStep, Scalars, as_step
 
 if TYPE_CHECKING:
     import pandas
 
-    from ..observer.console_capture import ConsoleCapture
-    from ..observer.hardware import HardwareSampler
     from ..observer.points import Points
     from ..observer.runs import RunStore
-    from ..observer.snapshot_recording import SnapshotRecording
 
 logger = logging.getLogger("cloister")
 
@@ -97,16 +95,14 @@ class Run:
         self._files = RunFiles(recorder, self._refuse, self._report)
         self._info = RunInfo(recorder.record_fields)
         self._interruptions = dict(interruptions or {})
-        self._console_filter = console_filter
+        self._companions = RunCompanions(recorder, identity, self._guard, self._report, console_filter)
+        self._reading = RunReading(recorder, self.uid, self.name, self.store)
         self._next_step = next_step
         self._reported: set[object] = set()
         self._ended = False
         self._end_fields: dict[str, Any] | None = None
         self._pid = os.getpid()
         self._token: Token[Run | None] | None = None
-        self._capture: ConsoleCapture | None = None
-        self._sampler: HardwareSampler | None = None
-        self._snapshot: SnapshotRecording | None = None
 
     # ---- what a script calls
 
@@ -148,7 +144,7 @@ class Run:
         Raises:
             MetricNotFound: nothing was logged under this name.
         """
-        [points] = self._load_live([name]).values()
+        [points] = self._reading.load([name]).values()
         return points
 
     def history(self, metrics: str | Sequence[str] | None = None, *, wall_time: bool = False) -> pandas.DataFrame:
@@ -164,7 +160,7 @@ class Run:
         """
         from ..observer.history import tabulate
 
-        return tabulate(self._load_live(metrics), wall_time=wall_time)
+        return tabulate(self._reading.load(metrics), wall_time=wall_time)
 
     def log_artifact(
         self,
@@ -239,7 +235,7 @@ class Run:
             return int(self._identity.known.id)
         number: int | None = self._recorder.run_id(timeout_seconds=5.0)
         if number is None and self._ended and self.observed:
-            number = self._look_up_number()
+            number = self._reading.look_up_number()
         return number
 
     def finish(
@@ -295,12 +291,7 @@ class Run:
         end_with_process(self)
         self._recorder.before_beat = lambda: self._guard(self._info.record_changes)
         self._guard(self._recorder.start)
-        if capture != "none":
-            self._guard(self._start_capture, capture)
-        if hardware:
-            self._guard(self._start_sampler)
-        if self.rank == 0 and self.observed:
-            self._guard(self._start_snapshot, main_file)
+        self._companions.start(capture=capture, hardware=hardware, main_file=main_file)
 
     def end_as(self, error: BaseException | None, *, result: Any = None) -> None:
         """End the run as `error` says: None is success, Ctrl-C is interruption, SystemExit has its code."""
@@ -320,7 +311,7 @@ class Run:
 
     def end_by_signal(self, number: int) -> None:
         """End the run because a signal ends the process. Called from the signal's handler, so it waits for nothing."""
-        self._snapshot = self._sampler = None
+        self._companions.let_go()
         self._end("INTERRUPTED", exit_as={"signal": number})
         self._record_end()  # which may be what the signal has interrupted
         self._guard(self._recorder.give_up_memory)
@@ -359,12 +350,7 @@ class Run:
         try:
             self._end_fields["result"] = to_bson(result)
             self._guard(self._info.record_changes)
-            if self._snapshot is not None:
-                self._guard(self._snapshot.finish)
-            if self._sampler is not None:
-                self._guard(self._sampler.stop)
-            if self._capture is not None:
-                self._guard(self._capture.stop)
+            self._companions.stop()
         finally:  # a second Ctrl-C comes through here: the end is recorded all the same
             self._record_end()
             if self._identity.lock is not None:
@@ -377,38 +363,6 @@ class Run:
         fields, self._end_fields = self._end_fields, None
         if fields is not None:
             self._guard(lambda: self._recorder.record_end(**fields))
-
-    def _start_capture(self, mode: CaptureMode) -> None:
-        from ..observer.console_capture import ConsoleCapture
-
-        record: Record = self._recorder.record_console
-        if self._console_filter is not None:
-            record = filtered(self._console_filter, record, self._report)
-        self._capture = ConsoleCapture(mark_lines(self.rank, record) if self.rank else record, mode)
-        self._capture.start()
-
-    def _start_sampler(self) -> None:
-        from ..observer.hardware import HardwareSampler
-
-        sampled = self._identity.known.next_sample if self._identity.known is not None else 0
-
-        def record(values: dict[str, float], wall_time: float) -> None:
-            nonlocal sampled
-            encoded, _ = names.read(measured_here(values, self._identity.place))
-            self._recorder.record_hardware(encoded, sampled, wall_time)
-            sampled += 1
-
-        names = Scalars(f"system/rank/{self.rank}/" if self.rank else "system/")
-        self._sampler = HardwareSampler(record)
-        self._sampler.start()
-
-    def _start_snapshot(self, main_file: Path | None) -> None:
-        from ..observer.snapshot_recording import SnapshotRecording
-
-        self._snapshot = SnapshotRecording(
-            self._recorder, main_file, resumed=self.resumed, only_machine=self._identity.was_queued
-        )
-        self._snapshot.start()
 
     # ---- when something cannot be recorded
 
@@ -435,31 +389,6 @@ class Run:
         if cause not in self._reported:
             self._reported.add(cause)
             logger.warning("Run %r goes on, but something of it is not recorded: %s", self.name, error, exc_info=error)
-
-    def _look_up_number(self) -> int | None:
-        try:
-            with self.store() as store:
-                record = store.find_run_by_uid(self.uid)
-        except Exception as error:
-            # Wide on purpose: asking for a number must not fail a script because the database is away.
-            logger.debug("The number of run %s cannot be looked up: %s", self.uid, error)
-            return None
-        return None if record is None else int(record.id)
-
-    def _load_live(self, metrics: str | Sequence[str] | None) -> dict[str, Points]:
-        """Points of these metrics in this order, of all but hardware metrics by name."""
-        from ..observer.live_points import load_live
-        from ..observer.metric_reader import spelled
-        from ..observer.runs import MetricNotFound
-
-        live = self._recorder.as_live_run(self.uid, self.store)
-        chosen = [metrics] if isinstance(metrics, str) else metrics  # one name is not a list of letters
-        names = None if chosen is None else list(dict.fromkeys(map(spelled, chosen)))
-        found = load_live(live, names)
-        for name in names or ():
-            if name not in found:
-                raise MetricNotFound(self.name, name, sorted(load_live(live, None)))
-        return {name: found[name] for name in (sorted(found) if names is None else names)}
 
     def store(self) -> RunStore:
         """A store that reads from where this run goes; close it, or use it in a `with` block."""
