@@ -70,26 +70,40 @@ class RunQuery:
         conditions += [{"$or": [{field: tag} for field in _TAG_FIELDS]} for tag in self.tags]
         return {"$and": conditions} if conditions else {}
 
-    def stages(self) -> list[dict[str, Any]]:
-        """Aggregation stages that filter, sort and cut out the page."""
-        page = [{"$skip": (self.page - 1) * self.page_size}, {"$limit": self.page_size}]
-        return self.stages_to(page)
+    @property
+    def sorts_by_metric(self) -> bool:
+        return self.sort.removeprefix("-").startswith("metrics.")
 
-    def stages_to(self, page: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Aggregation stages that filter and sort, with others instead of the page's own."""
+    def stages(self, sacreds: str | None = None) -> list[dict[str, Any]]:
+        """Aggregation stages that filter, sort and cut out the page; `sacreds` as in `stages_to`."""
+        page = [{"$skip": (self.page - 1) * self.page_size}, {"$limit": self.page_size}]
+        return self.stages_to(page, sacreds)
+
+    def stages_to(self, page: list[dict[str, Any]], sacreds: str | None = None) -> list[dict[str, Any]]:
+        """Aggregation stages that filter and sort, with others instead of the page's own.
+
+        Args:
+            sacreds: the collection with Sacred's metrics, where some of the runs may be Sacred's: a sort by a metric
+                then looks there for its last value.
+        """
         descending = self.sort.startswith("-")
         path = sort_path(self.sort.removeprefix("-"))
         order = -1 if descending else 1
         if path in ("start_time", "_id"):  # an index gives this order, without reading what is not shown
             return [{"$match": self.filter()}, {"$sort": {path: order, "_id": order}}, *page]
-        value: Any = _DURATION if path == "duration" else f"${path}"
+        value: Any = _SORT_VALUES.get(path, f"${path}")
+        looked_up: list[dict[str, Any]] = []
+        if self.sorts_by_metric and sacreds is not None:
+            looked_up = _last_of_sacreds(sacreds, self.sort.removeprefix("-").partition(".")[2])
+            value = {"$ifNull": [f"${path}", "$_last"]}
         return [
             {"$match": self.filter()},
+            *looked_up,
             {"$addFields": {"_key": value}},
             {"$addFields": {"_missing": {"$in": [{"$type": "$_key"}, ["missing", "null", "undefined"]]}}},
             {"$sort": {"_missing": 1, "_key": order, "_id": -1}},
             *page,
-            {"$unset": ["_key", "_missing"]},
+            {"$unset": ["_key", "_missing", "_last"]},
         ]
 
 
@@ -199,3 +213,33 @@ _PASSED = {
     ]
 }
 _DURATION = {"$subtract": [_PASSED, {"$multiply": [1000, _number_or(PAUSED_SECONDS, 0)]}]}
+_SORT_VALUES: dict[str, Any] = {
+    "duration": _DURATION,
+    NAME: {"$ifNull": [f"${NAME}", f"${EXPERIMENT_NAME}"]},
+    TAGS: {"$ifNull": [f"${OMNIBOARD_TAGS}", {"$ifNull": [f"${TAGS}", "$config.tags"]}]},
+}
+
+
+def _last_of_sacreds(collection: str, name: str) -> list[dict[str, Any]]:
+    """Stages that set `_last` to the last value of the metric that `info.metrics` names, found by its `_id`."""
+    listed = {"$ifNull": [f"${LISTED}", "$info.metrics"]}
+    is_wanted = {"$and": [{"$eq": ["$$this.name", {"$literal": name}]}, {"$eq": [{"$type": "$$this.id"}, "string"]}]}
+    named = {"$filter": {"input": {"$cond": [{"$isArray": [listed]}, listed, []]}, "cond": is_wanted}}
+    metric_id = {"$convert": {"input": {"$first": "$_named.id"}, "to": "objectId", "onError": None, "onNull": None}}
+    values = {"$cond": [{"$isArray": "$values"}, "$values", []]}
+    found = {
+        "from": collection,
+        "let": {"metric": "$_metric", "run": "$_id"},
+        "pipeline": [
+            {"$match": {"$expr": {"$and": [{"$eq": ["$_id", "$$metric"]}, {"$eq": ["$run_id", "$$run"]}]}}},
+            {"$project": {"last": {"$arrayElemAt": [values, -1]}}},
+        ],
+        "as": "_found",
+    }
+    return [
+        {"$set": {"_named": named}},
+        {"$set": {"_metric": metric_id}},
+        {"$lookup": found},
+        {"$set": {"_last": {"$first": "$_found.last"}}},
+        {"$unset": ["_named", "_metric", "_found"]},
+    ]

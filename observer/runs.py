@@ -164,14 +164,21 @@ class RunStore:
 
     def list_runs(self, query: RunQuery) -> RunPage:
         """A page of runs without their large fields (environment, sources, hardware summaries, traceback)."""
-        runs = tuple(self._read_listed(query.stages()))
+        runs = tuple(self._read_listed(query.stages(self._sacreds_metrics(query))))
         total = self.database["runs"].count_documents(query.filter())
         return RunPage(runs, total, query.page, query.page_size)
 
     def find_runs(self, query: RunQuery, limit: int | None = None) -> tuple[RunRecord, ...]:
         """All runs that a query matches, in its order, its page apart; each as `list_runs` gives it."""
         cut = [] if limit is None else [{"$limit": limit}]
-        return tuple(self._read_listed(query.stages_to(cut)))
+        return tuple(self._read_listed(query.stages_to(cut, self._sacreds_metrics(query))))
+
+    def _sacreds_metrics(self, query: RunQuery) -> str | None:
+        """Where a sort by a metric has to look too; None for a database that only we have written."""
+        runs = self.database["runs"]
+        if not query.sorts_by_metric or runs.find_one({UPDATED_AT: None}, {"_id": 1}) is None:
+            return None
+        return self.database["metrics"].name
 
     def _read_listed(self, stages: list[dict[str, Any]]) -> Iterator[RunRecord]:
         left_out = [KEEP_LISTED, {"$unset": list(LEFT_OUT_OF_LISTS)}]
@@ -335,7 +342,7 @@ class RunStore:
     def load_console(
         self, run_id: RunId, *, after: str | None = None, before: str | None = None, limit: int = 1000
     ) -> ConsolePage:
-        """Pieces of a run's output after or before a cursor; with neither, the newest ones.
+        """Pieces of a run's output after or before a cursor ("" is before the first); with neither, the newest ones.
 
         Raises:
             BadCursor: `after` or `before` is not a cursor.

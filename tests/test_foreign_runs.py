@@ -192,6 +192,22 @@ def test_a_list_shows_last_values_columns_and_projects(sacred_store: RunStore) -
     assert (project.name, project.run_count) == ("mnist", 5)
 
 
+def test_runs_sort_by_the_last_value_of_a_metric_of_sacreds_too(bare: Database[dict[str, Any]]) -> None:
+    lasts = {1: 0.5, 2: 0.1, 3: "text", 4: 0.3}
+    for run_id, last in lasts.items():
+        document = metric(run_id, "val.loss$", values=[9, last])
+        listed = [{"name": "val.loss$", "id": str(document["_id"] if run_id != 4 else "no id")}, {"name": "x"}, 7]
+        bare["metrics"].insert_one(document)
+        bare["runs"].insert_one(sacred_run(run_id, info={"metrics": listed}))
+    ours = {"uid": "u-5", "updated_at": START, "summary": {"val%2Eloss%24": {"last": 0.2}}}
+    bare["runs"].insert_one(sacred_run(5, cloister=ours))
+    store = RunStore(bare)
+    for sort, expected in (("metrics.val.loss$", [2, 5, 1, 3, 4]), ("-metrics.val.loss$", [3, 1, 5, 2, 4])):
+        assert [run.id for run in store.list_runs(RunQuery(sort=sort)).runs] == expected
+        assert [run.id for run in store.find_runs(RunQuery(sort=sort), limit=2)] == expected[:2]
+        assert [run.id for run in store.find_runs(RunQuery(sort=sort))] == expected
+
+
 def test_states_are_told_as_they_are(sacred_store: RunStore) -> None:
     runs = sacred_store.list_runs(RunQuery(sort="id")).runs
     assert [(run.status, run.custom_status) for run in runs] == [
