@@ -77,12 +77,13 @@ def load_console(
 ) -> ConsolePage:
     """Up to `limit` pieces after or before a cursor; with neither, the newest. Always in writing order.
 
+    `after` an empty cursor they begin with the first.
     A page ends early, and says that there is more, once it holds `PAGE_CHARACTERS`.
     """
     limit = max(1, min(limit, PAGE_LIMIT))
     condition: dict[str, Any] = {"run_id": run_id}
     if after is not None:
-        condition["n"] = {"$gt": _parse_cursor(after)}
+        condition["n"] = {"$gt": _parse_cursor(after) if after else -1}
     elif before is not None:
         condition["n"] = {"$lt": _parse_cursor(before)}
     direction = 1 if after is not None else -1

@@ -153,7 +153,7 @@ class StoredRun:
         return "".join(self._console_texts())
 
     def _console_texts(self) -> Iterator[str]:
-        page = self._store.load_console(self.id, after="0")
+        page = self._store.load_console(self.id, after="")
         while page.pieces:
             yield from (piece.text for piece in page.pieces)
             if not page.more:

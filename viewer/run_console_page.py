@@ -21,7 +21,6 @@ bp = Blueprint("run_console_page", __name__)
 
 PIECES_AT_ONCE = 1000
 DOWNLOAD_PIECES = 500
-FIRST_PIECE = "0"
 ENDING_LINES = 200
 
 
@@ -77,14 +76,10 @@ def download_console(run_id: RunId) -> Response:
 
 def iter_console_text(store: RunStore, run_id: RunId, *, only: Stream | None = None) -> Iterator[bytes]:
     """The text of a run's pieces from the first on. Holds one page of pieces at a time."""
-    page = store.load_console(run_id, before="1", limit=1)  # pieces are counted from 0
-    cursor = FIRST_PIECE
-    while True:
+    page = store.load_console(run_id, after="", limit=DOWNLOAD_PIECES)
+    while page.pieces:
         yield "".join(piece.text for piece in page.pieces if only in (None, piece.stream)).encode("utf-8", "replace")
-        page = store.load_console(run_id, after=cursor, limit=DOWNLOAD_PIECES)
-        if not page.pieces:
-            return
-        cursor = page.last
+        page = store.load_console(run_id, after=page.last, limit=DOWNLOAD_PIECES)
 
 
 def _load_chunk(
