@@ -49,7 +49,7 @@ def _cut(text: str, time: datetime, after: str | None, before: str | None) -> li
 
     Borders follow from the text's beginning alone, so that pages of a text that grows fit to each other.
     """
-    low = 0 if after is None else _parse(after)
+    low = _parse(after) if after else 0
     high = len(text) + 1 if before is None else _parse(before)
     pieces = []
     for start, end in _borders(text):
