@@ -1,4 +1,4 @@
-"""examples/sacred_digits: a published Sacred script as it is, under our observer, and its port, end with equal records."""
+"""examples/sacred_digits: a published Sacred script as it is, under our observer, and its port: equal records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Cloister does in each row of docs/from-sacred.md: `python cloister_side.py FOLDER` prints it as JSON, row by row.
+"""What Cloister does in each row of docs/from-sacred.md: `python cloister_side.py FILE` writes it as JSON, row by row.
 
 The rows have the names of those in sacred_side.py, and give the same answers.
 """

@@ -1,4 +1,4 @@
-"""What Sacred does in each row of docs/from-sacred.md: `python sacred_side.py FOLDER` prints it as JSON, row by row."""
+"""What Sacred does in each row of docs/from-sacred.md: `python sacred_side.py FILE` writes it as JSON, row by row."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def row(function: Callable[[], Any]) -> Callable[[], Any]:
 def new(**options: Any) -> tuple[Experiment, dict[str, Any]]:
     """An experiment of Sacred, and what will be told of its run."""
     observer = Recorder()
-    ex = Experiment("digits", base_dir=os.getcwd(), save_git_info=False, **options)
+    ex = Experiment("digits", base_dir=str(Path.cwd()), save_git_info=False, **options)
     ex.observers.append(observer)
     ex.logger = logging.getLogger("quiet")
     return ex, observer.told
