@@ -22,12 +22,13 @@ from recorders.cloister_recorder import PROJECT
 
 HERE = Path(__file__).parent
 OURS = "cloister"
-DATABASE_TRACKERS = (OURS, "sacred")
+OBSERVER = "cloister_observer"  # ours under a Sacred experiment, in this interpreter too
+DATABASE_TRACKERS = (OURS, OBSERVER, "sacred")
 GRACE_SECONDS = 30.0  # for what a tracker leaves behind: our courier goes a second after its work
 WORK_SECONDS = 600.0
 STORED_SECONDS = 120.0
 LOOK_SECONDS = 0.05
-TITLES = {OURS: "Cloister", **{peer.name: peer.title for peer in PEERS}}
+TITLES = {OURS: "Cloister", OBSERVER: "cloister.MongoObserver", **{peer.name: peer.title for peer in PEERS}}
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def record_work(tracker: str, work: Work, folder: Path, database: PrivateDatabas
     readable_at = _wait_until_stored(supervisor, folder, work) if tracker == OURS and verify else None
     if supervisor.wait(WORK_SECONDS):
         reason = f"failed: {_last_line(folder / 'errors.txt')}"
-        raise RuntimeError(f"Cloister {reason}") if tracker == OURS else WorkFailed(reason)
+        raise RuntimeError(f"Cloister {reason}") if tracker in (OURS, OBSERVER) else WorkFailed(reason)
     whole = json.loads(supervised.read_text(encoding="utf-8"))
     database_cpu = database.cpu_seconds() - before if tracker in DATABASE_TRACKERS else 0.0
     return Spent(
@@ -118,7 +119,7 @@ def program_of(tracker: str, folder: Path, database: PrivateDatabase) -> tuple[s
     Raises:
         PeerUnavailable: it cannot be installed here.
     """
-    if tracker == OURS:
+    if tracker in (OURS, OBSERVER):
         return sys.executable, dict(os.environ)
     peer = find_peer(tracker)
     environment = environment_of(peer, folder)

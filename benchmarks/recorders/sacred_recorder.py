@@ -10,13 +10,19 @@ from recorders import Train
 
 
 def record(folder: Path, train: Train) -> None:
-    from sacred import SETTINGS, Experiment
     from sacred.observers import MongoObserver
+
+    run_experiment(folder, train, MongoObserver(url=os.environ["SACRED_URI"], db_name="sacred"))
+
+
+def run_experiment(folder: Path, train: Train, observer: Any) -> None:
+    """Have a Sacred experiment named as `folder` log what `train` logs, told to `observer`."""
+    from sacred import SETTINGS, Experiment
 
     SETTINGS.CAPTURE_MODE = "no"
     SETTINGS.HOST_INFO.INCLUDE_GPU_INFO = False
     experiment = Experiment(folder.name, save_git_info=False)
-    experiment.observers.append(MongoObserver(url=os.environ["SACRED_URI"], db_name="sacred"))
+    experiment.observers.append(observer)
 
     @experiment.main
     def main(_run: Any) -> None:
