@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from .run_queue import QUEUE_ORDER
 from .run_record import EXPERIMENT_NAME, PROJECT, UID, UPDATED_AT
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def ensure_indexes(database: Database[dict[str, Any]]) -> None:
     runs.create_index([(EXPERIMENT_NAME, 1), ("start_time", -1)])
     runs.create_index([("start_time", -1), ("_id", -1)])
     runs.create_index(UPDATED_AT)
+    # Workers look every second; of all runs only the few that wait are in it.
+    runs.create_index(QUEUE_ORDER, name="queue", partialFilterExpression={"status": "QUEUED"})
     database["metrics"].create_index([("run_id", 1), ("name", 1)])
     database["console"].create_index([("run_id", 1), ("n", 1)])
     database["fs.files"].create_index(

@@ -35,6 +35,8 @@ LEASE_SECONDS = 60.0
 MOST_ATTEMPTS = 5  # leases that ran out: a run that ends every worker that takes it must not end all of them
 LISTED_RUNS = 1_000
 
+# The order in which runs are taken, behind what all questions name.
+QUEUE_ORDER = [("status", 1), (PRIORITY, -1), (QUEUED_AT, 1)]
 _FREE = {"$or": [{LEASE: None}, {"$expr": {"$lt": [f"${LEASE}.until", "$$NOW"]}}]}
 _LEFT_OUT = {"captured_out": 0, "info": 0, "cloister.environment": 0, "cloister.git": 0}
 

@@ -156,6 +156,19 @@ def test_the_highest_priority_is_taken_first_then_the_oldest(database: Documents
     assert [run and run["_id"] for run in taken] == [2, 4, 1, 5, 3, None]
 
 
+def test_an_empty_queue_is_not_looked_for_among_all_runs(database: Documents) -> None:
+    database["runs"].insert_many([{"_id": number, "status": "COMPLETED"} for number in range(1, 51)])
+    database.command({"profile": 2})
+    try:
+        assert take_next(database, this_process()) is None
+    finally:
+        database.command({"profile": 0})
+
+    asked = list(database["system.profile"].find({"ns": f"{database.name}.runs", "op": {"$in": ["command", "update"]}}))
+    assert len(asked) >= 2
+    assert {entry.get("docsExamined", 0) for entry in asked} == {0}
+
+
 def test_of_many_workers_one_gets_a_run(database: Documents) -> None:
     for number in range(1, 21):
         put_into_queue(database, number)
