@@ -190,6 +190,12 @@ def test_config_functions_are_called_in_the_order_of_need_whatever_the_order_of_
         assert (config["first"], config["middle"], config["last"]) == (11, 12, 13)
 
 
+def test_many_functions_of_which_none_can_be_called_are_not_tried_in_every_order() -> None:
+    functions = tuple(sum_of(index, ["nowhere"], f"e{index}") for index in range(60))
+    with pytest.raises(UnknownConfigKey, match="no config key 'nowhere'"):
+        config_of(lambda run, lr=1: None, functions=functions)
+
+
 def test_a_default_that_a_config_function_changes_is_not_read_before() -> None:
     def function(
         run: Any, lr: float = 0.1, model: str = "small", low: float = computed(lambda lr: lr / 10)
@@ -318,7 +324,7 @@ def gives_data() -> dict[str, Any]:
         (unknown, (), UnknownConfigKey, "no config key 'lrr' (in the arguments of low). Did you mean 'lr'?"),
         (missing, (), MissingConfigValue, "'lr' has no default and no value, and low needs it. Give it: lr=..."),
         (failing, (), UncomputableConfig, "part cannot be computed from n=0: ZeroDivisionError: division by zero."),
-        (plain, (gives_y, gives_x), UnknownConfigKey, "no config key 'y' (in the arguments of gives_y() -> gives_x())"),
+        (plain, (gives_y, gives_x), UnknownConfigKey, "no config key 'x' (in the arguments of gives_y())"),
         (tuned, (gives_lr,), CyclicConfig, "gives_lr() needs low, low needs gives_lr(). Set one of them."),
         (plain, (lambda lr: None,), UncomputableConfig, "<lambda>() returned None. It has to return a mapping"),
         (plain, (lambda lr: [lr],), UncomputableConfig, "<lambda>() returned [0.1]"),

@@ -320,3 +320,59 @@ def test_a_command_does_not_need_what_only_the_experiment_needs() -> None:
         called: Callable[..., Any] = command
         with pytest.raises(ConfigError, match="'data' has no default and no value"):
             spec.for_command(called).resolve()
+
+
+def test_an_ingredients_config_may_be_a_function_a_class_or_a_file(tmp_path: Path) -> None:
+    def entries(batch: int = 4, path: str = "x", twice: int = computed(lambda batch: 2 * batch)) -> None:
+        """Rows.
+
+        Args:
+            batch: how many at once
+        """
+
+    (tmp_path / "data.toml").write_text('batch = 4\npath = "x"\n')
+    for config in (entries, Careful, Careful(), tmp_path / "data.toml"):
+        spec = ConfigSpec.from_function(train)
+        spec.ingredients["data"] = ConfigSpec.of_ingredient("data", config)
+        name = "epochs" if config not in (entries, tmp_path / "data.toml") else "batch"
+        resolved = spec.resolve(argv=[f"data.{name}=7"])
+        assert resolved.config["data"][name] == 7
+        assert [change.key for change in resolved.changes if not change.is_computed] == [f"data.{name}"]
+        with pytest.raises(BadConfigValue, match=rf"'data\.{name}' takes a"):
+            spec.resolve(argv=[f"data.{name}=x"])
+        with pytest.raises(UnknownConfigKey, match=rf"no config key 'data\.{name}s'. Did you mean 'data\.{name}'"):
+            spec.resolve(argv=[f"data.{name}s=x"])
+        assert f"  data.{name}: int" in spec.usage()
+    spec.ingredients["data"] = ConfigSpec.of_ingredient("data", entries)
+    assert spec.resolve(argv=["data.batch=5"]).config["data"] == {"batch": 5, "path": "x", "twice": 10}
+    assert "  data.bins: int = 10\n" in spec.for_command(statistics, "data").usage()
+
+
+def test_an_ingredient_and_an_entry_of_one_name_clash(spec: ConfigSpec) -> None:
+    clashing = ConfigSpec.from_function(lambda run, config: None, {"data": 1})
+    clashing.ingredients["data"] = ConfigSpec.of_ingredient("data", {"batch": 1})
+    with pytest.raises(ConfigClash, match="'data' is given by the config and by an ingredient of that name"):
+        clashing.resolve()
+
+
+def test_a_run_that_goes_on_keeps_the_entries_of_its_ingredients(spec: ConfigSpec) -> None:
+    spec.ingredients["data.files"] = ConfigSpec.of_ingredient("data.files", {"count": 1})
+    first = spec.resolve(argv=["@fast", "data.batch=5", "data.files.count=3"]).config
+    again = spec.resolve(argv=["hidden=9"], kept=first)
+    assert again.config == {**first, "hidden": 9}
+    assert {change.source for change in again.changes} == {"resumed run", "command line"}
+    assert spec.resolve(argv=["data={batch: 6, files: {count: 4}}"]).config["data"]["files"] == {"count": 4}
+
+
+def test_a_call_may_give_an_ingredients_entries() -> None:
+    def function(run: Any, data: Any = None) -> None: ...
+
+    spec = ConfigSpec.from_function(function)
+    spec.ingredients["data"] = ConfigSpec.of_ingredient("data", {"batch": 1, "path": "x"})
+    resolved = spec.resolve((), {"data": {"batch": 5}})
+    assert resolved.arguments["data"] == {"batch": 5, "path": "x"}
+    with pytest.raises(BadConfigValue, match="'data' takes a mapping of its entries, not 3"):
+        spec.resolve((), {"data": 3})
+    with pytest.raises(BadConfigValue, match="'data' takes a mapping of its entries, such as"):
+        spec.resolve(argv=["data=3"])
+    assert spec.resolve(argv=["data={batch: 8}"]).config["data"] == {"batch": 8, "path": "x"}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SOURCE = "the command line"
 HELP_WORDS = ("--help", "-h")
 FORCE_WORDS = ("--force", "-f")
+PRINT_WORDS = ("--print-config", "--print_config", "-p")
 WITH = "with"  # Sacred's word: bare words after it are presets and files
 _NEGATIVE_NUMBER = re.compile(r"-\.?[0-9]|-\.?inf", re.IGNORECASE)
 
@@ -34,12 +35,14 @@ class CommandLine:
         layers: presets and files.
         overrides: single values: name, value, and whether the entry may be a new one (`+name=value`).
         is_forced: whether all of them may be new ones.
+        prints_config: whether the config is to be shown before it is used.
     """
 
     layers: list[Layer] = field(default_factory=list)
     overrides: list[tuple[str, Any, bool]] = field(default_factory=list)
     options: RunOptions = field(default_factory=RunOptions)
     is_forced: bool = False
+    prints_config: bool = False
     wants_help: bool = False
 
 
@@ -68,8 +71,8 @@ def parse_command_line(words: Sequence[str], known: Pass, spec: ConfigSpec) -> C
     if line.wants_help:
         return line
     line.options, own = split_run_options(own, lambda name: find_place(name, known.root) is not None)
-    line.is_forced = any(word in FORCE_WORDS and not _is_entry(word, known.root) for word in own)
-    own = [word for word in own if word not in FORCE_WORDS or _is_entry(word, known.root)]
+    line.is_forced, own = _take_flag(FORCE_WORDS, own, known.root)
+    line.prints_config, own = _take_flag(PRINT_WORDS, own, known.root)
     _read_words(own, line, _Entries(known, line.is_forced), spec)
     return line
 
@@ -106,8 +109,11 @@ def find_place(name: str, root: Draft) -> Draft | None:
     return root.find(name) or (root.find(name.replace("-", "_")) if "-" in name else None)
 
 
-def _is_entry(word: str, root: Draft) -> bool:
-    return word.startswith("--") and find_place(word[2:], root) is not None
+def _take_flag(flags: Sequence[str], words: Sequence[str], root: Draft) -> tuple[bool, list[str]]:
+    """Whether one of `flags` is among `words`, and the words without it; an entry of that name comes first."""
+    taken = {flag for flag in flags if not (flag.startswith("--") and find_place(flag[2:], root) is not None)}
+    rest = [word for word in words if word not in taken]
+    return len(rest) < len(words), rest
 
 
 def _advice_on_option(word: str) -> str:

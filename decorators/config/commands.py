@@ -54,7 +54,7 @@ def print_presets() -> None:
 def _print_config(spec: ConfigSpec, resolved: Resolved, file: TextIO | None = None) -> None:
     from .config_view import show_config  # rich takes 50 ms, which no training pays
 
-    show_config(spec, resolved, file or sys.stdout)
+    show_config(spec.signature.name, resolved, file or sys.stdout)
 
 
 def _save_config(spec: ConfigSpec, resolved: Resolved, file: TextIO | None = None) -> None:

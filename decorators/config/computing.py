@@ -15,7 +15,7 @@ from .computed import needs_of
 from .docstrings import parameter_texts
 from .draft import Draft
 from .errors import ConfigError, CyclicConfig, MissingConfigValue, UncomputableConfig, UnknownConfigKey, shorten
-from .free_values import key_text
+from .free_values import Where, key_text, parse_brackets
 from .namespace import Namespace, put_nested
 from .root import Root
 from .structures import kind_of_value
@@ -94,6 +94,7 @@ class Pass:
         self._settling = settling
         self._givers = givers
         self._done: set[ConfigFunction] = set()
+        self._stuck: set[ConfigFunction] = set()  # not worth another guess before another function is done
         self._chain: list[Asker] = []  # who is being computed, and asks for the next
         self._readers: dict[str, Asker] = {}  # who read an entry first, by its key
         for assignment in settling.assignments:
@@ -181,8 +182,11 @@ class Pass:
         for function in self._settling.functions:
             if name in owner.members:
                 return
-            if function.path == owner.key and function not in self._chain:
-                self._run(function)
+            if function.path == owner.key and function not in self._chain and function not in self._stuck:
+                try:
+                    self._run(function)
+                except ConfigError:  # it was only a guess: this one may need what those that are being called give
+                    self._stuck.add(function)
 
     # ---- computing
 
@@ -198,6 +202,7 @@ class Pass:
             advice = "It has to return a mapping of entries: return {'width': 2 * hidden}"
             raise UncomputableConfig(str(function), f"returned {returned}. {advice}")
         self._done.add(function)
+        self._stuck.clear()
         texts = parameter_texts(function.function.__doc__)
         for key, value in kind.values(given).items():
             self._set_given(owner, key_text(key), value, function, texts.get(key_text(key), ""))
@@ -265,8 +270,11 @@ class Pass:
         if place is None:
             self.waiting.append(assignment)
             return
-        if isinstance(place, Root) and isinstance(assignment.value, dict):
-            for key, part in assignment.value.items():
+        given = assignment.value
+        if isinstance(place, Root):  # its entries may be those of another ingredient, or be given later
+            given = parse_brackets(given, "{", dict, Where(place.key, assignment.source.label))
+        if isinstance(place, Root) and isinstance(given, dict):
+            for key, part in given.items():
                 inner = Assignment(_inside(place, key_text(key)), part, assignment.source, assignment.how)
                 self._apply(inner)
             return

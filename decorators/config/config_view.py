@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -13,20 +13,17 @@ from .changes import ConfigChange, printable, shorten_value
 from .draft import Draft
 from .resolved import Resolved
 
-if TYPE_CHECKING:
-    from .spec import ConfigSpec
-
 # Sacred's colours. Each mark is in words too: a file has no colours.
 CHANGED, ADDED, RETYPED, COMPUTED, DOC = "blue", "green", "red", "cyan", "dim"
 UNBOUNDED = 10_000  # characters of a line that goes into a file: nothing is wrapped there
 
 
-def show_config(spec: ConfigSpec, resolved: Resolved, file: TextIO) -> None:
-    """Prints the tree; with colours on a terminal."""
+def show_config(name: str, resolved: Resolved, file: TextIO) -> None:
+    """Prints the tree of the experiment that is called so; with colours on a terminal."""
     console = Console(file=file, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = UNBOUNDED
-    title = Text(f"Config of {spec.signature.name} (")
+    title = Text(f"Config of {name} (")
     for word, style in (("changed", CHANGED), ("added", ADDED), ("another type", RETYPED), ("computed", COMPUTED)):
         title.append(word, style).append(", ")
     title.append("what it is", DOC).append(")")

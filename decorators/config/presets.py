@@ -37,8 +37,11 @@ class Preset:
     @property
     def told(self) -> str:
         """What lists show beside its name: its doc, else what it sets, as far as that is known without a call."""
-        if self.doc or self.function is not None:
+        if self.doc:
             return self.doc
+        if self.function is not None:
+            names = ", ".join(inspect.signature(self.function).parameters)
+            return f"follows from {names}" if names else ""
         return ", ".join(f"{key}={shorten_value(value)}" for key, value in self.known_values().items())
 
     @property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .assignments import Assignment, Source, Write, last_source
-from .changes import RECORDED_CHANGES, ConfigChange, find_changes
+from .changes import RECORDED_CHANGES, ConfigChange, find_changes, log_changes
 from .namespace import Namespace, put_nested
 from .plain import plain_value
 from .root import Root
@@ -34,6 +35,7 @@ class Resolved:
         root: the entries with their hints and texts.
         writes: what was set where, in its order.
         given_by: which config function gave an entry.
+        prints_config: whether `--print-config` was said.
     """
 
     arguments: dict[str, Any]
@@ -48,6 +50,7 @@ class Resolved:
     values: Values = field(kw_only=True)
     writes: Sequence[Write] = ()
     given_by: Mapping[str, str] = field(default_factory=dict)
+    prints_config: bool = False
 
     @property
     def run_options(self) -> dict[str, str]:
@@ -81,6 +84,14 @@ class Resolved:
             if place is not None:
                 put_nested(updates, place.key, plain_value(place.build()))
         return {"named_configs": list(self.presets), "config_updates": updates}
+
+    def announce(self, title: str) -> None:
+        """Tells the log what differs from the defaults, and shows all of the config where that was asked for."""
+        if self.prints_config:
+            from .config_view import show_config  # rich takes 50 ms, which other trainings do not pay
+
+            show_config(title, self, sys.stdout)
+        log_changes(self.changes)
 
     def source_of(self, key: str) -> Source | None:
         """Who set an entry last."""

@@ -141,6 +141,7 @@ def _resolved(
         values=values,
         writes=settled.writes,
         given_by=settled.given_by,
+        prints_config=line.prints_config,
     )
 
 
@@ -197,15 +198,20 @@ def _still_fitting(kept: Mapping[str, Any], sources: Sources, before: Pass) -> l
     return fitting
 
 
-def _kept_values(place: Draft, kept: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in kept.items():
-        member = place.members.get(name)
-        if member is None:
-            inner = {path: root for path, root in place.members.items() if path.startswith(f"{name}.")}
-            for path, root in inner.items():
-                yield from _kept_values(root, _at(kept, path))
-        elif isinstance(value, Mapping) and member.is_merged:
-            yield from _kept_values(member, value)
+def _kept_values(root: Root, kept: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The values of `kept` for the places that there are, where they are not the defaults."""
+    for path, ingredient in root.ingredients.items():
+        yield from _kept_members(ingredient, _at(kept, path))
+    yield from _kept_members(root, kept)
+
+
+def _kept_members(place: Draft, kept: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, member in place.members.items():
+        if name not in kept or isinstance(member, Root):
+            continue
+        value = kept[name]
+        if isinstance(value, Mapping) and member.is_merged:
+            yield from _kept_members(member, value)
         # What only a text in angle brackets was kept of (a function, an array) is no value.
         elif not is_same(plain_value(member.known_defaults()), value) and not (
             isinstance(value, str) and value.startswith("<")

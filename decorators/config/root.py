@@ -13,7 +13,6 @@ from .errors import BadConfigSource, ConfigClash, MissingConfigValue, UnknownCon
 from .files import load_config_file
 from .free_values import Where, key_text, parse_brackets, read_freely
 from .hints import NO_HINT, class_of, is_free
-from .literals import Scalar
 from .namespace import put_nested
 from .plain import plain_value
 from .settled import WHOLE, Values
@@ -183,7 +182,7 @@ class Root(Draft):
         """The parameters of a command are entries too, where there is none of that name."""
         for parameter in command.parameters if command is not None else ():
             if parameter.name not in self.members and not self.is_whole(parameter):
-                self._further[parameter.name] = _draft_parameter(parameter, None, "")
+                self._further[parameter.name] = _draft_parameter(parameter, None, "", self._inside(parameter.name))
 
     def is_whole(self, parameter: Parameter) -> bool:
         """Whether a parameter takes the config in one piece."""
@@ -207,7 +206,7 @@ class Root(Draft):
         whole = self._find_whole(given)
         if whole is not None:
             self._whole_name = whole.name
-            self._whole = _draft_whole(whole, given, source)
+            self._whole = _draft_whole(whole, given, source, self.key)
         # A parameter named as an ingredient receives its entries.
         taken = {whole.name if whole is not None else "", *(name.partition(".")[0] for name in self.ingredients)}
         parameters = [parameter for parameter in self._signature.parameters if parameter.name not in taken]
@@ -215,7 +214,10 @@ class Root(Draft):
         for name in [name for name in values if name in taken and isinstance(values[name].value, Mapping)]:
             self._default_ingredient(name, values.pop(name).value, source)
         for parameter in parameters:
-            self._parameters[parameter.name] = _draft_parameter(parameter, values.pop(parameter.name, None), source)
+            key = self._inside(parameter.name)
+            self._parameters[parameter.name] = _draft_parameter(
+                parameter, values.pop(parameter.name, None), source, key
+            )
         if self._whole is not None and (clash := set(self._whole.members) & set(self._parameters)):
             raise ConfigClash(clash, f"the parameters of {self._signature.name}()", "its config")
         self._add_further(values, given, source)
@@ -299,24 +301,24 @@ def _given_values(given: Any) -> dict[str, _GivenValue]:
     }
 
 
-def _draft_whole(parameter: Parameter, given: Any, source: str) -> Draft:
+def _draft_whole(parameter: Parameter, given: Any, source: str, key: str) -> Draft:
     if isinstance(given, Mapping):
         if structure_classes(parameter.hint):
-            draft = Draft("", parameter.hint, parameter.default)
+            draft = Draft(key, parameter.hint, parameter.default)
             draft.put(dict(given), source)
             return _settled(draft)
-        named = {key.text if isinstance(key, Scalar) else key: value for key, value in given.items()}
-        return Draft("", dict, read_freely(named, Where("", source)))
-    return _draft_given(given)
+        named = {key_text(name): value for name, value in given.items()}
+        return Draft(key, dict, read_freely(named, Where(key, source)))
+    return _draft_given(given, key)
 
 
-def _draft_parameter(parameter: Parameter, given: _GivenValue | None, source: str) -> Draft:
+def _draft_parameter(parameter: Parameter, given: _GivenValue | None, source: str, key: str) -> Draft:
     hint = parameter.hint
     if is_free(hint) and hint is not Any and given is not None and not is_free(given.hint):
         hint = given.hint
-    draft = Draft(parameter.name, hint, parameter.default, name=parameter.name)
+    draft = Draft(key, hint, parameter.default, name=parameter.name)
     if given is not None and isinstance(given.value, Computed):
-        draft = Draft(parameter.name, hint, given.value, name=parameter.name)
+        draft = Draft(key, hint, given.value, name=parameter.name)
     elif given is not None and given.value is not MISSING:
         draft.put(given.value, source)
         draft = _settled(draft)

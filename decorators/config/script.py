@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...observer.errors import CloisterError
-from .errors import BadOverride, UnknownConfigKey
+from .errors import BadOverride, UnknownConfigKey, UnknownPreset
 
 EXIT_CODE = 2  # as argparse and click: the command line was wrong
 
@@ -63,6 +63,8 @@ def program_name() -> str:
 
 
 def _advice(program: str, error: CloisterError) -> str:
+    if isinstance(error, UnknownPreset):
+        return f"'{program} print_presets' lists the presets.\n"
     if not isinstance(error, (UnknownConfigKey, BadOverride)):
         return ""
     return (

@@ -29,14 +29,16 @@ Ways to set them:
   items=[1,2,3]         or items=1,2,3, or --items 1 2 3
   @config.yaml          a YAML, JSON or TOML file; several may be given, later ones win, single values win over files
   @preset               the values of a preset, as of a file; 'with a b x=1' is '@a @b x=1'
-  +name=value           a new entry, only recorded; --force lets all be new ones
+  +name=value           a new entry, only recorded; --force (-f) lets all be new ones
+  -p, --print-config    shows the config before it is used
   --                    ends what is read here"""
 
 
 def render_usage(spec: ConfigSpec, known: Pass, commands: Mapping[str, str]) -> str:
     """The help of one experiment, ending with a newline. `commands`: what each does, in a line."""
-    command = f"{spec.command.__name__} " if spec.command is not None else "[command] " if commands else ""
-    parts = [f"Usage: {program_name()} {command}[name=value | --name value | @config.yaml] ..."]
+    path = f"{spec.command_path}." if spec.command_path else ""
+    command = f"{path}{spec.command.__name__} " if spec.command is not None else "[command] " if commands else ""
+    parts = [f"Usage: {program_name()} {command}[name=value | --name value | @preset | @config.yaml] ..."]
     if spec.called.summary:
         parts.append(textwrap.fill(spec.called.summary, WIDTH))
     lines = [line for member in known.root.members.values() for line in _render_member(member, known)]
