@@ -29,6 +29,7 @@ LISTED_LIMIT = 2_000  # metrics of a page of runs
 SCAN_MS = 10_000  # of a collection without an index; Omniboard does that for every run that is opened
 SUMMARIES_MS = 2_000
 INDEX_KNOWN_SECONDS = 60.0
+_EPOCH = datetime(1970, 1, 1)
 _NUMBERS = frozenset((int, float, bool))
 
 _indexed: WeakKeyDictionary[MongoClient[dict[str, Any]], dict[str, tuple[float, bool]]] = WeakKeyDictionary()
@@ -71,7 +72,9 @@ def load_series(database: Database[dict[str, Any]], run_id: RunId, name: str) ->
 
 
 def _load(database: Database[dict[str, Any]], ids: list[Any]) -> ForeignSeries:
-    documents = {str(each["_id"]): each for each in database["metrics"].find({"_id": {"$in": ids}})}
+    # Without a time zone each: a tenth of the work for a document of 380,000 points.
+    naive = database["metrics"].with_options(codec_options=database.codec_options.with_options(tz_aware=False))
+    documents = {str(each["_id"]): each for each in naive.find({"_id": {"$in": ids}})}
     parts = [read_series(documents[str(each)]) for each in ids if str(each) in documents]
     points = Points.concatenate([part.points for part in parts])
     if all(part.x is None for part in parts):
@@ -262,6 +265,8 @@ def _steps(given: list[Any], count: int) -> tuple[Int64s, Float64s | None]:
 
 
 def _times(given: list[Any], count: int, otherwise: float) -> Float64s:
+    if len(given) >= count and set(map(type, given)) == {datetime} and given[0].tzinfo is None:
+        return np.array([(when - _EPOCH).total_seconds() for when in given[:count]], np.float64)
     seconds = [_seconds(when) for when in given[:count]]
     seconds += [None] * (count - len(seconds))
     last = next((when for when in seconds if when is not None), otherwise)
