@@ -81,14 +81,18 @@ def _recorded(
     try:
         _run([str(TRAININGS), str(folder)], environment)
         _run([str(SACRED), str(folder)], environment)
-        numbers = {**_read(folder / "runs.json"), **_read(folder / "sacred.json")}
+        numbers: dict[str, int] = json.loads((folder / "runs.json").read_text(encoding="utf-8"))
+        for kind, status in (("sacred", "COMPLETED"), ("sacred failed", "FAILED"), ("sacred queued", "QUEUED")):
+            numbers[kind] = _number_of(database, {"experiment.name": "sacred", "status": status})
         # Through the commands that users have for it.
         _run(["-m", "cloister", "adopt", str(folder / "storage"), "--into", environment["CLOISTER_URI"]], environment)
-        numbers["adopted"] = _newest(database)
+        known = list(numbers.values())
+        numbers["adopted"] = _number_of(database, {"experiment.name": "sacred", "_id": {"$nin": known}})
         script = folder / "queued.py"
         script.write_text("print('later')\n", encoding="utf-8")
         _run(["-m", "cloister", "run", "--queue", "--comment", "Later.", str(script)], environment)
-        numbers |= {"queued": _newest(database), "lost": _add_lost(database, numbers["plain"])}
+        numbers["queued"] = _number_of(database, {"experiment.name": "queued"})
+        numbers["lost"] = _add_lost(database, numbers["plain"])
         yield numbers
     finally:
         database.client.drop_database(database.name)
@@ -113,14 +117,10 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     assert done.returncode == 0, done.stderr.decode(errors="replace")[-5000:]
 
 
-def _read(path: Path) -> dict[str, int]:
-    numbers: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
-    return numbers
-
-
-def _newest(database: Database[dict[str, Any]]) -> int:
-    run = database["runs"].find_one(sort=[("_id", -1)])
-    assert run is not None
+def _number_of(database: Database[dict[str, Any]], query: dict[str, Any]) -> int:
+    """Of the run that the query finds, once its courier has stored it."""
+    wait_for(lambda: database["runs"].find_one(query), f"there is a run with {query}")
+    [run] = database["runs"].find(query, {"_id": 1})
     return int(run["_id"])
 
 
