@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ..observer.errors import CloisterError
 from ..observer.settings import Settings, load_settings
 from .captured import Captured
-from .config import ConfigSpec, Resolved, log_changes
+from .config import ConfigSpec, Resolved
+from .config.draft import MISSING
 from .config.resolving import Sources
+from .config.settled import WHOLE
 from .executions import Execution, executing
 from .part import Command, Part
 from .queued_job import pending_job
@@ -36,6 +39,16 @@ class CommandNamedAsEntry(CloisterError, ValueError):
         super().__init__(
             f"{name!r} is a command and a config entry of this experiment, so a command line could mean either. Give "
             "the command another name: @....command(name='...')."
+        )
+
+
+class LoopIsRunning(CloisterError, RuntimeError):
+    """A run whose function is a coroutine was called where an event loop is running."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__(
+            f"{function}() is a coroutine function, and its run needs an event loop of its own, but one is running "
+            f"here. Have the run made in a thread: await asyncio.to_thread({function})"
         )
 
 
@@ -162,10 +175,12 @@ class CommandRun:
     def execution(self, run: Run | None) -> Execution:
         """What captured functions are filled from."""
         resolved = self.resolved
+        whole = {} if resolved.values.whole is MISSING else {WHOLE: resolved.values.whole}
         return Execution(
             name=self._experiment.name,
             places={part: part.path for part in self._parts},
-            values=resolved.namespace,
+            # A config that is passed in one piece is there under the name that the function has for it.
+            values={**whole, **resolved.arguments, **resolved.namespace},
             config=resolved.config,
             run=run,
             seed=resolved.config.get("seed"),
@@ -188,7 +203,7 @@ class CommandRun:
         if self.resolved is not resolved:  # it goes on with a run, whose config it keeps
             run.config = self.resolved.config
             _seed(self.resolved)
-        log_changes(self.resolved.changes)
+        self.resolved.announce(self._experiment.name)
         self._experiment.last_run = run
         return run
 
@@ -244,10 +259,10 @@ class CommandRun:
         try:
             with executing(self.execution(run)) as execution:
                 for hook in self._hooks("pre_run_hooks"):
-                    hook.call()
-                run.result = result = self._call(execution, run)
+                    _await(hook, hook.call())
+                run.result = result = _await(self._asked.command.captured, self._call(execution, run))
                 for hook in self._hooks("post_run_hooks"):
-                    hook.call()
+                    _await(hook, hook.call())
         except BaseException as error:  # Ctrl-C and SystemExit end the run too, each in its own way
             run.end_as(error)
             if self.resolved.options.pdb and isinstance(error, Exception):
@@ -268,6 +283,20 @@ class CommandRun:
     def _config_beside(self, kept: dict[str, Any]) -> dict[str, Any]:
         self.resolved = self.settle(kept)
         return self.resolved.config
+
+
+def _await(captured: Captured, result: Any) -> Any:
+    """What a function returned; of a coroutine, what that returns."""
+    if not inspect.iscoroutine(result):
+        return result
+    import asyncio  # 30 ms that only its users pay
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(result)
+    result.close()
+    raise LoopIsRunning(captured.label)
 
 
 def name_from_overrides(label: str, overrides: Mapping[str, Any]) -> str | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 from ..observer.errors import CloisterError
 from .captured import Captured, Filling
 from .config.presets import Presets
+from .config.script import is_interactive
 
 if TYPE_CHECKING:
     from .config import ConfigSpec, Resolved
@@ -310,8 +311,8 @@ class Part:
 
 
 def is_same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
-    """Whether a notebook's cell was run again: the same function, defined a second time."""
-    return where(one) == where(other)
+    """Whether the same function is defined a second time: a notebook's cell was run again, perhaps changed."""
+    return is_interactive() or where(one) == where(other)
 
 
 def where(function: Callable[..., Any]) -> str:

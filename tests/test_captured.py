@@ -155,6 +155,30 @@ def test_a_prefix_looks_into_a_part_of_the_config_whatever_that_is_made_of() -> 
     assert train(**{"optimizer.lr": 0.2}) == ((0.2, config), 5, (1.0, config))
 
 
+@dataclass
+class Config:
+    lr: float = 0.1
+    hidden: int = 8
+
+
+def test_a_config_that_is_passed_whole_is_there_by_its_name_and_by_its_fields() -> None:
+    @experiment(unobserved=True, config=Config)
+    def train(settings: Config) -> Any:
+        return whole(), field_of(), settings
+
+    @train.capture
+    def whole(settings: Config, config: Config) -> Any:
+        assert settings is config
+        return config
+
+    @train.capture
+    def field_of(hidden: int, _config: dict[str, Any]) -> Any:
+        return hidden, _config
+
+    expected = Config(hidden=9)
+    assert train(hidden=9) == (expected, (9, {"lr": 0.1, "hidden": 9}), expected)
+
+
 def test_a_prefix_that_is_not_there_is_explained() -> None:
     def make(train: Experiment[..., Any]) -> Callable[..., Any]:
         @train.capture(prefix="optimiser")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -11,12 +12,13 @@ from typing import Any
 
 import pytest
 from cloister import CloisterError, Experiment, Run, experiment
-from cloister.decorators.command_run import CommandNamedAsEntry
+from cloister.decorators.command_run import CommandNamedAsEntry, LoopIsRunning
 from cloister.decorators.config.errors import MissingConfigValue, UnknownConfigKey
 from cloister.decorators.executions import MissingArgument
 from cloister.decorators.experiment import NoSuchCommand, TwoMainFunctions, UnknownRunOption
 from cloister.decorators.experiment_options import UnknownOption
 from cloister.decorators.part import BadConfigHook, CommandClash
+from cloister.observer.run_query import RunQuery
 from cloister.observer.run_record import RunRecord
 from cloister.observer.runs import RunStore
 from recorded_script import RecordedScript
@@ -35,10 +37,6 @@ SCRIPT = """
         '''Look how good a checkpoint is.'''
         print("evaluate", lr, checkpoint)
         return {"accuracy": 0.9}
-
-    @train.command(name="show-data", unobserved=True)
-    def show(run, lr):
-        print("show", lr, run.observed)
 
     @train.preset
     def long():
@@ -113,36 +111,86 @@ def test_without_a_command_the_experiments_own_function_runs_and_a_command_it_ca
     assert (run.command, run.result, run.config) == ("train", {"accuracy": 0.9}, {"lr": 0.1, "epochs": 100})
 
 
+def scripted() -> Experiment[..., Any]:
+    """An experiment that reads the command line as if its module were the script."""
+
+    @experiment(command_line=True)
+    def train(lr: float = 0.1, epochs: int = 3) -> None:
+        """Train a model."""
+        raise AssertionError("it is not called")
+
+    @train.command
+    def evaluate(lr: float, checkpoint: str = "best.pt") -> None:
+        """Look how good a checkpoint is."""
+        raise AssertionError("it is not called")
+
+    @train.command(name="show-data", unobserved=True)
+    def show(run: Run, lr: float) -> None:
+        print("show", lr, run.observed)
+
+    @train.pre_run
+    def before(lr: float) -> None:
+        print("before", lr)
+
+    train.add_preset("long", {"epochs": 100})
+    return train
+
+
 @pytest.mark.parametrize(
     ("words", "shown"),
     [
-        (["show-data", "lr=2"], "show 2.0 False\n"),
-        (["help"], "evaluate             Look how good a checkpoint is."),
-        (["help", "evaluate"], "checkpoint: str = best.pt"),
+        (["show-data", "lr=2"], "before 2.0\nshow 2.0 False\n"),
         (["print_config", "lr=3"], "lr = 3.0"),
-        (["print_presets"], "Many epochs."),
-        (["print_dependencies"], "train.py"),
+        (["print_presets"], "epochs=100"),
+        (["print_dependencies"], "Package"),
         (["save_config", "lr=4", "config_filename=my.json"], "The config is in my.json."),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_unobserved_and_stock_commands_record_nothing(script: RecordedScript, words: list[str], shown: str) -> None:
-    finished = script.run(SCRIPT, *words)
+def test_unobserved_and_stock_commands_record_nothing(
+    load: object,
+    store: RunStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    shown: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py", *words])
+    scripted()()
 
-    assert finished.returncode == 0, finished.stderr
-    assert shown in finished.stdout
-    assert "train 0.1" not in finished.stdout
-    assert script.runs() == []
+    out = capsys.readouterr().out
+    assert shown in out
+    assert ("before" in out) == (words[0] == "show-data")  # stock commands call no hooks
+    assert store.list_runs(RunQuery()).total == 0
 
 
-def test_a_mistyped_command_is_one_sentence_with_the_nearest(script: RecordedScript) -> None:
-    finished = script.run(SCRIPT, "evalute", "lr=0.5")
+@pytest.mark.parametrize(
+    ("words", "code", "shown"),
+    [
+        (["help"], 0, "evaluate             Look how good a checkpoint is."),
+        (["help", "evaluate"], 0, "checkpoint: str = best.pt"),
+        (["evaluate", "--help"], 0, "checkpoint: str = best.pt"),
+        (
+            ["evalute", "lr=0.5"],
+            2,
+            "'evalute' is neither an override (name=value) nor a command. Did you mean 'evaluate'?",
+        ),
+        (["evaluate", "checkpont=x"], 2, "no config key 'checkpont'. Did you mean 'checkpoint'?"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_help_and_mistakes_end_the_script_with_what_there_is_to_say(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], code: int, shown: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", *words])
+    with pytest.raises(SystemExit) as caught:
+        scripted()()
 
-    assert finished.returncode == 2
-    assert "'evalute'" in finished.stderr
-    assert "Did you mean 'evaluate'?" in finished.stderr
-    assert "Traceback" not in finished.stderr
-    assert script.runs() == []
+    assert caught.value.code == code
+    said = capsys.readouterr()
+    assert shown in (said.err if code else said.out)
 
 
 def test_code_runs_commands_with_updates_presets_and_options_whatever_the_command_line_says(
@@ -441,3 +489,59 @@ def test_the_functions_specials_are_given_to_the_experiments_own_function_too() 
     assert config == {"lr": 0.1, "seed": 3}
     assert train() == (config, seed)
     assert train(seed=4)[1] != seed
+
+
+def test_coroutine_functions_are_run_to_their_end_as_commands_and_hooks() -> None:
+    seen: list[Any] = []
+
+    @quiet()
+    async def train(lr: float = 0.1) -> Any:
+        await asyncio.sleep(0)
+        return lr, await double()
+
+    @train.capture
+    async def double(lr: float) -> float:
+        return 2 * lr
+
+    @train.post_run
+    async def after(run: Run) -> None:
+        seen.append(run.result)
+
+    assert train(lr=0.5) == (0.5, 1.0)  # type: ignore[comparison-overlap]
+    assert seen == [(0.5, 1.0)]
+
+    async def inside_a_loop() -> Any:
+        with pytest.raises(LoopIsRunning, match=r"await asyncio.to_thread\(train\)"):
+            train()
+        return await asyncio.to_thread(train)
+
+    assert asyncio.run(inside_a_loop()) == (0.1, 0.2)
+
+
+def test_a_run_that_goes_on_keeps_its_seed_and_what_a_config_hook_has_made_of_it(
+    load: Callable[[Run | None], RunRecord],
+) -> None:
+    @experiment(hardware=False)
+    def train(run: Run, lr: float = 1.0) -> Any:
+        if not run.resumed:
+            raise ValueError("not yet")
+        return draw()
+
+    @train.capture
+    def draw(_seed: int, lr: float) -> Any:
+        return _seed, lr
+
+    @train.config_hook
+    def smaller(config: dict[str, Any], command: str) -> dict[str, Any]:
+        return {"lr": config["lr"] / 10}
+
+    with pytest.raises(ValueError, match="not yet"):
+        train()
+    failed = load(train.last_run)
+    assert failed.config["lr"] == 0.1
+
+    resumed = load(train.run(resume=str(failed.id)))
+    assert (resumed.id, resumed.status) == (failed.id, "completed")
+    assert resumed.config == failed.config
+    with train.configured(seed=failed.config["seed"], lr=0.1):
+        assert list(draw()) == resumed.result
