@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from .console_store import PAGE_CHARACTERS, PIECE_LINES, BadCursor, ConsolePage, ConsolePiece
+from .foreign_runs import is_foreign
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -28,9 +29,9 @@ def load_captured(
     A cursor is the place in the text where a piece ends. All pieces have the time at which the run started, since
     nothing says when a line was written, and are of stdout, with which Sacred mixes stderr.
     """
-    asked = {"captured_out": 1, "start_time": 1, "cloister.uid": 1, "cloister.console": 1}
+    asked = {"captured_out": 1, "start_time": 1, "cloister.uid": 1}
     run = database["runs"].find_one({"_id": run_id}, asked)
-    if run is None or isinstance(run.get("cloister"), dict):
+    if run is None or not is_foreign(run):
         return None
     text, started = run.get("captured_out"), run.get("start_time")
     time = started if isinstance(started, datetime) else datetime.fromtimestamp(0, timezone.utc)

@@ -9,10 +9,10 @@ from typing import Any
 
 from .field_names import decode_field_names
 from .run_status import FOREIGN_LOST_AFTER_SECONDS, LOST_AFTER_SECONDS
-from .sacred_values import plain_value
+from .sacred_values import plain_parts, plain_value
 from .snapshot.remote_urls import without_credentials
 
-SACREDS_ENCODER = "sacred"  # `cloister.encoder` of our runs whose values Sacred's encoder wrote
+SACREDS_ENCODER = "sacred"  # `cloister.encoder` of our runs that hold objects as Sacred's encoder has them
 JSONPICKLE_2 = datetime(2021, 2, 1)
 _BEFORE_JSONPICKLE_2 = ("0.7", "0.8.0", "0.8.1", "0.8.2")  # Sacreds that asked for an older one
 _BEATS_MISSED = 3
@@ -57,10 +57,10 @@ def is_foreign(document: Mapping[str, Any]) -> bool:
 
 def values_reader(document: Mapping[str, Any]) -> Callable[[Any], Any]:
     """How the values in `config`, `info`, `result` and `meta` of this run are read, by who wrote them."""
-    if is_foreign(document) or document["cloister"].get("encoder") == SACREDS_ENCODER:
+    if is_foreign(document):
         counts_dicts = _counts_dicts(document)
         return lambda value: plain_value(value, counts_dicts=counts_dicts)
-    return decode_field_names
+    return plain_parts if document["cloister"].get("encoder") == SACREDS_ENCODER else decode_field_names
 
 
 def patience_seconds(document: Mapping[str, Any]) -> float:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from .field_names import decode_field_name
 from .sacred_limits import DEPTH_LIMIT, ITEMS_LIMIT, TEXT_LIMIT, Room
 from .sacred_objects import (
     CLASS_KEY,
@@ -43,6 +44,20 @@ def plain_value(value: Any, *, counts_dicts: bool = True, items_limit: int = ITE
         items_limit: how many values there may be in it.
     """
     return _Reader(Room(items_limit), list_references(value, counts_dicts=counts_dicts)).read(value, 0)
+
+
+def plain_parts(value: Any) -> Any:
+    """A value of our own observer of Sacred: ours, with field names encoded, and in it objects as jsonpickle has them.
+
+    Each of those was encoded by itself, so references in it count its own parts.
+    """
+    if isinstance(value, (list, tuple)):
+        return [plain_parts(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value if type(value) in _AS_IS else foreign_text(value)
+    if not RESERVED.isdisjoint(value):
+        return plain_value(value)
+    return {decode_field_name(str(key)): plain_parts(child) for key, child in value.items()}
 
 
 class _Reader:
@@ -278,4 +293,4 @@ _READERS: tuple[tuple[str, Callable[[_Reader, Mapping[str, Any], int], Any]], ..
     ("py/ref", _Reader._named),
 )
 
-__all__ = ["DEPTH_LIMIT", "ITEMS_LIMIT", "load_json", "plain_value"]
+__all__ = ["DEPTH_LIMIT", "ITEMS_LIMIT", "load_json", "plain_parts", "plain_value"]

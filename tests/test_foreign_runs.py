@@ -374,6 +374,18 @@ def test_references_are_counted_as_the_jsonpickle_of_their_time_did(
     assert RunStore(bare).load_run(1).info["again"] == ["c"]
 
 
+def test_objects_in_runs_of_our_own_observer_are_read_one_by_one(bare: Database[dict[str, Any]]) -> None:
+    shared = {"py/object": "m.Pair", "first": [1], "second": {"py/id": 1}}
+    config = {"a%2Eb": 1, "pair": shared, "list": [{"py/tuple": [1, shared]}, {"plain%24": ObjectId("0" * 24)}]}
+    bare["runs"].insert_one(sacred_run(config=config, cloister={"uid": "u", "encoder": "sacred"}))
+    read = {"<class>": "m.Pair", "first": [1], "second": [1]}
+    assert RunStore(bare).load_run(1).config == {
+        "a.b": 1,
+        "pair": read,
+        "list": [[1, read], {"plain$": "0" * 24}],
+    }
+
+
 def test_omniboards_tags_and_notes_are_those_of_the_run(bare: Database[dict[str, Any]], store: RunStore) -> None:
     bare["runs"].insert_many(
         [
