@@ -8,11 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pymongo
+import pytest
 from peer_installs import sacred_interpreter
 from pymongo.database import Database
 
@@ -40,7 +42,18 @@ class SacredRecorded:
         return path / name
 
 
-def record_with_sacred(uri: str, name: str, folder: Path) -> SacredRecorded:
+_recorded: dict[str, SacredRecorded] = {}  # by server: its databases go with it
+
+
+def recorded_by_sacred(uri: str, tmp_path_factory: pytest.TempPathFactory) -> SacredRecorded:
+    """What Sacred has recorded on the server of the test session; whoever asks first has it recorded."""
+    if uri not in _recorded:
+        name = f"sacred_{uuid.uuid4().hex[:12]}"
+        _recorded[uri] = _record(uri, name, tmp_path_factory.mktemp("sacred"))
+    return _recorded[uri]
+
+
+def _record(uri: str, name: str, folder: Path) -> SacredRecorded:
     done = subprocess.run(
         [_interpreter(), str(PROGRAM), uri, name, str(folder)],
         env={**os.environ, "PYTHONWARNINGS": "ignore"},

@@ -25,18 +25,15 @@ from cloister.observer.run_query import RunQuery
 from cloister.observer.runs import RunStore
 from conftest import free_port, running_mongod
 from pymongo.database import Database
-from sacred_recorded import SacredRecorded, record_with_sacred
+from sacred_recorded import SacredRecorded, recorded_by_sacred
 
 Documents = Database[dict[str, Any]]
 LONG_POINTS = 70_000
 
 
 @pytest.fixture(scope="module")
-def recorded(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SacredRecorded]:
-    name = f"sacred_{uuid.uuid4().hex[:12]}"
-    yield record_with_sacred(mongod, name, tmp_path_factory.mktemp("sacred"))
-    with pymongo.MongoClient(mongod) as client:
-        client.drop_database(name)
+def recorded(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> SacredRecorded:
+    return recorded_by_sacred(mongod, tmp_path_factory)
 
 
 @pytest.fixture
