@@ -103,7 +103,7 @@ class Experiment(Part, Generic[Parameters, Result]):
         self.last_run: Run | None = None
         self.function: Callable[Parameters, Result] | None = None
         # Whose parameters are the entries. Of an experiment made by its name those are what `config=` says.
-        self.shaping: Callable[..., Any] = function or _nothing_of(sys._getframe(1).f_globals)
+        self.shaping: Callable[..., Any] = function or _nothing_of(sys._getframe(1).f_globals, self.name)
         for preset, values in self.options["presets"].items():
             self.add_preset(preset, values)
         ConfigSpec.from_function(self.shaping, self.options["config"])  # what is no config is refused here
@@ -329,6 +329,6 @@ def _first_line(function: Callable[..., Any]) -> str:
     return first_paragraph(function.__doc__)
 
 
-def _nothing_of(names: dict[str, Any]) -> Callable[..., Any]:
+def _nothing_of(names: dict[str, Any], name: str) -> Callable[..., Any]:
     """A function that takes nothing, of the module with these names: of an experiment that has none of its own."""
-    return types.FunctionType((lambda: None).__code__, names, "nothing")
+    return types.FunctionType((lambda: None).__code__, names, name)

@@ -33,6 +33,16 @@ class CommandClash(CloisterError, ValueError):
         )
 
 
+class NotAnIngredient(CloisterError, TypeError):
+    """`ingredients=` holds something else."""
+
+    def __init__(self, owner: str, what: object) -> None:
+        super().__init__(
+            f"{what!r} cannot be an ingredient of {owner}. Give a list of ingredients: "
+            "ingredients=[cloister.Ingredient('data', config={...})]."
+        )
+
+
 class IngredientCycle(CloisterError, ValueError):
     """Ingredients use each other in a circle."""
 
@@ -112,6 +122,9 @@ class Part:
     def __init__(self, name: str, path: str, ingredients: Sequence[Part]) -> None:
         self.name = name
         self.path = path
+        for used in ingredients:
+            if not isinstance(used, Part) or not used.path:
+                raise NotAnIngredient(repr(name), used)
         self.ingredients = list(ingredients)
         self.presets = Presets()
         self.captured_functions: list[Captured] = []

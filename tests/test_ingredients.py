@@ -12,7 +12,7 @@ from cloister import Experiment, Ingredient, Run, experiment
 from cloister.decorators.config.errors import BadConfigSource, BadConfigValue, ConfigClash, UnknownConfigKey
 from cloister.decorators.executions import MissingArgument, NoRunToFillFrom
 from cloister.decorators.ingredient import BadIngredientName
-from cloister.decorators.part import IngredientClash, IngredientCycle
+from cloister.decorators.part import IngredientClash, IngredientCycle, NotAnIngredient
 from recorded_script import RecordedScript
 
 SCRIPT = """
@@ -264,6 +264,9 @@ def test_circles_and_clashes_are_explained() -> None:
         quiet(Ingredient("data", config={"a": 1}), config={"data": 3})(lambda: None)()
     with pytest.raises(BadIngredientName, match="'my data' cannot be an ingredient's name"):
         Ingredient("my data")
+    for wrong in ("data", Experiment("other")):
+        with pytest.raises(NotAnIngredient, match=r"cannot be an ingredient of 'both'. Give a list of ingredients"):
+            Experiment("both", ingredients=[wrong])  # type: ignore[list-item]
     with pytest.raises(BadConfigSource):
         Ingredient("data", config=3)
 
