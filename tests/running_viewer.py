@@ -97,7 +97,7 @@ def insert_run(database: Database[dict[str, Any]], run_id: int, *, project: str 
     database["runs"].insert_one(document)
 
 
-def touch_run(database: Database[dict[str, Any]], run_id: int) -> None:
+def touch_run(database: Database[dict[str, Any]], run_id: Any, *, collection: str = "runs") -> None:
     """What the courier does after each delivery."""
     now = datetime.now(timezone.utc)
-    database["runs"].update_one({"_id": run_id}, {"$set": {"cloister.updated_at": now, "heartbeat": now}})
+    database[collection].update_one({"_id": run_id}, {"$set": {"cloister.updated_at": now, "heartbeat": now}})

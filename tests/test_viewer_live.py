@@ -30,9 +30,9 @@ from starting_mongod import started_mongod
 class LiveReader:
     """Reads a live stream line by line."""
 
-    def __init__(self, port: int, query: str = "", headers: dict[str, str] | None = None) -> None:
+    def __init__(self, port: int, query: str = "", headers: dict[str, str] | None = None, *, root: str = "") -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        self._connection.request("GET", f"/api/v1/live{query}", headers=headers or {})
+        self._connection.request("GET", f"{root}/api/v1/live{query}", headers=headers or {})
         self.response = self._connection.getresponse()
 
     def next_event(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class LiveReader:
 
 
 @contextmanager
-def kept_changing(database: Database[dict[str, Any]], run_id: int) -> Iterator[None]:
+def kept_changing(database: Database[dict[str, Any]], run_id: Any, *, collection: str = "runs") -> Iterator[None]:
     """Changes the run until the block ends.
 
     A change from before the viewer's change stream was open is told as a gap only, and nobody outside knows when the
@@ -67,7 +67,7 @@ def kept_changing(database: Database[dict[str, Any]], run_id: int) -> Iterator[N
     def touch() -> None:
         while not done.wait(0.1):
             with suppress(PyMongoError):  # a database that is just coming back
-                touch_run(database, run_id)
+                touch_run(database, run_id, collection=collection)
 
     thread = threading.Thread(target=touch)
     thread.start()
