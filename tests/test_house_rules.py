@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 ARROWS = {"observer": {"observer"}, "decorators": {"decorators", "observer"}, "viewer": {"viewer", "observer"}}
 FOR_THE_VIEWER_ONLY = {"flask", "werkzeug", "jinja2", "bokeh", "tornado", "pandas", "motor", "pygments", "htmx"}
 # Where a DataFrame is asked for, and only then: it is named in annotations, and imported by the one that makes it.
-GIVES_DATA_FRAMES = {("pandas", name) for name in ("history.py", "runs.py", "run.py")}
+GIVES_DATA_FRAMES = {("pandas", name) for name in ("history.py", "runs.py", "run.py", "stored_runs.py")}
 HEAVY = FOR_THE_VIEWER_ONLY | {
     "pymongo",
     "bson",
