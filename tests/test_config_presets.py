@@ -376,3 +376,51 @@ def test_a_call_may_give_an_ingredients_entries() -> None:
     with pytest.raises(BadConfigValue, match="'data' takes a mapping of its entries, such as"):
         spec.resolve(argv=["data=3"])
     assert spec.resolve(argv=["data={batch: 8}"]).config["data"] == {"batch": 8, "path": "x"}
+
+
+def test_an_entry_that_a_captured_function_asks_for_may_be_set_although_nobody_has_it() -> None:
+    spec = ConfigSpec(train, taken_elsewhere=frozenset({"checkpoint", "model"}))
+    spec.config_functions.append(lambda model="small": {"size": len(model)})
+    spec.ingredients["data"] = ConfigSpec(lambda: None, taken_elsewhere=frozenset({"rows"}))
+    assert "checkpoint" not in spec.resolve().config
+    resolved = spec.resolve(argv=["checkpoint=x", "--data.rows", "3", "model=enormous"])
+    assert resolved.config["checkpoint"] == "x"
+    assert resolved.config["data"] == {"rows": 3}
+    assert (resolved.config["model"], resolved.config["size"]) == ("enormous", 8)
+    assert {change.key for change in resolved.changes if change.kind == "added"} == {"checkpoint", "model", "data.rows"}
+    with pytest.raises(UnknownConfigKey, match="no config key 'rows'"):
+        spec.resolve(argv=["rows=3"])
+    spec.presets.add("late", {"checkpoint": {"path": "y"}})
+    assert spec.resolve(argv=["@late", "checkpoint.path=z"]).config["checkpoint"] == {"path": "z"}
+
+
+def test_a_preset_may_have_computed_values() -> None:
+    spec = ConfigSpec.from_function(train)
+    spec.presets.add(
+        "tied", {"hidden": computed(lambda epochs: epochs * 2), "optimizer": {"lr": computed(lambda name: len(name))}}
+    )
+    resolved = spec.resolve(argv=["@tied", "epochs=4", "optimizer.name=sgd"])
+    assert (resolved.config["hidden"], resolved.config["optimizer"]["lr"]) == (8, 3.0)
+    assert spec.resolve(argv=["@tied", "hidden=1"]).config["hidden"] == 1
+
+
+def test_a_call_may_give_a_config_that_has_computed_entries() -> None:
+    @dataclass
+    class Whole:
+        lr: float = 0.1
+        low: float = computed(lambda lr: lr / 10)
+
+    def function(run: Any, config: Whole) -> None: ...
+
+    spec = ConfigSpec.from_function(function, Whole)
+    assert spec.resolve((Whole(lr=3.0),)).arguments == {"config": Whole(3.0, 0.3)}
+    assert spec.resolve((), {"config": {"lr": 5, "low": 1}}).arguments == {"config": Whole(5.0, 1.0)}
+
+
+def test_a_file_may_have_what_only_the_experiments_further_keywords_take(tmp_path: Path) -> None:
+    def function(run: Any, lr: float = 1, **further: Any) -> None: ...
+
+    (tmp_path / "own.yaml").write_text("extra: 3\n")
+    spec = ConfigSpec.from_function(function)
+    assert spec.resolve(argv=[f"@{tmp_path / 'own.yaml'}"]).arguments == {"lr": 1, "extra": 3}
+    assert spec.for_command(statistics).resolve(argv=[f"@{tmp_path / 'own.yaml'}", "batch=1"]).config["extra"] == 3

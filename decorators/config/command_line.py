@@ -59,7 +59,8 @@ class _Entries:
 
     def may_be(self, name: str) -> bool:
         """Whether an entry of that name, which nobody has yet, may still come to be."""
-        return self.is_forced or self.known.may_grow(name)
+        placing = self.known.placing
+        return self.is_forced or placing.may_grow(name) or placing.may_be_added(name)
 
 
 def parse_command_line(words: Sequence[str], known: Pass, spec: ConfigSpec) -> CommandLine:

@@ -5,24 +5,23 @@ Nothing is computed twice or too early: an entry is computed when the first one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from .assignments import Assignment, Source, Write, is_inside
+from .assignments import Assignment, is_inside
 from .computed import needs_of
 from .docstrings import parameter_texts
 from .draft import Draft
 from .errors import ConfigError, CyclicConfig, MissingConfigValue, UncomputableConfig, UnknownConfigKey, shorten
-from .free_values import Where, key_text, parse_brackets
+from .free_values import key_text
 from .namespace import Namespace, put_nested
+from .placing import Placing, inside
 from .root import Root
 from .structures import kind_of_value
 
 ROUNDS = 50  # each learns at least one entry that a config function gives; who has more of them than that errs
-# These may add entries to a function with **kwargs; a single word, which may be a slip, may not.
-GIVES_NEW_KEYS = ("file", "preset", "preset file", "code")
 
 
 class _StartOver(Exception):
@@ -45,11 +44,17 @@ Asker = str | ConfigFunction  # who is computed: an entry by its key, or what a 
 
 @dataclass
 class Settling:
-    """How to make the values of one config, and what is known of who gives which entry."""
+    """How to make the values of one config.
+
+    Attributes:
+        asked_for: by part, the entries that captured functions ask for: they may be added, whoever has them or not.
+        is_forced: whether any entry may be added.
+    """
 
     make_root: Callable[[], Root]
     functions: Sequence[ConfigFunction]
     assignments: Sequence[Assignment]
+    asked_for: Mapping[str, Collection[str]] = field(default_factory=dict)
     is_forced: bool = False
 
     def settle(self, *, tolerant: bool = False) -> Pass:
@@ -80,17 +85,15 @@ class Pass:
     """One attempt: a root of its own, and what has been computed in it so far.
 
     Attributes:
-        writes: what was set, in its order.
-        touched: the places that assignments named, with their sources.
-        waiting: assignments to entries that a config function may still give.
+        placing: what has been set in the root.
+        given_by: the entries that config functions gave, by key, and which.
     """
 
     def __init__(self, settling: Settling, givers: dict[str, list[ConfigFunction]]) -> None:
+        growing = {function.path for function in settling.functions}
         self.root = settling.make_root()
-        self.writes: list[Write] = []
-        self.touched: list[tuple[str, Source]] = []
-        self.waiting: list[Assignment] = []
-        self.given_by: dict[str, str] = {}  # the entries that config functions gave, by key
+        self.placing = Placing(self.root, growing, settling.asked_for, is_forced=settling.is_forced)
+        self.given_by: dict[str, str] = {}
         self._settling = settling
         self._givers = givers
         self._done: set[ConfigFunction] = set()
@@ -98,7 +101,7 @@ class Pass:
         self._chain: list[Asker] = []  # who is being computed, and asks for the next
         self._readers: dict[str, Asker] = {}  # who read an entry first, by its key
         for assignment in settling.assignments:
-            self._apply(assignment)
+            self.placing.apply(assignment)
 
     def settle_all(self, *, tolerant: bool = False) -> None:
         accepted = (ConfigError,) if tolerant else ()
@@ -112,14 +115,13 @@ class Pass:
                         self._compute(draft, owners)
             if tolerant:
                 break
-        for assignment in self.waiting:
-            self._add_or_refuse(assignment)
+        self.placing.finish()
 
     def values_for(self, names: Mapping[str, bool], owners: tuple[Draft, ...], who: Asker) -> dict[str, Any]:
         """The entries that a function takes, looked up from the inside out."""
         values = {}
         for name, is_needed in names.items():
-            found = self._find(name, owners, who)
+            found = self._find(name, owners, who) or self._find_added(name, owners)
             if found is not None:
                 values[name] = self._value_of(*found, who)
             elif is_needed:
@@ -137,6 +139,12 @@ class Pass:
             if name in owner.members:
                 return owner.members[name], owners[index:]
         return self._find_ingredient(name, owners[-1])
+
+    def _find_added(self, name: str, owners: tuple[Draft, ...]) -> tuple[Any, tuple[Draft, ...]] | None:
+        """An entry that is only set, and that no config function has given so far."""
+        root = owners[-1]
+        self.placing.add_waiting(inside(root, name))
+        return (root.members[name], (root,)) if name in root.members else None
 
     def _find_ingredient(self, name: str, owner: Draft) -> tuple[Any, tuple[Draft, ...]] | None:
         """The ingredients under a name, as seen from a part: `data` is also what holds `data.paths`."""
@@ -176,7 +184,7 @@ class Pass:
 
     def _have_given(self, owner: Root, name: str, who: Asker) -> None:
         """Has the config functions called that give an entry, or that may give it if nobody else has it."""
-        for function in self._givers.get(_inside(owner, name), ()):
+        for function in self._givers.get(inside(owner, name), ()):
             if function != who:  # whoever takes what it gives itself is given the value below its own
                 self._run(function)
         for function in self._settling.functions:
@@ -208,7 +216,7 @@ class Pass:
             self._set_given(owner, key_text(key), value, function, texts.get(key_text(key), ""))
 
     def _set_given(self, owner: Root, name: str, value: Any, function: ConfigFunction, text: str) -> None:
-        key = _inside(owner, name)
+        key = inside(owner, name)
         if any(is_inside(path, key) for path in self.root.ingredients):
             raise UncomputableConfig(
                 str(function), f"gives {key!r}, which is an ingredient: its own config function has to"
@@ -224,10 +232,8 @@ class Pass:
         else:
             place.give(value, f"what {function} returns")
         self.given_by[key] = str(function)
-        self._repeat_inside(key)
-        waiting, self.waiting = self.waiting, []
-        for assignment in waiting:
-            self._apply(assignment)
+        self.placing.repeat_inside(key)
+        self.placing.apply_waiting()
 
     def _compute(self, draft: Draft, owners: tuple[Draft, ...]) -> None:
         if draft.computed is None or not draft.is_unsettled:
@@ -236,7 +242,7 @@ class Pass:
         with self._asking(draft.key):
             value = self._call(entry.function, owners, draft.key)
             draft.settle(value, repr(entry))
-            self._repeat_inside(draft.key)
+            self.placing.repeat_inside(draft.key)
 
     def _call(self, function: Callable[..., Any], owners: tuple[Draft, ...], who: Asker) -> Any:
         return call_explained(
@@ -260,85 +266,6 @@ class Pass:
         finally:
             self._chain.pop()
 
-    # ---- what is set
-
-    def _apply(self, assignment: Assignment) -> None:
-        if assignment.how == "call":
-            self._apply_argument(assignment)
-            return
-        place = self._place_of(assignment)
-        if place is None:
-            self.waiting.append(assignment)
-            return
-        given = assignment.value
-        if isinstance(place, Root):  # its entries may be those of another ingredient, or be given later
-            given = parse_brackets(given, "{", dict, Where(place.key, assignment.source.label))
-        if isinstance(place, Root) and isinstance(given, dict):
-            for key, part in given.items():
-                inner = Assignment(_inside(place, key_text(key)), part, assignment.source, assignment.how)
-                self._apply(inner)
-            return
-        self.touched.append((place.key, assignment.source))
-        set_to = place.put if assignment.how == "put" else place.give
-        for key, value in set_to(assignment.value, assignment.source.label):
-            self.writes.append(Write(key, value, assignment.source, assignment.how))
-
-    def _apply_argument(self, assignment: Assignment) -> None:
-        for place in self.root.give_parameter(assignment.path, assignment.value):
-            self.touched.append((place.key, assignment.source))
-            self.writes.append(Write(place.key, place.current, assignment.source, "give"))
-
-    def _place_of(self, assignment: Assignment) -> Draft | None:
-        """Where an assignment goes; None while a config function may still give it."""
-        root, kind = self.root, assignment.source.kind
-        root.takes_new_keys = kind in GIVES_NEW_KEYS
-        place = root.find(assignment.path)
-        root.takes_new_keys = False
-        if place is None and kind == "command line" and "-" in assignment.path:
-            place = root.find(assignment.path.replace("-", "_"))
-        if place is None and not self.may_grow(assignment.path) and not self._may_add(assignment):
-            raise UnknownConfigKey(assignment.path, list(root.iter_keys()), assignment.source.label)
-        return place
-
-    def may_grow(self, path: str) -> bool:
-        """Whether a config function may give the entry that `path` names, or begins with."""
-        owners = [key for key in self.root.ingredients if path.startswith(f"{key}.")]
-        owner = max(owners, key=len, default="")
-        name = path[len(owner) + 1 :] if owner else path
-        members = self.root.ingredients[owner].members if owner else self.root.members
-        is_known = any(is_inside(name, member) for member in members)
-        return not is_known and any(function.path == owner for function in self._settling.functions)
-
-    def _may_add(self, assignment: Assignment) -> bool:
-        return assignment.may_add or self._settling.is_forced
-
-    def _add_or_refuse(self, assignment: Assignment) -> None:
-        """An entry that nobody has: added where that was asked for."""
-        known = list(self.root.iter_keys())
-        owner, name = self.root, assignment.path
-        for path, ingredient in self.root.ingredients.items():
-            if name.startswith(f"{path}."):
-                owner, name = ingredient, name[len(path) + 1 :]
-        if not self._may_add(assignment) or any(is_inside(name, member) for member in owner.members):
-            raise UnknownConfigKey(assignment.path, known, assignment.source.label)
-        entry, _, inner = name.partition(".")
-        place = owner.set_entry(entry, {}) if inner else owner.set_entry(entry, None)
-        target = place.find(inner) if inner else place
-        if target is None:
-            raise UnknownConfigKey(assignment.path, known, assignment.source.label)
-        target.put(assignment.value, assignment.source.label)
-        self.touched.append((target.key, assignment.source))
-        self.writes.append(Write(target.key, assignment.value, assignment.source, "put"))
-
-    def _repeat_inside(self, key: str) -> None:
-        """Does again what was set at a place that has just been given a new value, or in it."""
-        for write in self.writes:
-            if is_inside(write.key, key):
-                place = self.root.find(write.key)
-                if place is None:
-                    raise UnknownConfigKey(write.key, list(self.root.iter_keys()), write.source.label)
-                (place.put if write.how == "put" else place.give)(write.value, write.source.label)
-
 
 def call_explained(
     function: Callable[..., Any], arguments: Mapping[str, Any], who: str, chain: Sequence[str] = ()
@@ -353,7 +280,3 @@ def call_explained(
         given = ", ".join(f"{name}={shorten(value)}" for name, value in arguments.items())
         reason = f"cannot be computed from {given or 'nothing'}: {type(error).__name__}: {error}"
         raise UncomputableConfig(who, reason, chain) from error
-
-
-def _inside(owner: Draft, name: str) -> str:
-    return f"{owner.key}.{name}" if owner.key else name

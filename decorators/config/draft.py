@@ -129,8 +129,7 @@ class Draft:
             raise MissingConfigValue([self.key])
         if self._items:
             return self._build_items()
-        members = self.members if self.holds_computed else self._members or {}
-        changes = {member.name: member.build() for member in members.values() if member.changed}
+        changes = {member.name: member.build() for member in self._changing_members.values() if member.changed}
         kind = kind_of_value(self.current)
         if self.current is not MISSING and not changes:
             return self.current
@@ -152,9 +151,9 @@ class Draft:
         """The places that are still to be computed, this one or those inside it, each with those that it stands in."""
         if self.is_unsettled:
             yield self, owners
-        elif self.holds_computed:
-            for member in self.members.values():
-                yield from member.iter_unsettled((self, *owners))
+            return
+        for member in self._changing_members.values():
+            yield from member.iter_unsettled((self, *owners))
 
     def iter_keys(self) -> Iterator[str]:
         """The dotted names of all places that can be set, inner ones included."""
@@ -179,6 +178,11 @@ class Draft:
         if kind is MAPPING:
             return bool(self.current) and is_free(self._item_hint())
         return kind is not None or self._class_to_build() is not None
+
+    @property
+    def _changing_members(self) -> dict[str, Draft]:
+        """The members that may be another thing than they are in `current`."""
+        return self.members if self.holds_computed else self._members or {}
 
     def _forget_parts(self) -> None:
         self._members = None

@@ -80,7 +80,9 @@ class Sources:
         )
 
     def settling(self, assignments: Sequence[Assignment], *, is_forced: bool = False) -> Settling:
-        return Settling(self.make_root, self.spec.all_functions, assignments, is_forced)
+        parts = {"": self.spec, **self.spec.ingredients}
+        asked_for = {path: part.taken_elsewhere for path, part in parts.items()}
+        return Settling(self.make_root, self.spec.all_functions, assignments, asked_for, is_forced)
 
     def defaults(self) -> Pass:
         """All entries without anything set, as far as they can be known."""
@@ -125,7 +127,7 @@ def _resolved(
     config = values.plain()
     _check_seed(config.get("seed"))
     # Found again by its key: a later override of an outer place has replaced the drafts inside it.
-    named = [key for key, source in settled.touched if source.kind in ("code", "file", "command line")]
+    named = [key for key, source in settled.placing.touched if source.kind in ("code", "file", "command line")]
     latest = {key: root.find(key) for key in named}
     overrides = {key: plain_value(draft.build()) for key, draft in latest.items() if draft is not None}
     return Resolved(
@@ -139,7 +141,7 @@ def _resolved(
         tuple(updates),
         root=root,
         values=values,
-        writes=settled.writes,
+        writes=settled.placing.writes,
         given_by=settled.given_by,
         prints_config=line.prints_config,
     )
@@ -249,8 +251,8 @@ def _settled_or_none(sources: Sources, assignments: Sequence[Assignment]) -> Pas
 
 
 def _refuse_clash(settled: Pass) -> None:
-    called = [key for key, source in settled.touched if source is CALL]
-    typed = [key for key, source in settled.touched if source.kind in ("file", "command line")]
+    called = [key for key, source in settled.placing.touched if source is CALL]
+    typed = [key for key, source in settled.placing.touched if source.kind in ("file", "command line")]
     clash = {key for key in typed for other in called if overlap(key, other)}
     if clash:
         raise ConfigClash(clash, "the call in the script", SOURCE)

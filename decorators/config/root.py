@@ -174,7 +174,8 @@ class Root(Draft):
         return Where(self.key).inside(name).key
 
     def _add_member(self, path: str) -> Draft | None:
-        if not self.takes_new_keys or self.called.var_keyword is None:
+        takes_any = self.called.var_keyword is not None or self._signature.var_keyword is not None
+        if not self.takes_new_keys or not takes_any:
             return None
         return self._further.setdefault(path, Draft(self._inside(path), NO_HINT, MISSING, name=path))
 

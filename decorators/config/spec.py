@@ -40,7 +40,8 @@ class ConfigSpec:
         ingredients: other specs, whose entries stand under their path.
         command: who is called instead of `function`; its own parameters are entries too.
         command_path: the ingredient that the command belongs to; "" is none.
-        taken_elsewhere: entries that other functions of the experiment take: `config=` may give those too.
+        taken_elsewhere: entries that other functions of the experiment take: `config=` may give those too, and so may
+            presets, files and the command line.
     """
 
     function: Callable[..., Any]
