@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..observer.errors import CloisterError
@@ -144,3 +145,9 @@ def _is_method(function: Callable[..., Any], positional: tuple[str, ...]) -> boo
     """Whether `function` is defined in a class and takes what it is called on."""
     inside = function.__qualname__.rpartition(".")[0]
     return positional[:1] in (("self",), ("cls",)) and bool(inside) and not inside.endswith("<locals>")
+
+
+def where(function: Callable[..., Any]) -> str:
+    """Where a function is written, for messages."""
+    code = function.__code__
+    return f"{function.__name__}() in {Path(code.co_filename).name}, line {code.co_firstlineno}"

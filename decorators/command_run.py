@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,13 @@ from .config import ConfigSpec, Resolved
 from .config.draft import MISSING
 from .config.resolving import Sources
 from .config.settled import WHOLE
+from .config_hooks import ask_config_hooks, with_entries
 from .executions import Execution, executing
-from .part import Command, Part
+from .part import Command
 from .queued_job import pending_job
 from .run_options import RunOptions, post_mortem
 from .run_start import RunPlan, begin_run
 from .seeds import check_seed, derive_seed, seed_everything
-from .values_by_path import put
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -105,10 +104,10 @@ class CommandRun:
         """
         self._spec = self._with_seed(self._command_spec())
         resolved = self._resolve(kept)
-        said = dict(self._ask_config_hooks(resolved))
+        said = ask_config_hooks(self._parts, resolved.config, self._asked.name)
         if not said:
             return resolved
-        self._spec = _with_entries(self._spec, said)
+        self._spec = with_entries(self._spec, said)
         return self._resolve(kept)
 
     def _command_spec(self) -> ConfigSpec:
@@ -142,18 +141,6 @@ class CommandRun:
         return self._spec.resolve(
             asked.args, asked.kwargs, asked.words, kept=kept, updates=asked.updates, presets=asked.presets
         )
-
-    def _ask_config_hooks(self, resolved: Resolved) -> Iterator[tuple[Part, dict[str, Any]]]:
-        """What the hooks of each part say, ingredients first; each sees what those before it have said."""
-        config = copy.deepcopy(resolved.config)
-        for part in self._parts:
-            said: dict[str, Any] = {}
-            for hook in part.config_hooks:
-                said.update(hook.ask(config, self._asked.name))
-                for key, value in said.items():
-                    put(config, f"{part.path}.{key}" if part.path else key, value)
-            if said:
-                yield part, said
 
     # ---- before there is a run
 
@@ -323,24 +310,3 @@ def _said(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _default_seed(spec: ConfigSpec) -> Any:
     return Sources.read(spec).defaults().root.plain_defaults().get("seed")
-
-
-def _with_entries(spec: ConfigSpec, said: Mapping[Part, dict[str, Any]]) -> ConfigSpec:
-    """`spec` with what config hooks say in the place of the defaults."""
-    ingredients = dict(spec.ingredients)
-    own = list(spec.config_functions)
-    for part, entries in said.items():
-        given = _giver_of(entries)
-        if part.path:
-            inner = ingredients[part.path]
-            ingredients[part.path] = replace(inner, config_functions=[*inner.config_functions, given])
-        else:
-            own.append(given)
-    return replace(spec, config_functions=own, ingredients=ingredients)
-
-
-def _giver_of(entries: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-    def config_hooks() -> dict[str, Any]:
-        return entries
-
-    return config_hooks

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from ..observer.errors import CloisterError
+from .captured import where
 from .command_run import Asked, CommandRun
 from .config import ConfigSpec, HelpWanted
 from .config.command_word import split_command_line
@@ -21,7 +22,7 @@ from .config.script import explained_exit, program_name
 from .executions import executing
 from .experiment_options import Options, complete
 from .ingredient import Ingredient
-from .part import Command, Function, Part, is_same, where
+from .part import Command, Function, Part, is_same
 from .read_only import ReadOnlyDict
 from .run_options import RunOptions
 from .run_start import main_file_of_process

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from ..observer.errors import CloisterError
-from .captured import Captured, Filling
+from .captured import Captured, Filling, where
 from .config.presets import Presets
 from .config.script import is_interactive
+from .config_hooks import ConfigHook
 
 if TYPE_CHECKING:
     from .config import ConfigSpec, Resolved
@@ -64,17 +63,6 @@ class IngredientClash(CloisterError, ValueError):
         )
 
 
-class BadConfigHook(CloisterError, TypeError):
-    """A config hook does not take what it is called with, or returns no entries."""
-
-    def __init__(self, function: Callable[..., Any], said: object = None) -> None:
-        is_written_wrong = (
-            "is called with two or three arguments: def hook(config, command): or (config, command, logger)"
-        )
-        returned = f"returned {said!r}; it has to return a mapping of entries, such as {{'lr': 0.1}}, or None"
-        super().__init__(f"The config hook {where(function)} {is_written_wrong if said is None else returned}.")
-
-
 @dataclass(frozen=True)
 class Command:
     """One command: what is run, and whether that is recorded.
@@ -87,27 +75,6 @@ class Command:
     captured: Captured
     unobserved: bool = False
     act: StockAct | None = None
-
-
-class ConfigHook:
-    """A function that adds to a settled config."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        parameters = inspect.signature(function).parameters.values()
-        places = [item for item in parameters if item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)]
-        needed = [item for item in parameters if item.default is item.empty and item.kind is item.KEYWORD_ONLY]
-        self._count = len(places)
-        if needed or self._count not in (2, 3):
-            raise BadConfigHook(function)
-
-    def ask(self, config: Mapping[str, Any], command: str) -> dict[str, Any]:
-        """What it says; it gets a copy, which it may change without harm."""
-        given = (copy.deepcopy(config), command, logging.getLogger("cloister"))[: self._count]
-        said = self.function(*given)
-        if said is not None and not isinstance(said, Mapping):
-            raise BadConfigHook(self.function, said)
-        return dict(said or {})
 
 
 class Part:
@@ -326,8 +293,3 @@ class Part:
 def is_same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
     """Whether the same function is defined a second time: a notebook's cell was run again, perhaps changed."""
     return is_interactive() or where(one) == where(other)
-
-
-def where(function: Callable[..., Any]) -> str:
-    code = function.__code__
-    return f"{function.__name__}() in {Path(code.co_filename).name}, line {code.co_firstlineno}"

@@ -33,16 +33,25 @@ def look_up(value: Any, path: str) -> Any:
     return ABSENT
 
 
-def put(root: dict[str, Any], path: str, value: Any) -> None:
-    """Set what `path` names in nested dicts, which are made where there are none."""
-    name, _, rest = path.partition(".")
-    if not rest:
-        root[name] = value
-        return
-    inner = root.setdefault(name, {})
-    if not isinstance(inner, dict):
-        inner = root[name] = members_of(inner)
-    put(inner, rest, value)
+def merge(root: dict[str, Any], updates: Mapping[str, Any]) -> None:
+    """Set what the dotted names of `updates` mean in nested dicts; of a nested mapping only what it names."""
+    for path, value in updates.items():
+        name, _, rest = str(path).partition(".")
+        if rest:
+            value = {rest: value}
+        if isinstance(value, Mapping):
+            inner = root.get(name)
+            root[name] = copied(inner) if isinstance(inner, Mapping) else {}
+            merge(root[name], value)
+        else:
+            root[name] = value
+
+
+def copied(value: Any) -> Any:
+    """`value` with dicts and lists of its own; anything else in it stays the same object."""
+    if isinstance(value, Mapping):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value
 
 
 def known_names(entries: Mapping[str, Any]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import asyncio
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ import pytest
 from cloister import CloisterError, Experiment, Run, experiment
 from cloister.decorators.command_run import CommandNamedAsEntry, LoopIsRunning
 from cloister.decorators.config.errors import MissingConfigValue, UnknownConfigKey
+from cloister.decorators.config_hooks import BadConfigHook
 from cloister.decorators.executions import MissingArgument
 from cloister.decorators.experiment import NoSuchCommand, TwoMainFunctions, UnknownRunOption
 from cloister.decorators.experiment_options import UnknownOption
-from cloister.decorators.part import BadConfigHook, CommandClash
+from cloister.decorators.part import CommandClash
 from cloister.observer.run_query import RunQuery
 from cloister.observer.run_record import RunRecord
 from cloister.observer.runs import RunStore
@@ -357,6 +359,26 @@ def test_config_hooks_add_and_change_what_nobody_has_set() -> None:
     assert train(batch=8) == (0.3, 8, (128, "train with 128"))
     assert train.last_run is not None
     assert train.last_run.config == {"lr": 0.3, "batch": 8, "per_epoch": 128, "note": "train with 128"}
+
+
+def test_config_hooks_change_of_nested_entries_what_they_name_and_copy_no_objects() -> None:
+    lock = threading.Lock()  # which cannot be copied
+
+    @quiet(config={"optimizer": {"lr": 0.1, "momentum": 0.9, "name": "sgd"}, "lock": lock})
+    def train(optimizer: dict[str, Any], lock: Any) -> Any:
+        return dict(optimizer), lock
+
+    @train.config_hook
+    def first(config: dict[str, Any], command: str) -> dict[str, Any]:
+        return {"optimizer": {"lr": 0.2}}
+
+    @train.config_hook
+    def second(config: dict[str, Any], command: str) -> dict[str, Any]:
+        assert config["optimizer"] == {"lr": 0.2, "momentum": 0.9, "name": "sgd"}
+        return {"optimizer.momentum": 0.5}
+
+    assert train() == ({"lr": 0.2, "momentum": 0.5, "name": "sgd"}, lock)
+    assert train(**{"optimizer.lr": 0.7})[0] == {"lr": 0.7, "momentum": 0.5, "name": "sgd"}
 
 
 def test_a_config_hook_of_another_form_is_refused_where_it_is_written_or_when_it_answers() -> None:
