@@ -60,7 +60,12 @@ class Ingredient(Part):
     def spec(self) -> ConfigSpec:
         """What it can be configured with."""
         spec = ConfigSpec.of_ingredient(self.path, self.given)
-        return replace(spec, presets=self.presets, config_functions=self.config_functions)
+        return replace(
+            spec,
+            presets=self.presets,
+            config_functions=self.config_functions,
+            taken_elsewhere=self.names_taken(),
+        )
 
     @property
     def described(self) -> str:
