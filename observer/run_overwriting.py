@@ -42,7 +42,7 @@ def overwrite_run(database: Database[dict[str, Any]], run_id: Any, document: Map
     while True:
         # Read in this order: what is listed before the run is seen as the old one, is the old one's.
         metrics = [found["_id"] for found in database[METRICS].find({"run_id": run_id}, {"_id": 1})]
-        old = runs.find_one({"_id": run_id}, {UID: 1, "cloister": 1, "info.metrics": 1})
+        old = runs.find_one({"_id": run_id}, {"cloister": 1, "info.metrics": 1})
         if old is None:
             return False
         uid = (old.get("cloister") or {}).get("uid")

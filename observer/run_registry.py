@@ -82,12 +82,17 @@ def _next_number(database: Database[dict[str, Any]]) -> int:
     counter = database["counters"].find_one_and_update(
         {"_id": "runs"}, {"$inc": {"last": 1}}, upsert=True, return_document=ReturnDocument.AFTER
     )
-    return int(counter["last"]) if counter else 1
+    number = int(counter["last"]) if counter else 1
+    # The first number that we give here: runs of Sacred's may have any, and those that were deleted are not used again.
+    return _next_number(database) if number == 1 and _skip_taken_numbers(database) else number
 
 
-def _skip_taken_numbers(database: Database[dict[str, Any]]) -> None:
+def _skip_taken_numbers(database: Database[dict[str, Any]]) -> bool:
+    """Count on from the highest number that a run has; returns whether there is one."""
     # Any other id may be there too: text, ObjectId, dates, and floats that are no numbers to count on from.
     numbers = {"$type": "number", "$lt": LARGEST_NUMBER}
     highest = database["runs"].find_one({"_id": numbers}, {"_id": 1}, sort=[("_id", -1)])
-    if highest is not None:
-        database["counters"].update_one({"_id": "runs"}, {"$max": {"last": int(highest["_id"])}}, upsert=True)
+    if highest is None or highest["_id"] < 1:
+        return False
+    database["counters"].update_one({"_id": "runs"}, {"$max": {"last": int(highest["_id"])}}, upsert=True)
+    return True

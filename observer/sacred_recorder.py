@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .courier_launch import wake_courier
+from .courier_launch import read_state, wake_courier
 from .direct_shipping import DirectShipping
 from .field_names import encode_field_name
 from .journal_columns import pack_column
@@ -91,7 +91,7 @@ class SacredRecorder(Recorder):
         self._given_up_at = None
         deadline = time.monotonic() + timeout_seconds
         while self._answered() < self._asked:
-            if time.monotonic() >= deadline or self._stopped.is_set() or self.is_unreachable():
+            if time.monotonic() >= deadline or self._stopped.is_set() or self._is_away():
                 self._given_up_at = self._asked
                 return False
             time.sleep(LOOK_SECONDS)
@@ -101,6 +101,19 @@ class SacredRecorder(Recorder):
         """The run's id, None while the database has not given it."""
         self._learn_number()
         return self._number
+
+    def _is_away(self) -> bool:
+        """Whether a courier that lives says that the database does not answer; an earlier one may have said so."""
+        state = read_state(self._destination)
+        if state is None or state.reachable:
+            return False
+        try:
+            os.kill(state.pid, 0)
+        except ProcessLookupError:
+            return False
+        except OSError:  # another account's: it lives
+            return True
+        return True
 
     def _answered(self) -> int:
         note = read_note(self._folders)

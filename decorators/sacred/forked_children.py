@@ -105,15 +105,16 @@ def share_with_children(run: Any, recording: SacredRecording) -> ForkedWith:
     """From now on, forked children record by themselves; as long as the returned object is kept."""
     shared = ForkedWith(run, recording)
     _going_on.add(shared)
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        # Children of multiprocessing end without `atexit`; what is registered here runs when they have begun.
-        util.register_after_fork(shared, _finish_with_process)
+    from multiprocessing import util  # spares who never runs an experiment of Sacred's
+
+    # Children of multiprocessing end without `atexit`; what is registered here runs when they have begun.
+    util.register_after_fork(shared, _finish_with_process)
     return shared
 
 
 def _finish_with_process(shared: ForkedWith) -> None:
-    util = sys.modules["multiprocessing.util"]
+    from multiprocessing import util
+
     if not shared.recording.ended:
         util.Finalize(None, shared.finish_child, exitpriority=10)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...observer.run_record import SACRED_FORMAT
 from .forked_children import ForkedWith, share_with_children
-from .live_run import beat_once, find_live_run
+from .live_run import beat_once, find_live_run, wait_for_beats
 from .overwriting import find_overwritten
 from .recording import SacredRecording, header_of
 from .sacred_capture import mend_capture
@@ -41,12 +42,16 @@ def _guarded(event: _Event) -> _Event:
 
     @functools.wraps(event)
     def guarded(self: MongoObserver, *arguments: Any, **named: Any) -> Any:
+        thread = threading.get_ident()
+        self._inside.add(thread)
         try:
             return event(self, *arguments, **named)
         except Exception as error:
             # Wide on purpose: the experiment outranks its record. Ctrl-C is not an Exception and still ends the run.
             self._note(f"{event.__name__} is not recorded whole: {error!r}", error)
             return None
+        finally:
+            self._inside.discard(thread)
 
     return guarded  # type: ignore[return-value]
 
@@ -146,6 +151,7 @@ class MongoObserver:
         self._target = target
         self._project = project
         self._recording: SacredRecording | None = None
+        self._inside: set[int] = set()  # threads whose events are with us now
         self._shared: ForkedWith | None = None
         self.run_entry: dict[str, Any] | None = None
         self.priority = priority
@@ -241,6 +247,10 @@ class MongoObserver:
             self._look_after(recording)
             number = recording.start()
         asked = given["_id"] if overwritten is None else overwritten
+        if None not in (number, asked) and number != asked:
+            logger.warning(
+                "The id %r is another run's already in %s; this run is %r there.", asked, self._target, number
+            )
         self.run_entry["_id"] = asked if number is None else number
         return self.run_entry["_id"]
 
@@ -291,6 +301,8 @@ class MongoObserver:
             self._recording.settle_event()
 
     def _end(self, status: str, stop_time: Any, **details: Any) -> None:
+        if self._shared is not None:
+            wait_for_beats(self._shared.run, lambda: bool(self._inside - {threading.get_ident()}))
         entry = {name: details[name] for name in ("result", "fail_trace") if name in details}
         self._enter(status=status, stop_time=stop_time, **entry)
         if self._recording is not None:

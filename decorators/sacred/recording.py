@@ -29,7 +29,7 @@ from .target import Target
 logger = logging.getLogger("cloister")
 
 SETTLE_SECONDS = 1.0  # that an event waits until it is stored, while the database answers
-START_SECONDS = 2.0
+START_SECONDS = 10.0  # a courier that finds no database says so within 3 s of its start
 LAST_BEAT_SECONDS = 2.0  # for what was logged since the last beat, when a signal ends the process
 METADATA_LIMIT_BYTES = 64 * 1024
 OUTPUT_FIELDS = ("captured_out", "cloister.console.captured")
