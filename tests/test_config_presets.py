@@ -379,7 +379,7 @@ def test_a_call_may_give_an_ingredients_entries() -> None:
 
 
 def test_an_entry_that_a_captured_function_asks_for_may_be_set_although_nobody_has_it() -> None:
-    spec = ConfigSpec(train, taken_elsewhere=frozenset({"checkpoint", "model"}))
+    spec = ConfigSpec(train, taken_elsewhere=frozenset({"checkpoint", "model", "_seed", "run"}))
     spec.config_functions.append(lambda model="small": {"size": len(model)})
     spec.ingredients["data"] = ConfigSpec(lambda: None, taken_elsewhere=frozenset({"rows"}))
     assert "checkpoint" not in spec.resolve().config
@@ -388,8 +388,12 @@ def test_an_entry_that_a_captured_function_asks_for_may_be_set_although_nobody_h
     assert resolved.config["data"] == {"rows": 3}
     assert (resolved.config["model"], resolved.config["size"]) == ("enormous", 8)
     assert {change.key for change in resolved.changes if change.kind == "added"} == {"checkpoint", "model", "data.rows"}
-    with pytest.raises(UnknownConfigKey, match="no config key 'rows'"):
+    with pytest.raises(UnknownConfigKey, match=r"no config key 'rows'. Did you mean 'data\.rows'"):
         spec.resolve(argv=["rows=3"])
+    with pytest.raises(UnknownConfigKey, match=r"no config key 'chekpoint'\. Did you mean 'checkpoint'"):
+        spec.resolve(argv=["chekpoint=3"])
+    with pytest.raises(UnknownConfigKey, match="no config key '_seed'"):
+        spec.resolve(argv=["_seed=3"])
     spec.presets.add("late", {"checkpoint": {"path": "y"}})
     assert spec.resolve(argv=["@late", "checkpoint.path=z"]).config["checkpoint"] == {"path": "z"}
 

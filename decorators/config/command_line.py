@@ -130,7 +130,7 @@ def _read_assignment(word: str, entries: _Entries) -> tuple[str, Any]:
             name, text = word[:mark], word[mark + 1 :]
             break
     if find_place(name, entries.root) is None and not entries.may_be(name):
-        raise _unknown(name, entries.root)
+        raise UnknownConfigKey(name, entries.known.placing.known_keys())
     return name, Scalar.from_argument(text)
 
 
@@ -144,7 +144,7 @@ def _read_option(word: str, rest: list[str], entries: _Entries) -> tuple[str, An
         if negated is not None and is_flag(negated):
             return name[3:], Scalar("false")
     if place is None and not entries.may_be(name):
-        raise _unknown(name, entries.root)
+        raise UnknownConfigKey(name, entries.known.placing.known_keys())
     if place is not None and is_flag(place) and not (rest and is_value_of_flag(rest[0], place)):
         return name, Scalar("true")
     if not rest or _looks_like_option(rest[0]):
@@ -154,10 +154,6 @@ def _read_option(word: str, rest: list[str], entries: _Entries) -> tuple[str, An
         values.append(rest.pop(0))
     scalars = [Scalar.from_argument(value) for value in values]
     return name, scalars[0] if len(scalars) == 1 else scalars
-
-
-def _unknown(name: str, root: Draft) -> UnknownConfigKey:
-    return UnknownConfigKey(name, list(root.iter_keys()))
 
 
 def is_bare(word: str) -> bool:

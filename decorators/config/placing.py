@@ -101,6 +101,11 @@ class Placing:
         owner, name = self._owner_of(path)
         return self._is_forced or name.partition(".")[0] in self._asked_for.get(owner.key, ())
 
+    def known_keys(self) -> list[str]:
+        """What can be set: the entries, and those that captured functions ask for."""
+        asked = [f"{path}.{name}" if path else name for path, names in self._asked_for.items() for name in names]
+        return list(dict.fromkeys([*self.root.iter_keys(), *sorted(asked)]))
+
     def _may_add(self, assignment: Assignment) -> bool:
         return assignment.may_add or self.may_be_added(assignment.path)
 
@@ -114,7 +119,7 @@ class Placing:
         if (place := self.root.find(assignment.path)) is not None:
             self._set(place, assignment)
             return
-        known = list(self.root.iter_keys())
+        known = self.known_keys()
         owner, name = self._owner_of(assignment.path)
         if not self._may_add(assignment) or any(is_inside(name, member) for member in owner.members):
             raise UnknownConfigKey(assignment.path, known, assignment.source.label)
@@ -149,7 +154,7 @@ class Placing:
             if is_inside(write.key, key):
                 place = self.root.find(write.key)
                 if place is None:
-                    raise UnknownConfigKey(write.key, list(self.root.iter_keys()), write.source.label)
+                    raise UnknownConfigKey(write.key, self.known_keys(), write.source.label)
                 if isinstance(write.value, Computed) and place.computed is write.value:
                     continue  # it is what has just been computed
                 (place.put if write.how == "put" else place.give)(write.value, write.source.label)

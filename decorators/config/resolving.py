@@ -24,6 +24,7 @@ from .presets import Preset
 from .resolved import Resolved
 from .root import Root, read_source
 from .script import HelpWanted
+from .signature import INJECTED
 from .usage import render_usage
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Sources:
 
     def settling(self, assignments: Sequence[Assignment], *, is_forced: bool = False) -> Settling:
         parts = {"": self.spec, **self.spec.ingredients}
-        asked_for = {path: part.taken_elsewhere for path, part in parts.items()}
+        asked_for = {path: part.taken_elsewhere.difference(INJECTED) for path, part in parts.items()}
         return Settling(self.make_root, self.spec.all_functions, assignments, asked_for, is_forced)
 
     def defaults(self) -> Pass:
