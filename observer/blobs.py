@@ -68,6 +68,7 @@ class Blob:
         self.filename: str = str(document.get("filename") or "")
         self.size: int = int(document.get("length") or 0)
         self.content_type: str | None = document.get("contentType")
+        self.md5: str | None = document.get("md5")
         self.sha256: str | None = (document.get("cloister") or {}).get("sha256")
         self._chunk_bytes = int(document.get("chunkSize") or CHUNK_BYTES)
         self._chunks = chunks

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import CloisterError
 from .mongo import stored_for_good
-from .run_record import PROJECT, UID, UPDATED_AT, VERSION
+from .run_record import EXPERIMENT_NAME, PROJECT, UID, UPDATED_AT, VERSION
 from .run_sessions import SESSION
 
 if TYPE_CHECKING:
@@ -118,12 +118,14 @@ def take_next(
     owner: str | None = None,
     project: str | None = None,
     lease_seconds: float = LEASE_SECONDS,
+    sacreds: bool = False,
 ) -> dict[str, Any] | None:
     """Take the run that is first in the queue: the highest priority, of these the oldest. One worker gets it.
 
     Args:
         worker: who takes it: `this_process()`.
         owner: only runs that this account has queued; None for all.
+        sacreds: of the runs that Sacred has queued, which say of no owner, instead of ours.
 
     Returns:
         The run's document with its lease, None if there is nothing to do.
@@ -131,12 +133,18 @@ def take_next(
     from pymongo import ReturnDocument
 
     _give_up_hopeless(database)
-    wanted: dict[str, Any] = {"status": "QUEUED", STATE: "waiting", ATTEMPTS: {"$lt": MOST_ATTEMPTS}, **_FREE}
-    wanted |= {name: value for name, value in ((OWNER, owner), (PROJECT, project)) if value is not None}
+    wanted: dict[str, Any] = {"status": "QUEUED", ATTEMPTS: {"$not": {"$gte": MOST_ATTEMPTS}}, **_FREE}
+    if sacreds:
+        filters: dict[str, Any] = {STATE: None, EXPERIMENT_NAME: project}
+        order = [("meta.priority", -1), ("meta.queue_time", 1), ("_id", 1)]
+    else:
+        filters = {STATE: "waiting", OWNER: owner, PROJECT: project}
+        order = [(PRIORITY, -1), (QUEUED_AT, 1), ("_id", 1)]
+    wanted |= {name: value for name, value in filters.items() if value is not None or name == STATE}
     return stored_for_good(database)["runs"].find_one_and_update(
         wanted,
         [_leased(worker, lease_seconds)],
-        sort=[(PRIORITY, -1), (QUEUED_AT, 1), ("_id", 1)],
+        sort=order,
         projection=_LEFT_OUT,
         return_document=ReturnDocument.AFTER,
     )
@@ -174,9 +182,12 @@ def end_unbegun(
 
 
 def begin_queued(
-    database: Database[dict[str, Any]], uid: str, token: str, session: Mapping[str, Any]
+    database: Database[dict[str, Any]], run: Any, token: str, session: Mapping[str, Any], *, by: str = UID
 ) -> dict[str, Any]:
     """Begin a taken run: from now on `session` records it.
+
+    Args:
+        run: its uid, or what else the field `by` has.
 
     Raises:
         NotYours: the lease does not hold it any more. Nothing is changed.
@@ -186,13 +197,13 @@ def begin_queued(
     when = session["time"]
     begun = {"status": "RUNNING", "start_time": when, "heartbeat": when, SESSION: dict(session), STATE: "begun"}
     document = stored_for_good(database)["runs"].find_one_and_update(
-        {UID: uid, "status": "QUEUED", f"{LEASE}.token": token},
+        {by: run, "status": "QUEUED", f"{LEASE}.token": token},
         {"$set": begun, "$inc": {VERSION: 1}, "$currentDate": {UPDATED_AT: True}},
         projection=_LEFT_OUT,
         return_document=ReturnDocument.AFTER,
     )
     if document is None:
-        raise NotYours(uid)
+        raise NotYours(run)
     return document
 
 

@@ -90,14 +90,49 @@ def _texts(entry: Mapping[str, Any], name: str) -> list[str]:
     return found
 
 
+@dataclass(frozen=True)
+class SacredJob:
+    """What is made of a run that Sacred has queued.
+
+    Attributes:
+        meta: of its `meta`, what its new start does not know: comment, priority, time of queueing.
+    """
+
+    run_id: Any
+    token: str
+    experiment: str
+    command: str
+    config: dict[str, Any]
+    meta: dict[str, Any]
+
+
+def entry_of_document(document: Mapping[str, Any]) -> JobEntry:
+    """How a taken run is begun: as it was queued, or, of Sacred's own, by its main file.
+
+    Raises:
+        BadEntry: that cannot be told.
+    """
+    stored = ((document.get("cloister") or {}).get("queue") or {}).get("entry")
+    if stored is not None:
+        return read_entry(stored)
+    main_file = (document.get("experiment") or {}).get("mainfile")
+    if main_file is None:
+        raise BadEntry("Sacred has stored no main file for it")
+    return JobEntry("sacred", relative_path(main_file), PurePosixPath(), (), (), "__main__", "")
+
+
 def write_job(folder: Path, document: Mapping[str, Any]) -> None:
     """Leave what `read_job` reads for the process that is started next."""
     from bson import encode
 
     ours = document["cloister"]
+    meta = document.get("meta") or {}
     job = {
-        "uid": ours["uid"],
+        "id": document["_id"],
+        "uid": ours.get("uid"),
         "token": ours["queue"]["lease"]["token"],
+        "main_file": (document.get("experiment") or {}).get("mainfile"),
+        "meta": {name: meta[name] for name in ("comment", "priority", "queue_time") if name in meta},
         "experiment": (document.get("experiment") or {}).get("name"),
         "command": document.get("command"),
         "config": document.get("config") or {},
@@ -108,7 +143,7 @@ def write_job(folder: Path, document: Mapping[str, Any]) -> None:
         file.write(encode(job))
 
 
-def read_job(folder: Path) -> tuple[QueuedJob, JobEntry]:
+def read_job(folder: Path) -> tuple[QueuedJob | SacredJob, JobEntry]:
     """What the worker has written."""
     from bson import decode
 
@@ -116,6 +151,8 @@ def read_job(folder: Path) -> tuple[QueuedJob, JobEntry]:
     if path.stat().st_size > JOB_LIMIT_BYTES:
         raise BadEntry(f"{path} is larger than any run")
     stored = decode(path.read_bytes())
+    if stored["entry"] is None:
+        return _read_sacred_job(stored)
     job = QueuedJob(
         uid=stored["uid"],
         token=stored["token"],
@@ -124,3 +161,17 @@ def read_job(folder: Path) -> tuple[QueuedJob, JobEntry]:
         config=decode_field_names(stored["config"]),
     )
     return job, read_entry(stored["entry"])
+
+
+def _read_sacred_job(stored: Mapping[str, Any]) -> tuple[SacredJob, JobEntry]:
+    from .sacred_run import read_sacred_config
+
+    job = SacredJob(
+        run_id=stored["id"],
+        token=stored["token"],
+        experiment=str(stored["experiment"]),
+        command=str(stored["command"]),
+        config=read_sacred_config(stored["config"]),
+        meta=stored["meta"],
+    )
+    return job, entry_of_document({"experiment": {"mainfile": stored["main_file"]}})

@@ -7,11 +7,12 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ...observer.errors import CloisterError
 from ..queued_job import QueuedJob, is_pending, set_job
-from .job_file import CODE_FOLDER, JobEntry, read_job
+from .job_file import CODE_FOLDER, JobEntry, SacredJob, read_job
 
 MODULE_NAME = "__cloister_job__"  # of a script that is not to run what it runs as __main__
 
@@ -42,6 +43,11 @@ def main(folder: Path) -> None:
     sys.argv = [str(script), *entry.words]
     # As `python script.py` has it; the worker's own folder, which `-m` has put first, is no place for imports.
     sys.path[0:1] = [str(script.parent), *(str(code / path) for path in entry.paths)]
+    if isinstance(job, SacredJob):
+        from .sacred_run import make_sacred_run
+
+        make_sacred_run(job, _load(script))
+        return
     set_job(job)
     _begin(job, entry, script)
     if is_pending():
@@ -61,19 +67,22 @@ def _begin(job: QueuedJob, entry: JobEntry, script: Path) -> None:
 
 
 def _find(entry: JobEntry, script: Path) -> Any:
-    if entry.module == "__main__":
-        spec = importlib.util.spec_from_file_location(MODULE_NAME, script)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[MODULE_NAME] = module  # what is pickled for other processes is looked for there
-        spec.loader.exec_module(module)
-    else:
-        module = importlib.import_module(entry.module)
+    module = _load(script) if entry.module == "__main__" else importlib.import_module(entry.module)
     found = getattr(module, entry.attribute, None)
     if found is None:
         raise NoExperiment(entry)
     return found
+
+
+def _load(script: Path) -> ModuleType:
+    """The script as a module: what stands under `if __name__ == "__main__":` is not executed."""
+    spec = importlib.util.spec_from_file_location(MODULE_NAME, script)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{script.name} cannot be imported: its name must end with .py.", path=str(script))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[MODULE_NAME] = module  # what is pickled for other processes is looked for there
+    spec.loader.exec_module(module)
+    return module
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
@@ -16,7 +17,6 @@ from pymongo.errors import PyMongoError
 from ...observer.blobs import BlobNotFound, DamagedBlob
 from ...observer.process_facts import this_process
 from ...observer.run_queue import end_unbegun, give_back, renew_lease, take_next
-from ...observer.run_record import UID
 from ...observer.settings import Settings
 from ..queued_job import EXIT_NOT_BEGUN
 from .job_file import BadEntry
@@ -46,6 +46,7 @@ class WorkerPlan:
         once: end when the queue is empty.
         most_runs: end after so many.
         keep: leave the folders of the runs.
+        sacreds: whether runs that Sacred has queued are made too, behind our own.
     """
 
     owner: str | None
@@ -54,6 +55,7 @@ class WorkerPlan:
     once: bool = False
     most_runs: int | None = None
     keep: bool = False
+    sacreds: bool = False
     lease_seconds: float = 60.0
 
 
@@ -129,9 +131,11 @@ class Worker:
 
     def _take(self) -> dict[str, Any] | None:
         plan = self._plan
-        return take_next(
-            self._database, self._me, owner=plan.owner, project=plan.project, lease_seconds=plan.lease_seconds
-        )
+        take = partial(take_next, self._database, self._me, project=plan.project, lease_seconds=plan.lease_seconds)
+        taken = take(owner=plan.owner)
+        if taken is None and plan.sacreds:
+            taken = take(sacreds=True)
+        return taken
 
     def _make(self, document: dict[str, Any]) -> Outcome:
         started = time.monotonic()
@@ -230,7 +234,7 @@ class _Attendance:
 
     def _is_ours(self) -> bool:
         ours = self.document["cloister"]
-        found = self.database["runs"].find_one({UID: ours["uid"]}, {"status": 1, "cloister.queue.lease": 1}) or {}
+        found = self.database["runs"].find_one({"_id": self.document["_id"]}, {"cloister.queue.lease": 1}) or {}
         lease = ((found.get("cloister") or {}).get("queue") or {}).get("lease") or {}
         return bool(lease.get("token") == ours["queue"]["lease"]["token"])
 
@@ -251,4 +255,5 @@ class _Attendance:
 
 
 def _name(document: Mapping[str, Any]) -> str:
-    return str((document.get("cloister") or {}).get("name") or document["_id"])
+    experiment = (document.get("experiment") or {}).get("name")
+    return str((document.get("cloister") or {}).get("name") or f"{experiment}-{document['_id']}")

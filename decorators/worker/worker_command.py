@@ -33,6 +33,7 @@ DRIVER_MS = 5_000
 @click.option("--once", is_flag=True, help="End when the queue is empty.")
 @click.option("--max-runs", type=click.IntRange(min=1), help="End after so many runs.")
 @click.option("--any-owner", is_flag=True, help="Also runs that other accounts have queued: their code is executed.")
+@click.option("--sacred", is_flag=True, help="Also runs that Sacred has queued (-q), whoever did: see the docs first.")
 @click.option("--python", metavar="EXE", help="The interpreter that makes the runs; the worker's own when left out.")
 @click.option("--keep", is_flag=True, help="Leave the folders in which the runs were made.")
 @click.option("--lease", type=click.FloatRange(min=1.0), default=LEASE_SECONDS, show_default=True,
@@ -43,6 +44,7 @@ def worker(
     once: bool,
     max_runs: int | None,
     any_owner: bool,
+    sacred: bool,
     python: str | None,
     keep: bool,
     lease: float,
@@ -65,6 +67,7 @@ def worker(
         once=once,
         most_runs=max_runs,
         keep=keep,
+        sacreds=sacred,
         lease_seconds=lease,
     )
     version = check_python(plan.python) if python else platform.python_version()
@@ -108,7 +111,8 @@ class _Announcer:
     def __call__(self, document: Mapping[str, Any]) -> None:
         ours = document["cloister"]
         queue = ours.get("queue") or {}
-        name = f"{ours.get('project')} / {ours.get('name')}"
+        experiment = (document.get("experiment") or {}).get("name")
+        name = f"{ours.get('project') or experiment} / {ours.get('name') or f'{experiment} of Sacred'}"
         self._console.print(f"[bold]{document['_id']}[/] {escape(name)}: taken")
         queued_with = str(queue.get("python") or "")
         if queued_with and queued_with.split(".")[:2] != self._minor:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...observer.blobs import open_blob
 from ...observer.errors import CloisterError
 from ...observer.settings import Settings
-from .job_file import CODE_FOLDER, read_entry, relative_path, write_job
+from .job_file import CODE_FOLDER, entry_of_document, relative_path, write_job
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -103,10 +103,8 @@ def rebuild(database: Database[dict[str, Any]], document: Mapping[str, Any], cod
     Raises:
         UnusableSources, BadEntry, BlobNotFound, DamagedBlob: see `workplace`.
     """
-    sources = (document.get("cloister") or {}).get("sources")
-    entry = read_entry((document["cloister"].get("queue") or {}).get("entry"))
-    if not isinstance(sources, list) or len(sources) > MOST_FILES:
-        raise UnusableSources("its list of sources is damaged")
+    sources = _sources_of(document)
+    entry = entry_of_document(document)
     code.mkdir(mode=0o700)
     (code / entry.folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     written: dict[str, PurePosixPath] = {}
@@ -123,12 +121,26 @@ def rebuild(database: Database[dict[str, Any]], document: Mapping[str, Any], cod
         raise UnusableSources(f"its script {str(entry.file)!r} is not among the stored sources")
 
 
+def _sources_of(document: Mapping[str, Any]) -> list[Any]:
+    ours = (document.get("cloister") or {}).get("sources")
+    if ours is None:
+        pairs = (document.get("experiment") or {}).get("sources")
+        if isinstance(pairs, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+            ours = [{"path": path, "file_id": file_id, "is_sacreds": True} for path, file_id in pairs]
+    if not isinstance(ours, list) or len(ours) > MOST_FILES:
+        raise UnusableSources("its list of sources is damaged")
+    return ours
+
+
 def _read(database: Database[dict[str, Any]], source: Mapping[str, Any], path: str, limit: int) -> bytes:
     blob = open_blob(database, source.get("file_id"))
     if blob.size > limit:
         raise UnusableSources(f"with {path!r}, it is larger than {LIMIT_BYTES / 1e6:g} MB")
     content = blob.read()
-    if hashlib.sha256(content).hexdigest() != source.get("sha256"):
+    if source.get("is_sacreds"):  # Sacred's own: GridFS has an MD5 of it, or nothing to tell by
+        if blob.md5 not in (None, hashlib.md5(content, usedforsecurity=False).hexdigest()):
+            raise UnusableSources(f"the stored bytes of {path!r} are not those that Sacred stored (their MD5 differs)")
+    elif hashlib.sha256(content).hexdigest() != source.get("sha256"):
         raise UnusableSources(f"the stored bytes of {path!r} are not those that were queued (their SHA-256 differs)")
     return content
 
