@@ -159,15 +159,12 @@ def test_bytes_that_are_no_text_and_half_written_characters_fail_no_run(
 
         @ex.main
         def main(_run):
-            os.system(r"printf 'before\377after\n'")
-            while len(seen) < 2:
-                time.sleep(0.01)
             half = "ü".encode()
-            os.write(1, half[:1])
-            beats = len(seen)
-            while len(seen) < beats + 2:
-                time.sleep(0.01)
-            os.write(1, half[1:] + b"\n")
+            for written in (b"before\377after\n", half[:1], half[1:] + b"\n"):
+                os.write(1, written)
+                beats = len(seen)
+                while len(seen) < beats + 3:  # what the capture has by then was read by Sacred
+                    time.sleep(0.01)
             return 1
 
         from sacred.observers import RunObserver
@@ -483,6 +480,74 @@ def test_observers_beside_each_other_do_not_mix(script: RecordedScript, database
         assert len(run["info"]["metrics"]) == 1
     lab = RunStore(with_collections(database, Collections(prefix="lab")))
     assert lab.load_points(1, "loss").values.tolist() == [1.0]
+
+
+def test_documents_are_those_of_sacreds_own_observer(script: RecordedScript, database: Documents) -> None:
+    source = experiment(
+        """
+        from pymongo import MongoClient
+        from sacred.observers import MongoObserver
+
+        client = MongoClient(os.environ["CLOISTER_URI"])
+        name = client.get_default_database().name
+        ex.observers.append(MongoObserver(client=client, db_name=name, collection_prefix="theirs"))
+        ex.observers.append(cloister.MongoObserver())
+
+        @ex.config
+        def config():
+            lr = 0.1
+            model = {"layers": [1, 2], "name": "mlp"}
+            nothing = None
+
+        @ex.command
+        def other(_run, fail=False):
+            for step in range(5):
+                _run.log_scalar("loss", 1 / (step + 1), step)
+                _run.log_scalar("words", "text")
+            _run.info["note"] = {"nested": [1, {"a": None}]}
+            ex.add_artifact(__file__, name="script", content_type="text/x-python")
+            ex.add_resource(__file__)
+            print("printed")
+            if fail:
+                raise ValueError("as asked for")
+            return {"accuracy": 0.5}
+
+        ex.run("other", config_updates={"lr": 0.5}, meta_info={"comment": "why"}, options={"--capture": "sys"})
+        try:
+            ex.run("other", config_updates={"fail": True})
+        except ValueError:
+            pass
+        """,
+        BEGINNING,
+    )
+    succeed(script, source)
+
+    for number in (1, 2):
+        theirs, ours = (database[name].find_one({"_id": number}) for name in ("theirs_runs", "runs"))
+        assert theirs is not None
+        assert ours is not None
+        assert set(ours) - set(theirs) == {"cloister"}
+        same = set(theirs) - {"heartbeat", "captured_out", "info", "artifacts", "experiment"}
+        assert {name: ours.get(name) for name in same} == {name: theirs[name] for name in same}
+        assert {name: type(value) for name, value in ours.items() if name in theirs} == {
+            name: type(value) for name, value in theirs.items()
+        }
+        assert ours["captured_out"].startswith(theirs["captured_out"])
+        assert ours["info"]["note"] == theirs["info"]["note"]
+        assert [metric["name"] for metric in ours["info"]["metrics"]] == ["loss", "words"]
+        assert [artifact["name"] for artifact in ours["artifacts"]] == ["script"]
+        for part in ("name", "base_dir", "mainfile", "dependencies", "repositories"):
+            assert ours["experiment"][part] == theirs["experiment"][part]
+        assert [name for name, _ in ours["experiment"]["sources"]] == ["train.py"]
+        for name in ("loss", "words"):
+            asked = {"run_id": number, "name": name}
+            mine, sacreds = database["metrics"].find_one(asked), database["theirs_metrics"].find_one(asked)
+            assert mine is not None
+            assert sacreds is not None
+            assert set(mine) - set(sacreds) == {"cloister"}
+            assert {key: mine[key] for key in ("steps", "values", "timestamps")} == {
+                key: sacreds[key] for key in ("steps", "values", "timestamps")
+            }
 
 
 def test_a_client_with_a_collection_of_its_own_may_be_lent_by_a_subclass(
