@@ -16,7 +16,7 @@ from .config.resolving import Sources
 from .config.settled import WHOLE
 from .config_hooks import ask_config_hooks, with_entries
 from .executions import Execution, executing
-from .part import Command
+from .part import Command, Part
 from .queued_job import pending_job
 from .run_options import RunOptions, post_mortem
 from .run_start import RunPlan, begin_run
@@ -90,7 +90,7 @@ class CommandRun:
         self._experiment = experiment
         self._asked = asked
         self._parts = tuple(experiment.iter_parts())  # ingredients before whoever uses them
-        self._drawn_seed: int | None = None
+        self._drawn_seed = derive_seed(None)
         job = pending_job(experiment.name, asked.name)  # a queued run's config was settled when it was queued
         self.resolved = self.settle(None if job is None else job.config)
         self._check()
@@ -102,7 +102,7 @@ class CommandRun:
 
         `kept` is the config of a run that goes on: its values stand in for the defaults.
         """
-        self._spec = self._with_seed(self._command_spec())
+        self._spec = with_seed(self._command_spec(), self._parts, self._drawn_seed)
         resolved = self._resolve(kept)
         said = ask_config_hooks(self._parts, resolved.config, self._asked.name)
         if not said:
@@ -117,24 +117,6 @@ class CommandRun:
         if command.captured.function is self._experiment.shaping or command.captured.prefix:
             return spec
         return spec.for_command(command.captured.function, self._asked.path)
-
-    def _with_seed(self, spec: ConfigSpec) -> ConfigSpec:
-        drawing = any(captured.draws for part in self._parts for captured in part.captured_functions)
-        if not drawing or _default_seed(spec) is not None:
-            return spec
-        if self._drawn_seed is None:
-            self._drawn_seed = derive_seed(None)
-        drawn = self._drawn_seed
-
-        def seed() -> dict[str, int]:
-            """Drawn for each run that is given none.
-
-            Args:
-                seed: what all random numbers of the run follow from; another one for each run that is given none
-            """
-            return {"seed": drawn}
-
-        return replace(spec, config_functions=[seed, *spec.config_functions])
 
     def _resolve(self, kept: Mapping[str, Any] | None) -> Resolved:
         asked = self._asked
@@ -308,5 +290,18 @@ def _said(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _default_seed(spec: ConfigSpec) -> Any:
-    return Sources.read(spec).defaults().root.plain_defaults().get("seed")
+def with_seed(spec: ConfigSpec, parts: Sequence[Part], drawn: int | None) -> ConfigSpec:
+    """`spec` with an entry `seed`, where a function draws random numbers and there is no seed yet."""
+    drawing = any(captured.draws for part in parts for captured in part.captured_functions)
+    if not drawing or Sources.read(spec).defaults().root.plain_defaults().get("seed") is not None:
+        return spec
+
+    def seed() -> dict[str, int | None]:
+        """Drawn for each run that is given none.
+
+        Args:
+            seed: what all random numbers of the run follow from; another one for each run that is given none
+        """
+        return {"seed": drawn}
+
+    return replace(spec, config_functions=[seed, *spec.config_functions])

@@ -304,6 +304,7 @@ def _of_travelled_run(owner: Part) -> Execution | None:
     except NoRun:
         return None
     config = dict(run.config)
+    seed = config.get("seed")
     import multiprocessing  # a process that was started with a run has it already
 
     inside = look_up(config, owner.path) is not ABSENT if owner.path else run.experiment == owner.name
@@ -315,7 +316,8 @@ def _of_travelled_run(owner: Part) -> Execution | None:
         values=config,
         config=config,
         run=run,
-        seed=derive_seed(config["seed"], multiprocessing.current_process().name) if config.get("seed") else None,
+        # Each process its own numbers: their names tell them apart, and are the same each time.
+        seed=None if seed is None else derive_seed(seed, multiprocessing.current_process().name),
     )
     with _travelling:  # two threads of a process that has just started
         known = find_execution(owner)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overlo
 
 from ..observer.errors import CloisterError
 from .captured import where
-from .command_run import Asked, CommandRun
+from .command_run import Asked, CommandRun, with_seed
 from .config import ConfigSpec, HelpWanted
 from .config.command_word import split_command_line
 from .config.docstrings import first_paragraph
@@ -256,6 +256,7 @@ class Experiment(Part, Generic[Parameters, Result]):
         if line.command is not None or self.function is not None:
             path, command = self._find_command(line.command)
         if line.wants_help:
+            spec = with_seed(spec, tuple(self.iter_parts()), None)
             if command is not None and line.command is not None:
                 spec = spec.for_command(command.captured.function, path)
             raise HelpWanted(spec.usage(names))

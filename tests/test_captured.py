@@ -236,6 +236,13 @@ def test_a_config_can_be_tried_without_a_run() -> None:
     with pytest.raises(NoRunToFillFrom):
         build()
 
+    @train.capture
+    def record(lr: float, run: Run) -> Any:
+        return run
+
+    with train.configured(), pytest.raises(NoRunToFillFrom, match=r"record\(\) needs 'run', and no run of 'train'"):
+        record()
+
 
 def test_an_entry_that_nobody_has_given_a_value_is_told_where_it_is_needed() -> None:
     @experiment(unobserved=True)
@@ -566,7 +573,7 @@ def test_a_spawned_child_that_is_given_the_run_is_filled_from_it(script: Recorde
         import cloister
 
         @cloister.experiment(command_line=False)
-        def train(run, lr: float = 0.1):
+        def train(run, lr: float = 0.1, seed: int = 0):
             context = multiprocessing.get_context("spawn")
             answers = context.Queue()
             child = context.Process(target=work, args=(run, answers))
@@ -575,8 +582,12 @@ def test_a_spawned_child_that_is_given_the_run_is_filled_from_it(script: Recorde
             child.join()
 
         @train.capture
-        def look(lr, run):
-            return lr, run.name
+        def look(lr, run, _seed):
+            return lr, run.name, look_again() != _seed
+
+        @train.capture
+        def look_again(_seed):
+            return _seed
 
         def work(run, answers):
             answers.put(look())
@@ -585,7 +596,8 @@ def test_a_spawned_child_that_is_given_the_run_is_filled_from_it(script: Recorde
             train(lr=0.7)
         """
     finished = script.run(source)
-    assert "child: (0.7, 'train-lr0.7')" in finished.stdout, finished.stderr
+    assert "child: (0.7, 'train-lr0.7', True)" in finished.stdout, finished.stderr
+    assert "cannot be repeated" not in finished.stderr
 
 
 def run_script(

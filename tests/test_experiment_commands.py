@@ -131,7 +131,7 @@ def scripted() -> Experiment[..., Any]:
         print("show", lr, run.observed)
 
     @train.pre_run
-    def before(lr: float) -> None:
+    def before(lr: float, _seed: int) -> None:
         print("before", lr)
 
     train.add_preset("long", {"epochs": 100})
@@ -172,6 +172,7 @@ def test_unobserved_and_stock_commands_record_nothing(
     ("words", "code", "shown"),
     [
         (["help"], 0, "evaluate             Look how good a checkpoint is."),
+        (["help"], 0, "what all random numbers of the run follow from"),
         (["help", "evaluate"], 0, "checkpoint: str = best.pt"),
         (["evaluate", "--help"], 0, "checkpoint: str = best.pt"),
         (
