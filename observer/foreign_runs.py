@@ -9,12 +9,16 @@ from typing import Any
 
 from .field_names import decode_field_names
 from .run_status import FOREIGN_LOST_AFTER_SECONDS, LOST_AFTER_SECONDS
+from .sacred_references import Encoder
 from .sacred_values import plain_parts, plain_value
 from .snapshot.remote_urls import without_credentials
 
 SACREDS_ENCODER = "sacred"  # `cloister.encoder` of our runs that hold objects as Sacred's encoder has them
 JSONPICKLE_2 = datetime(2021, 2, 1)
-_BEFORE_JSONPICKLE_2 = ("0.7", "0.8.0", "0.8.1", "0.8.2")  # Sacreds that asked for an older one
+_WITH_OWN_HANDLERS = ("0.7", "0.8.0")  # Sacreds that encoded numpy's values themselves
+_BEFORE_JSONPICKLE_2 = ("0.8.1", "0.8.2")  # Sacreds that asked for an older one
+ENCODERS = "_encoders"  # beside a run's document: those of its dependencies that say so, where the others are left out
+BEAT_OPTIONS = ("--beat-interval", "--beat_interval")  # the second until 0.7.5
 _BEATS_MISSED = 3
 _DEPENDENCIES_LIMIT = 10_000
 
@@ -58,8 +62,8 @@ def is_foreign(document: Mapping[str, Any]) -> bool:
 def values_reader(document: Mapping[str, Any]) -> Callable[[Any], Any]:
     """How the values in `config`, `info`, `result` and `meta` of this run are read, by who wrote them."""
     if is_foreign(document):
-        counts_dicts = _counts_dicts(document)
-        return lambda value: plain_value(value, counts_dicts=counts_dicts)
+        encoder = _encoder(document)
+        return lambda value: plain_value(value, encoder=encoder)
     return plain_parts if document["cloister"].get("encoder") == SACREDS_ENCODER else decode_field_names
 
 
@@ -69,7 +73,7 @@ def patience_seconds(document: Mapping[str, Any]) -> float:
         return LOST_AFTER_SECONDS
     options = mapping(mapping(document.get("meta")).get("options"))
     try:
-        beat = float(options.get("--beat-interval") or 0)
+        beat = max(float(options.get(name) or 0) for name in BEAT_OPTIONS)
     except (TypeError, ValueError, OverflowError):
         beat = 0.0
     return max(FOREIGN_LOST_AFTER_SECONDS, _BEATS_MISSED * beat) if beat < float("inf") else beat
@@ -118,18 +122,22 @@ def read_pair(entry: Any) -> tuple[str, Any] | None:
     return None
 
 
-def _counts_dicts(document: Mapping[str, Any]) -> bool:
-    """Whether the jsonpickle that wrote this run gave numbers to dicts, as all have since 2.0."""
-    versions: dict[str, str] = {}
-    for dependency in sequence(mapping(document.get("experiment")).get("dependencies"))[:_DEPENDENCIES_LIMIT]:
-        name, _, version = text(dependency).partition("==")
-        versions[name] = version
-    if "jsonpickle" in versions:
-        return not versions["jsonpickle"].startswith(("0.", "1."))
-    if versions.get("sacred", "").startswith(_BEFORE_JSONPICKLE_2):
-        return False
+def _encoder(document: Mapping[str, Any]) -> Encoder:
+    """Which encoder wrote this run's values, from the versions that it names, else from its time."""
+    listed = document.get(ENCODERS)
+    if not isinstance(listed, list):
+        listed = sequence(mapping(document.get("experiment")).get("dependencies"))[:_DEPENDENCIES_LIMIT]
+    versions = dict(text(dependency).split("==", 1) for dependency in listed if "==" in text(dependency))
+    jsonpickle, sacred = versions.get("jsonpickle", ""), versions.get("sacred", "")
+    if jsonpickle.startswith("0.") or sacred.startswith(_WITH_OWN_HANDLERS):
+        return "sacred 0.8.0"
+    if jsonpickle:
+        return "jsonpickle 1" if jsonpickle.startswith("1.") else "jsonpickle 2"
+    if sacred.startswith(_BEFORE_JSONPICKLE_2):
+        return "jsonpickle 1"
     started = document.get("start_time")
-    return not (isinstance(started, datetime) and started.replace(tzinfo=None) < JSONPICKLE_2)
+    is_old = isinstance(started, datetime) and started.replace(tzinfo=None) < JSONPICKLE_2
+    return "sacred 0.8.0" if is_old and not sacred else "jsonpickle 2"
 
 
 def _read_environment(

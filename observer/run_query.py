@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import CloisterError
+from .foreign_runs import BEAT_OPTIONS, ENCODERS
 from .run_record import EXPERIMENT_NAME, NAME, OMNIBOARD_TAGS, PROJECT, TAGS, UID, UNNAMED, summary_path
 from .run_sessions import PAUSED_SECONDS
 from .run_status import FOREIGN_LOST_AFTER_SECONDS, LOST_AFTER_SECONDS, QUEUED_STATES
@@ -170,8 +171,15 @@ def _match_status(status: str) -> dict[str, Any]:
 
 _TAG_FIELDS = (TAGS, OMNIBOARD_TAGS, "config.tags")
 LISTED = "_metrics"  # beside a run's document: which metrics Sacred's `info` names, where `info` itself is left out
+_IS_FOREIGN = {"$eq": [{"$type": f"${UID}"}, "missing"]}
+_DEPENDENCIES = {"$cond": [{"$isArray": "$experiment.dependencies"}, "$experiment.dependencies", []]}
+_IS_TEXT = {"$eq": [{"$type": "$$this"}, "string"]}
+_IS_ENCODER = {"$cond": [_IS_TEXT, {"$regexMatch": {"input": "$$this", "regex": "^(sacred|jsonpickle)=="}}, False]}
 KEEP_LISTED: dict[str, Any] = {
-    "$set": {LISTED: {"$cond": [{"$eq": [{"$type": f"${UID}"}, "missing"]}, "$info.metrics", "$$REMOVE"]}}
+    "$set": {
+        LISTED: {"$cond": [_IS_FOREIGN, "$info.metrics", "$$REMOVE"]},
+        ENCODERS: {"$cond": [_IS_FOREIGN, {"$filter": {"input": _DEPENDENCIES, "cond": _IS_ENCODER}}, "$$REMOVE"]},
+    }
 }
 
 
@@ -185,7 +193,7 @@ def _number_or(path: str, otherwise: float) -> dict[str, Any]:
 
 
 PROJECT_OF_RUN = _text_or(PROJECT, _text_or(EXPERIMENT_NAME, UNNAMED))
-_BEATS_MISSED = {"$multiply": [3, _number_or("meta.options.--beat-interval", 0)]}
+_BEATS_MISSED = {"$multiply": [3, {"$max": [_number_or(f"meta.options.{name}", 0) for name in BEAT_OPTIONS]}]}
 _PATIENCE = {
     "$cond": [
         {"$eq": [{"$type": f"${UID}"}, "missing"]},

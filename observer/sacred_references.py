@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 _TAGS = (
     "bytes b64 b85 function id initargs iterator mod newargs newargsex newobj object property reduce ref repr seq set"
@@ -16,26 +17,40 @@ _WITHOUT_CHILDREN = ("py/b64", "py/b85", "py/type", "py/function", "py/repr", "p
 KEY_LIMIT = 100_000
 
 
-def list_references(value: Any, *, counts_dicts: bool) -> list[Any]:
-    """The parts of `value` by number, as far as it refers to any; empty when it refers to none.
+# Who counted: jsonpickle since 2.0 counts dicts too. Sacred until 0.8.0 made plain numbers of numpy's, which had been
+# counted all the same, so that behind the first number in a value nothing is certain.
+Encoder = Literal["jsonpickle 2", "jsonpickle 1", "sacred 0.8.0"]
 
-    Args:
-        counts_dicts: whether plain dicts have numbers too, as since jsonpickle 2.0. Where a reference would then look
-            ahead, which no version does, the other way is taken.
+
+def list_references(value: Any, encoder: Encoder) -> list[Any]:
+    """The parts of `value` by number, as far as they are certain; none when it refers to none.
+
+    Where a reference would look ahead, which no encoder does, whether dicts count is taken to be the other way.
     """
-    parts, possible = _number(value, counts_dicts)
-    if parts is None:
+    parts = _number(value, encoder == "jsonpickle 2")
+    if not parts.referred_to:
         return []
-    if possible:
-        return parts
-    others, possible = _number(value, not counts_dicts)
-    return others or [] if possible else parts
+    if encoder == "sacred 0.8.0":
+        return parts.found[: parts.before_numbers]
+    if parts.possible:
+        return parts.found
+    others = _number(value, encoder != "jsonpickle 2")
+    return others.found if others.possible else parts.found
 
 
-def _number(value: Any, counts_dicts: bool) -> tuple[list[Any] | None, bool]:
-    """The numbered parts, None without any reference to them; and whether all references look back."""
-    parts: list[Any] = []
-    waiting, is_referred_to, is_possible = [value], False, True
+@dataclass
+class _Parts:
+    """What has a number. `before_numbers`: how many of them stand before the first plain number."""
+
+    found: list[Any] = field(default_factory=list)
+    referred_to: bool = False
+    possible: bool = True
+    before_numbers: int | None = None
+
+
+def _number(value: Any, counts_dicts: bool) -> _Parts:
+    known = _Parts()
+    parts, waiting = known.found, [value]
     for _ in range(STEPS_LIMIT):
         if not waiting:
             break
@@ -45,14 +60,16 @@ def _number(value: Any, counts_dicts: bool) -> tuple[list[Any] | None, bool]:
             waiting += reversed(node)
         elif isinstance(node, Mapping):
             if "py/id" in node:
-                is_referred_to = True
-                is_possible = is_possible and _is_earlier(node["py/id"], len(parts))
+                known.referred_to = True
+                known.possible = known.possible and _is_earlier(node["py/id"], len(parts))
                 continue
             counted, children = _children(node, counts_dicts)
             if counted:
                 parts.append(node)
             waiting += reversed(children)
-    return (parts if is_referred_to else None), is_possible
+        elif known.before_numbers is None and isinstance(node, (int, float)):
+            known.before_numbers = len(parts)
+    return known
 
 
 def _is_earlier(number: Any, count: int) -> bool:

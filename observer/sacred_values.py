@@ -21,7 +21,7 @@ from .sacred_objects import (
     read_simple,
     rebuild,
 )
-from .sacred_references import RESERVED, list_references
+from .sacred_references import RESERVED, Encoder, list_references
 
 TOO_DEEP, CYCLE, MORE, LOST_REFERENCE = (
     "<nested too deeply>",
@@ -32,7 +32,7 @@ TOO_DEEP, CYCLE, MORE, LOST_REFERENCE = (
 _AS_IS = frozenset((str, int, float, bool, type(None), bytes, datetime.datetime))
 
 
-def plain_value(value: Any, *, counts_dicts: bool = True, items_limit: int = ITEMS_LIMIT) -> Any:
+def plain_value(value: Any, *, encoder: Encoder = "jsonpickle 2", items_limit: int = ITEMS_LIMIT) -> Any:
     """`value` as lists, dicts with text keys, numbers, text, bytes and datetimes. Never raises, whatever it is.
 
     Tuples and sets become lists, numpy's numbers and arrays numbers and lists, paths and exact numbers text; an object
@@ -40,10 +40,10 @@ def plain_value(value: Any, *, counts_dicts: bool = True, items_limit: int = ITE
     too deeply, contains itself or exceeds a limit leaves a mark in angle brackets.
 
     Args:
-        counts_dicts: how to read `py/id`, the number of a value that stood before: jsonpickle numbers dicts since 2.0.
+        encoder: who wrote it, which tells what `py/id`, the number of a value that stood before, counts.
         items_limit: how many values there may be in it.
     """
-    return _Reader(Room(items_limit), list_references(value, counts_dicts=counts_dicts)).read(value, 0)
+    return _Reader(Room(items_limit), list_references(value, encoder)).read(value, 0)
 
 
 def plain_parts(value: Any) -> Any:
@@ -226,7 +226,7 @@ class _Reader:
             inner = load_json(text)
         except (ValueError, RecursionError):
             return {CLASS_KEY: name, "csv": text[:TEXT_LIMIT]} if text else self._attributes(name, node, depth)
-        return _Reader(self._room, list_references(inner, counts_dicts=True)).read(inner, depth)
+        return _Reader(self._room, list_references(inner, "jsonpickle 2")).read(inner, depth)
 
     def _unpacked_text(self, node: Mapping[str, Any]) -> str:
         values = _text(node["values"])

@@ -361,17 +361,19 @@ def test_resources_that_sacred_still_stored_can_be_opened(bare: Database[dict[st
         (["numpy==1.14"], START, False),
         (["numpy==2.0"], START.replace(year=2024), True),
         (["jsonpickle==3.0.4"], START, True),
-        (["sacred==0.8.7"], START.replace(year=2024), True),
+        (["sacred==0.8.7", 5], START.replace(year=2024), True),
     ],
 )
 def test_references_are_counted_as_the_jsonpickle_of_their_time_did(
     bare: Database[dict[str, Any]], dependencies: list[str], start_time: datetime, counts_dicts: bool
 ) -> None:
-    info = {"a": {"x": 1}, "b": ["b"], "c": ["c"], "d": ["d"], "again": {"py/id": 3 if counts_dicts else 1}}
-    run = sacred_run(info=info, start_time=start_time)
+    value = {"a": {"x": "1"}, "b": ["b"], "c": ["c"], "d": ["d"], "again": {"py/id": 3 if counts_dicts else 1}}
+    run = sacred_run(info=value, config=value, start_time=start_time)
     run["experiment"]["dependencies"] = dependencies
     bare["runs"].insert_one(run)
-    assert RunStore(bare).load_run(1).info["again"] == ["c"]
+    store = RunStore(bare)
+    assert store.load_run(1).info["again"] == ["c"]
+    assert store.list_runs(RunQuery()).runs[0].config["again"] == ["c"]
 
 
 def test_objects_in_runs_of_our_own_observer_are_read_one_by_one(bare: Database[dict[str, Any]]) -> None:
@@ -414,6 +416,7 @@ def test_omniboards_tags_and_notes_are_those_of_the_run(bare: Database[dict[str,
         (60, None, "running"),
         (130, None, "lost"),
         (130, 60, "running"),
+        (170, "60", "running"),
         (200, "60", "lost"),
         (10**6, "no number", "lost"),
     ],
@@ -422,7 +425,7 @@ def test_a_run_of_sacreds_is_lost_after_two_minutes_or_three_of_its_own_beats(
     bare: Database[dict[str, Any]], silent: float, interval: Any, status: str
 ) -> None:
     seen = datetime.now(timezone.utc) - timedelta(seconds=silent)
-    meta = {"options": {"--beat-interval": interval}}
+    meta = {"options": {"--beat_interval" if interval == "60" else "--beat-interval": interval}}
     bare["runs"].insert_one(sacred_run(status="RUNNING", heartbeat=seen, stop_time=None, meta=meta))
     store = RunStore(bare)
     assert store.load_run(1).status == status

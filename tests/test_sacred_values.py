@@ -192,7 +192,7 @@ def test_references_of_jsonpickle_before_2_count_no_dicts() -> None:
         "n": {"dtype": "int64", "py/object": "numpy.ndarray", "values": [0, 1, 2]},
         "z": {"py/id": 3},
     }
-    plain = plain_value(written, counts_dicts=False)
+    plain = plain_value(written, encoder="jsonpickle 1")
     assert (plain["h"], plain["z"]) == (["l"], ["l"])
     assert plain["e"] == {"<class>": "m.Opt", "layers": [1, 2], "lr": 0.1}
 
@@ -201,20 +201,29 @@ def test_what_sacred_0_7_made_of_arrays_and_tables_is_read() -> None:
     # Its own handlers, which gave no numbers to the lists in them.
     written = {
         "x": {"py/object": "numpy.ndarray", "values": [[1, 2], [3, 4]], "dtype": "int64"},
-        "t": {
-            "py/object": "pandas.core.frame.DataFrame",
-            "values": {"a": {"0": 1, "1": 2}},
-            "dtypes": {"a": "int64"},
-        },
-        "l": [7],
+        "t": {"py/object": "pandas.core.frame.DataFrame", "values": {"a": {"0": 1, "1": 2}}, "dtypes": {"a": "int64"}},
+        "l": ["seven"],
         "again": {"py/id": 2},
     }
-    assert plain_value(written, counts_dicts=False) == {
+    assert plain_value(written, encoder="sacred 0.8.0") == {
         "x": [[1, 2], [3, 4]],
         "t": {"a": {"0": 1, "1": 2}},
-        "l": [7],
-        "again": [7],
+        "l": ["seven"],
+        "again": ["seven"],
     }
+
+
+def test_what_sacred_0_7_counted_without_a_trace_is_not_guessed() -> None:
+    # {"a": l, "best": numpy.float64(2.5), "o": Opt(), "again": the same, "z": l}: the number had been counted.
+    written = {
+        "a": ["l"],
+        "best": 2.5,
+        "o": {"py/object": "m.Opt", "py/state": {"layers": [1, 2]}},
+        "again": {"py/id": 2},
+        "z": {"py/id": 0},
+    }
+    plain = plain_value(written, encoder="sacred 0.8.0")
+    assert (plain["again"], plain["z"]) == ("<the same as another value>", ["l"])
 
 
 def test_tables_of_pandas_are_read_without_pandas() -> None:
@@ -406,9 +415,9 @@ JSON = st.recursive(
 )
 
 
-@given(value=JSON, counts_dicts=st.booleans())
-def test_nothing_that_looks_like_jsonpickle_raises(value: Any, counts_dicts: bool) -> None:
-    assert is_plain(plain_value(value, counts_dicts=counts_dicts))
+@given(value=JSON, encoder=st.sampled_from(["jsonpickle 2", "jsonpickle 1", "sacred 0.8.0"]))
+def test_nothing_that_looks_like_jsonpickle_raises(value: Any, encoder: Any) -> None:
+    assert is_plain(plain_value(value, encoder=encoder))
 
 
 PYTHON = st.recursive(
