@@ -330,6 +330,7 @@ def table(browser: Browser, omniboard: Omniboard, runs: RunsToRead) -> Iterator[
         expect.set_options(timeout=5_000)  # as it was
 
 
+@pytest.mark.browser
 def test_a_browser_shows_every_tab_of_a_run(table: Table, omniboard: Omniboard, runs: RunsToRead, kind: str) -> None:
     with table.opened(runs.number(kind)) as details:
         tabs = details.locator("#sidebar li")
@@ -343,6 +344,7 @@ def test_a_browser_shows_every_tab_of_a_run(table: Table, omniboard: Omniboard, 
     assert omniboard.is_alive()
 
 
+@pytest.mark.browser
 def test_a_browser_draws_the_metrics(table: Table, runs: RunsToRead) -> None:
     with table.opened(runs.number("completed")) as details:
         open_tab(details, "Metrics Plot")
@@ -351,6 +353,7 @@ def test_a_browser_draws_the_metrics(table: Table, runs: RunsToRead) -> None:
     table.assert_no_trouble()
 
 
+@pytest.mark.browser
 def test_a_browser_compares_runs(table: Table, omniboard: Omniboard, runs: RunsToRead) -> None:
     for kind in ("completed", "forked", "failed", "long", "queued"):
         table.cell("row_selection", runs.number(kind)).click()
