@@ -447,6 +447,32 @@ def test_one_item_of_a_list_can_be_set(words: list[str], expected: list[int]) ->
     assert config_of(function, *words) == {"layers": expected}
 
 
+def test_what_is_told_of_a_changed_item_is_its_list() -> None:
+    def function(run: Any, layers: list[int] = [64, 32], stages: Any = [{"lr": 1}]) -> None: ...  # noqa: B006
+
+    resolved = ConfigSpec.from_function(function).resolve(argv=["layers.1=5", "stages.0.lr=3"])
+    assert resolved.overrides == {"layers": [64, 5], "stages.0.lr": 3}
+    assert resolved.meta["config_updates"]["layers"] == [64, 5]
+    assert {change.key for change in resolved.changes} == {"layers", "stages"}
+
+
+def test_functions_that_give_other_entries_at_each_call_are_refused() -> None:
+    names = [f"e{index}" for index in range(80)]
+    entries = iter(reversed(names))
+
+    def restless() -> dict[str, int]:
+        return {next(entries): 1}
+
+    with pytest.raises(
+        UncomputableConfig, match=r"function\(\), restless\(\) give other entries each time they are called"
+    ):
+        config_of(
+            lambda run, config: None,
+            config=dict.fromkeys(names, 0),
+            functions=(sum_of(0, names, "sum"), restless),
+        )
+
+
 def test_items_have_types_and_an_end() -> None:
     def function(
         run: Any,

@@ -36,6 +36,7 @@ class Draft:
         self.hint = hint_of_default(current) if self.is_inferred else with_none(hint) if current is None else hint
         self.current = current
         self.description = ""
+        self.is_item = False  # of a list
         self._foreign = foreign  # a member of a class that converts and checks by itself
         self._replaced = False
         self._settled = False
@@ -69,6 +70,13 @@ class Draft:
             if path.startswith(f"{name}.") and (found := self.members[name].find(path[len(name) + 1 :])) is not None:
                 return found
         return self._find_item(path) or self._add_member(path)
+
+    def find_whole(self, path: str) -> Draft | None:
+        """As `find`, but for an item of a list the list: what is told of a change."""
+        place = self.find(path)
+        while place is not None and place.is_item:
+            place = self.find(place.key.rpartition(".")[0])
+        return place
 
     def put(self, value: Any, source: str) -> list[tuple[str, Any]]:
         """Sets this place. Of a structure, a mapping changes only the keys that it names. Says what was set to what."""
@@ -200,6 +208,7 @@ class Draft:
             hint = _item_hint_of(hints[0] if hints else (), index)
             value = known[index] if index < len(known) else MISSING
             self._items[index] = Draft(Where(self.key).inside(index).key, hint, value, name=index)
+            self._items[index].is_item = True
         return self._items[index].find(rest) if rest else self._items[index]
 
     def _build_items(self) -> Any:

@@ -78,9 +78,7 @@ class Resolved:
         """What Sacred's readers look for in a run's `meta`: which presets were taken, and the single values, nested."""
         updates: dict[str, Any] = {}
         for assignment in self.updates:
-            place = self.root.find(assignment.path) or self.root.find(assignment.path.replace("-", "_"))
-            while place is not None and isinstance(place.name, int):  # an item: the list is what was set
-                place = self.root.find(place.key.rpartition(".")[0])
+            place = self.root.find_whole(assignment.path) or self.root.find_whole(assignment.path.replace("-", "_"))
             if place is not None:
                 put_nested(updates, place.key, plain_value(place.build()))
         return {"named_configs": list(self.presets), "config_updates": updates}

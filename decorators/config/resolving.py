@@ -129,8 +129,8 @@ def _resolved(
     _check_seed(config.get("seed"))
     # Found again by its key: a later override of an outer place has replaced the drafts inside it.
     named = [key for key, source in settled.placing.touched if source.kind in ("code", "file", "command line")]
-    latest = {key: root.find(key) for key in named}
-    overrides = {key: plain_value(draft.build()) for key, draft in latest.items() if draft is not None}
+    latest = [root.find_whole(key) for key in named]
+    overrides = {draft.key: plain_value(draft.build()) for draft in latest if draft is not None}
     return Resolved(
         arguments,
         config,
