@@ -13,10 +13,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ..observer.errors import CloisterError
 from .active_runs import NoRun, current_run
-from .captured import DRAWN, SPECIALS, Captured, Filling, current_fillings
-from .config.errors import MissingConfigValue, suggest
+from .captured import (
+    DRAWN,
+    SPECIALS,
+    Captured,
+    Filling,
+    MissingArgument,
+    NoRunToFillFrom,
+    NoSuchPrefix,
+    current_fillings,
+)
+from .config.errors import MissingConfigValue
 from .function_log import function_log
 from .read_only import ReadOnlyDict, read_only
 from .seeds import derive_seed, make_generator
@@ -27,41 +35,6 @@ if TYPE_CHECKING:
     from .run import Run
 
 logger = logging.getLogger("cloister")
-
-
-class MissingArgument(CloisterError, TypeError):
-    """A captured function was called without something, and the config does not have it either."""
-
-    def __init__(self, function: str, names: Collection[str], place: str, known: Collection[str]) -> None:
-        listed = ", ".join(repr(name) for name in names)
-        it = "it" if len(names) == 1 else "them"
-        hint = " ".join(dict.fromkeys(suggest(name, known) for name in names))
-        super().__init__(
-            f"{function}() needs {listed}: the call does not give {it}, and {place} has no such entry. {hint}"
-        )
-        self.names = tuple(names)
-
-
-class NoSuchPrefix(CloisterError, LookupError):
-    """A captured function is filled from a part of the config that is not there."""
-
-    def __init__(self, function: str, prefix: str, place: str, known: Collection[str]) -> None:
-        super().__init__(f"{function}() is captured with prefix={prefix!r}, and {place} has no such entry. "
-                         f"{suggest(prefix, known)}")  # fmt: skip
-
-
-class NoRunToFillFrom(CloisterError, TypeError):
-    """A captured function was called without something while no run is active that could fill it in."""
-
-    def __init__(self, function: str, names: Collection[str], owner: str) -> None:
-        listed = ", ".join(repr(name) for name in names)
-        it = "it" if len(names) == 1 else "them"
-        super().__init__(
-            f"{function}() needs {listed}, and no run of {owner} is active here that could fill {it} in. Pass {it} in "
-            "the call, or call it in a run. To try it without a run: 'with train.configured(lr=0.1):', where train is "
-            "your experiment."
-        )
-        self.names = tuple(names)
 
 
 class Execution:

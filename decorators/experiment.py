@@ -186,6 +186,9 @@ class Experiment(Part, Generic[Parameters, Result]):
         self._become(function)
         return cast(Function, self.commands[function.__name__].captured.call)
 
+    def __repr__(self) -> str:
+        return f"<Experiment {self.name!r}>"
+
     # ---- for the runs
 
     @property

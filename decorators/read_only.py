@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from ..observer.errors import CloisterError
+from .config.namespace import Namespace
 
 
 class ConfigIsReadOnly(CloisterError, TypeError):
@@ -18,7 +19,7 @@ class ConfigIsReadOnly(CloisterError, TypeError):
         )
 
 
-class ReadOnlyDict(dict[str, Any]):
+class ReadOnlyDict(Namespace):
     """A dict of a config. Everything that reads dicts takes it; a copy of it is an ordinary dict."""
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -67,7 +68,7 @@ class ReadOnlyList(list[Any]):
 
 def read_only(value: Any) -> Any:
     """`value` with its dicts and lists replaced by read-only copies; anything else in it stays the same object."""
-    if type(value) is dict:
+    if type(value) in (dict, Namespace):
         return ReadOnlyDict({key: read_only(item) for key, item in value.items()})
     if type(value) is list:
         return ReadOnlyList([read_only(item) for item in value])

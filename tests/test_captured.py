@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 import pytest
 from cloister import Experiment, Run, experiment
-from cloister.decorators.captured import NotCapturable
+from cloister.decorators.captured import MissingArgument, NoRunToFillFrom, NoSuchPrefix, NotCapturable
 from cloister.decorators.config.errors import MissingConfigValue
-from cloister.decorators.executions import MissingArgument, NoRunToFillFrom, NoSuchPrefix
 from cloister.decorators.read_only import ConfigIsReadOnly
 from recorded_script import RecordedScript
 
@@ -364,6 +363,7 @@ def test_the_config_that_functions_get_cannot_be_changed_but_copied() -> None:
         ):
             with pytest.raises(ConfigIsReadOnly, match="Change a copy of it"):
                 act()
+        assert optimizer.lr == _config.optimizer.lr == 0.1  # type: ignore[attr-defined]
         copied = [copy.deepcopy(_config), copy.copy(_config), _config.copy(), pickle.loads(pickle.dumps(_config))]
         for each in copied:
             assert type(each) is dict

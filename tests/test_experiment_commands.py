@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from cloister import CloisterError, Experiment, Run, experiment
+from cloister.decorators.captured import MissingArgument
 from cloister.decorators.command_run import CommandNamedAsEntry, LoopIsRunning
 from cloister.decorators.config.errors import MissingConfigValue, UnknownConfigKey
 from cloister.decorators.config_hooks import BadConfigHook
-from cloister.decorators.executions import MissingArgument
 from cloister.decorators.experiment import NoSuchCommand, TwoMainFunctions, UnknownRunOption
 from cloister.decorators.experiment_options import UnknownOption
 from cloister.decorators.part import CommandClash

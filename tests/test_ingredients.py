@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from cloister import Experiment, Ingredient, Run, experiment
+from cloister.decorators.captured import MissingArgument, NoRunToFillFrom
 from cloister.decorators.config.errors import BadConfigSource, BadConfigValue, ConfigClash, UnknownConfigKey
-from cloister.decorators.executions import MissingArgument, NoRunToFillFrom
 from cloister.decorators.ingredient import BadIngredientName
 from cloister.decorators.part import IngredientClash, IngredientCycle, NotAnIngredient
+from cloister.decorators.read_only import ConfigIsReadOnly
 from recorded_script import RecordedScript
 
 SCRIPT = """
@@ -166,6 +167,8 @@ def test_functions_see_the_entries_of_what_their_ingredient_uses() -> None:
 
     @data.capture
     def load(name: str, paths: dict[str, Any], _config: dict[str, Any]) -> Any:
+        with pytest.raises(ConfigIsReadOnly):
+            paths["root"] = "/changed"
         return f"{paths['root']}/{name}", _config
 
     @quiet(data)
