@@ -87,7 +87,8 @@ class UncomputableConfig(ConfigError, ValueError):
 
     def __init__(self, who: str, reason: str, chain: Sequence[str] = ()) -> None:
         needs = f" ({', '.join(f'{one} needs {other}' for one, other in pairwise(chain))})" if len(chain) > 1 else ""
-        super().__init__(f"{who[0].upper()}{who[1:]} {reason}{needs}." if " " in who else f"{who} {reason}{needs}.")
+        subject = who.replace("preset", "Preset", 1) if who.startswith("preset ") else who  # the others are names
+        super().__init__(f"{subject} {reason}{needs}.")
 
 
 class BadConfigFile(ConfigError, ValueError):
