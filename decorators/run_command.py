@@ -85,7 +85,7 @@ def _no_option(word: str) -> click.NoSuchOption:
     """What click says by itself of commands that do not hand unknown options on to a script."""
     context = click.get_current_context()
     known = [name for option in context.command.params for name in option.opts if name.startswith("-")]
-    return click.NoSuchOption(word, possibilities=difflib.get_close_matches(word, known), ctx=context)
+    return click.NoSuchOption(word, possibilities=difflib.get_close_matches(word, known, n=1), ctx=context)
 
 
 def config_from_arguments(arguments: Sequence[str]) -> dict[str, Any]:

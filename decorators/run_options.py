@@ -143,9 +143,9 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
     RunOption("beat_interval", ("--beat-interval", "-b"), "between two signs of life, 1 to 20", "SECONDS",
               parse=_seconds),
     RunOption("capture", ("--capture", "-C"), "how output is recorded: sys, fd or none", "MODE", parse=_capture),
-    RunOption("loglevel", ("--loglevel", "-l"), "what Python's logging shows: DEBUG, INFO, WARNING, ...", "LEVEL",
+    RunOption("loglevel", ("--loglevel", "-l"), "what Python's logging shows: DEBUG, INFO, WARNING or ERROR", "LEVEL",
               parse=_loglevel),
-    RunOption("debug", ("--debug", "-d"), "shows what Cloister does, and whole tracebacks of its errors"),
+    RunOption("debug", ("--debug", "-d"), "shows what Cloister does, in the log"),
     RunOption("pdb", ("--pdb", "-D"), "opens the debugger where the run fails"),
 )  # fmt: skip
 _BY_FLAG = {flag: option for option in RUN_OPTIONS for flag in option.flags}
