@@ -12,12 +12,12 @@ from ..mongo import stored_for_good
 from ..run_record import UID
 from .adopted_console import store_consoles
 from .adopted_documents import metric_document, run_document
-from .adopted_files import FilesCopied
+from .adopted_files import AdoptedFile, FilesCopied
 from .adopted_points import store_points
 from .adoption import Earlier
 from .after_runs import count_from_highest, finish_database
 from .prepared_run import BEGUN, DONE, PreparedRun, adopted_note, first_fields, packed_metrics, recorded_fields
-from .run_source import RunHead, RunSource
+from .run_source import FileRef, RunHead, RunSource
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -64,22 +64,17 @@ class CopyInto:
         count_from_highest(self._database)
 
     def adopt(self, runs: Sequence[PreparedRun], earlier: Mapping[str, Earlier]) -> dict[str, Any]:
-        ids = {run.head.uid: self._reserve(run, earlier.get(run.head.uid)) for run in runs}
+        from pymongo import UpdateOne
+
+        ids = self._reserve(runs, earlier)
         files = self._files.adopt(runs)
         store_points(self._database, packed_metrics(runs))
         self._store_sacred_metrics(runs, ids)
         texts = {run.head.uid: (ids[run.head.uid], run.captured_out, run.record.start_time) for run in runs}
         store_consoles(self._database, texts)
+        updates = [UpdateOne({UID: run.head.uid}, {"$set": self._changes(run, files, earlier)}) for run in runs]
+        self._database["runs"].bulk_write(updates, ordered=False)
         for run in runs:
-            document = run_document(run, ids[run.head.uid], files)
-            fields = recorded_fields(run, files)
-            fields["adopted"] = adopted_note(run, self._source.kind, self._source.label, DONE)
-            if lost := run.lost_artifacts(files):
-                fields["lost_artifacts"] = lost
-            if run.head.uid in earlier and run.has_new_tags:
-                fields |= {"tags": list(run.record.tags), "notes": run.record.notes}
-            changes = {**document, **{f"cloister.{name}": value for name, value in fields.items()}}
-            self._database["runs"].update_one({UID: run.head.uid}, {"$set": changes})
             self._projects.setdefault(run.project, run.record.start_time)
         return ids
 
@@ -88,26 +83,56 @@ class CopyInto:
 
     # ---- inside
 
-    def _reserve(self, run: PreparedRun, known: Earlier | None) -> Any:
-        """The id that the run has here: its own where that is free, else a new number."""
+    def _changes(
+        self, run: PreparedRun, files: Mapping[FileRef, AdoptedFile], earlier: Mapping[str, Earlier]
+    ) -> dict[str, Any]:
+        """What makes the document of a run that has begun whole; names and tags that people gave it here stay."""
+        fields = recorded_fields(run, files)
+        fields["adopted"] = adopted_note(run, self._source.kind, self._source.label, DONE)
+        if lost := run.lost_artifacts(files):
+            fields["lost_artifacts"] = lost
+        if run.head.uid in earlier and run.has_new_tags:
+            fields |= {"tags": list(run.record.tags), "notes": run.record.notes}
+        ours = {f"cloister.{name}": value for name, value in fields.items()}
+        return {**run_document(run, files), **ours}
+
+    def _reserve(self, runs: Sequence[PreparedRun], earlier: Mapping[str, Earlier]) -> dict[str, Any]:
+        """The ids that the runs have here: their own where those are free, else new numbers."""
+        from pymongo.errors import BulkWriteError
+
+        ids = {run.head.uid: earlier[run.head.uid].id for run in runs if run.head.uid in earlier}
+        fresh = [run for run in runs if run.head.uid not in ids]
+        ids.update({run.head.uid: run.head.id for run in fresh})
+        if fresh:
+            try:
+                documents = [self._first_document(run, run.head.id) for run in fresh]
+                self._database["runs"].insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                refused = error.details.get("writeErrors") or []
+                if {entry.get("code") for entry in refused} != {_DUPLICATE}:
+                    raise
+                taken = [fresh[entry["index"]] for entry in refused]
+                ids.update({run.head.uid: self._reserve_number(run) for run in taken})
+        return ids
+
+    def _reserve_number(self, run: PreparedRun) -> Any:
         from pymongo.errors import DuplicateKeyError
 
-        if known is not None:
-            return known.id
-        run_id = run.head.id
         while True:
-            note = adopted_note(run, self._source.kind, self._source.label, BEGUN)
-            ours = {**first_fields(run), "name": run.name_as(run_id), "adopted": note}
-            document = {**run_document(run, run_id, {}), "_id": run_id, "cloister": ours}
+            there = self._database["runs"].find_one({UID: run.head.uid}, {"_id": 1})
+            if there is not None:  # another adoption of the same source was faster
+                return there["_id"]
+            number = self._next_number()
             try:
-                self._database["runs"].insert_one(document)
+                self._database["runs"].insert_one(self._first_document(run, number))
             except DuplicateKeyError:
-                there = self._database["runs"].find_one({UID: run.head.uid}, {"_id": 1})
-                if there is not None:  # another adoption of the same source was faster
-                    return there["_id"]
-                run_id = self._next_number()
-            else:
-                return run_id
+                continue
+            return number
+
+    def _first_document(self, run: PreparedRun, run_id: Any) -> dict[str, Any]:
+        note = adopted_note(run, self._source.kind, self._source.label, BEGUN)
+        ours = {**first_fields(run), "name": run.name_as(run_id), "adopted": note}
+        return {**run_document(run, {}), "_id": run_id, "cloister": ours}
 
     def _next_number(self) -> int:
         from pymongo import ReturnDocument

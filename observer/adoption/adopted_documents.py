@@ -21,6 +21,7 @@ from .run_source import FileRef
 CAPTURED_CHARACTERS = 256 * 1024  # as much as our own runs keep there; the console has all
 LITERAL_POINTS = 100_000  # a document of more than three times as many would be too large
 
+_PLAIN = frozenset((str, int, float, bool, datetime, type(None)))
 # Every field that Sacred's readers look for in a run.
 _SKELETON: dict[str, Any] = {
     "command": None,
@@ -38,7 +39,7 @@ _SKELETON: dict[str, Any] = {
 _DOCUMENTS, _LISTS = ("host", "config", "meta"), ("resources", "fail_trace")
 
 
-def run_document(run: PreparedRun, run_id: Any, files: Mapping[FileRef, AdoptedFile]) -> dict[str, Any]:
+def run_document(run: PreparedRun, files: Mapping[FileRef, AdoptedFile]) -> dict[str, Any]:
     """The run's document without `_id` and `cloister`: as Sacred has it, with the files' ids here."""
     document = {
         name: _without_odd_dates(value) for name, value in run.document.items() if name not in ("_id", "cloister")
@@ -94,10 +95,6 @@ def _without_odd_dates(value: Any) -> Any:
         return f"<a date {int(value):,} ms after 1970>"
     if isinstance(value, dict):
         return {key: _without_odd_dates(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_without_odd_dates(child) for child in value] if any(map(_may_hold_dates, value)) else value
+    if isinstance(value, list) and not set(map(type, value)) <= _PLAIN:
+        return [_without_odd_dates(child) for child in value]
     return value
-
-
-def _may_hold_dates(value: Any) -> bool:
-    return not isinstance(value, (str, int, float, datetime, type(None)))

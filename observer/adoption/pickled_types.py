@@ -179,6 +179,5 @@ CONSTRUCTORS: dict[tuple[str, str], Construct] = {
     ("uuid", "UUID"): _uuid,
 }
 # Named as an argument (a defaultdict's factory, a base), and never called.
-INERT = frozenset(
-    (module, name) for module in _BUILTINS for name in ("object", "int", "long", "float", "str", "unicode", "bool")
-)
+_BASES = ("object", "int", "long", "float", "str", "unicode", "bool")
+INERT = frozenset((module, name) for module in _BUILTINS for name in _BASES)
