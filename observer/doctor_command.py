@@ -23,6 +23,7 @@ from .embedded.status import embedded_status
 from .errors import CloisterError
 from .journal_places import Disk, disk_kind
 from .mongo import BadMongoUri, DatabaseUnreachable, LoginRefused, check, client_for, database_name, redact_uri
+from .sacred_install import sacred_problem, sacred_version
 from .settings import Settings, find_settings_file, load_settings
 
 Verdict = Literal["ok", "warning", "problem"]
@@ -116,6 +117,14 @@ def check_extras() -> Iterator[Finding]:
             yield Finding(
                 f"Extra {extra!r}", "ok", ", ".join(f"{name} {version}" for name, version in versions.items())
             )
+
+
+def check_sacred(_settings: Settings) -> Iterator[Finding]:
+    """Whether experiments under Sacred can run; nothing where it is not installed."""
+    problem = sacred_problem()
+    if sacred_version() is not None and problem is not None:
+        found, _, advice = problem.partition(" Run: ")
+        yield Finding("Sacred", "warning", found, f"Run: {advice}")
 
 
 def check_settings(settings: Settings) -> Finding:
@@ -265,6 +274,7 @@ EXAMINATIONS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     check_mongod,
     check_database,
     check_journals,
+    check_sacred,
     check_gpus,
 )
 

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...observer.run_record import SACRED_FORMAT
 from .forked_children import ForkedWith, share_with_children
+from .installed import warn_without_sacred
 from .live_run import beat_once, find_live_run, wait_for_beats
 from .overwriting import find_overwritten
-from .recording import SacredRecording, header_of
+from .recording import SacredRecording
+from .run_header import header_of
 from .sacred_capture import mend_capture
 from .target import Target, target_of_arguments, target_of_collections
 
@@ -85,6 +87,7 @@ class MongoObserver:
         failure_dir: str | Path | None = None,
         *,
         project: str | None = None,
+        hardware: bool = False,
         **options: Any,
     ) -> None:
         """
@@ -99,14 +102,17 @@ class MongoObserver:
             client: ships through this client, in a thread of this process.
             failure_dir: see the attribute.
             project: under which the viewer shows the runs; the experiment's name when left out.
+            hardware: whether to record how busy processors, memory, disks and GPUs are.
             options: further arguments of PyMongo's client.
 
         Raises:
             ValueError, KeyError: as Sacred's own.
             RuntimeError: there is no run to overwrite.
         """
+        warn_without_sacred()
         target = target_of_arguments(url, db_name, collection, collection_prefix, client, options)
         self._begin(target, overwrite, priority, failure_dir, project)
+        self._hardware = hardware
 
     @classmethod
     def create(cls, *arguments: Any, **named: Any) -> MongoObserver:
@@ -150,6 +156,7 @@ class MongoObserver:
     ) -> None:
         self._target = target
         self._project = project
+        self._hardware = False
         self._recording: SacredRecording | None = None
         self._inside: set[int] = set()  # threads whose events are with us now
         self._shared: ForkedWith | None = None
@@ -245,7 +252,7 @@ class MongoObserver:
             number = recording.queue()
         else:
             self._look_after(recording)
-            number = recording.start()
+            number = recording.start(hardware=self._hardware)
         asked = given["_id"] if overwritten is None else overwritten
         if None not in (number, asked) and number != asked:
             logger.warning(

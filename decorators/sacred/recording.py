@@ -7,24 +7,26 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...observer.account import login_name
 from ...observer.bson_values import NAME_LIMIT, to_text
 from ...observer.private_copies import CopyNotKept
-from ...observer.process_facts import this_process
 from ...observer.sacred_recorder import SacredRecorder
 from ...observer.sacred_records import NOTES_LIMIT, OBSERVER_NOTES
 from ...observer.session_names import session_time
 from ..run_ending import end_with_process, settle_at_exit
-from ..run_identity import new_uid
 from .captured_output import CapturedOutput
 from .content_types import content_type_of
+from .info_entries import InfoEntries, differs
 from .metric_columns import metric_name, read_columns
-from .sacred_encoding import stored_name, to_info, to_stored, to_stored_fields
+from .run_header import moment_of
+from .sacred_encoding import stored_name, to_stored, to_stored_fields
+from .surroundings import SacredSurroundings, start_sampler
 from .target import Target
+
+if TYPE_CHECKING:
+    from ...observer.hardware import HardwareSampler
 
 logger = logging.getLogger("cloister")
 
@@ -49,19 +51,28 @@ class SacredRecording:
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._ended = False
-        self._info: dict[str, Any] = {}  # as it was recorded, by stored name
+        self._info = InfoEntries()
         self._result: tuple[Any, ...] = ()  # as it was recorded
         self._extra: dict[str, Any] = {}
         self._output = CapturedOutput(self._record_output, self._replace_output)
         self._notes = 0
+        self._surroundings: SacredSurroundings | None = None
+        self._sampler: HardwareSampler | None = None
         self.last_beat: Callable[[], None] | None = None
 
     # ---- starting
 
-    def start(self) -> Any:
+    def start(self, *, hardware: bool) -> Any:
         """Begin to ship, and wait a moment for the run's id; None while the database is out of reach."""
         end_with_process(self)
         self._recorder.start()
+        described = self._header["sacred"]["experiment"]
+        base_dir, main_file = str(described.get("base_dir") or "."), described.get("mainfile")
+        has_git = bool(described.get("repositories"))
+        self._surroundings = SacredSurroundings(self._recorder, base_dir, main_file, has_git=has_git)
+        self._surroundings.start()
+        if hardware:
+            self._sampler = start_sampler(self._recorder)
         self._recorder.settle(START_SECONDS)
         return self._recorder.known_id()
 
@@ -113,9 +124,9 @@ class SacredRecording:
     def record_beat(self, info: Any, captured_out: str, beat_time: Any, result: Any) -> None:
         self.record_output(captured_out)
         self.record_info(info)
-        fields: dict[str, Any] = {"heartbeat": _moment(beat_time)}
+        fields: dict[str, Any] = {"heartbeat": moment_of(beat_time)}
         stored = to_stored(result)
-        if not self._result or _differs(self._result[0], stored):
+        if not self._result or differs(self._result[0], stored):
             self._result = (stored,)
             fields["result"] = stored
         self._recorder.record_fields(fields)
@@ -127,24 +138,19 @@ class SacredRecording:
 
     def record_info(self, info: Any) -> None:
         """Record what has changed in Sacred's `info` since it was last recorded, entry by entry."""
-        if not isinstance(info, Mapping):
-            return
-        with self._lock:
-            now = {_info_name(key): to_info(value) for key, value in _own_entries(info)}
-            known = self._info
-            changed = {name: value for name, value in now.items() if name not in known or _differs(known[name], value)}
-            gone = [f"info.{name}" for name in known if name not in now]
-            for name, value in changed.items():
-                self._recorder.record_fields({f"info.{name}": value})
-            if gone:
-                self._recorder.record_gone(gone)
-            self._info = now
+        if isinstance(info, Mapping):
+            with self._lock:
+                changed, gone = self._info.take(info)
+                for name, value in changed.items():
+                    self._recorder.record_fields({f"info.{name}": value})
+                if gone:
+                    self._recorder.record_gone([f"info.{name}" for name in gone])
 
     def record_extra(self, fields: Mapping[str, Any]) -> None:
         """Record what others have put beside Sacred's own fields in the run's entry, as seml does."""
         for name, value in fields.items():
             stored = to_stored(value)
-            if name not in self._extra or _differs(self._extra[name], stored):
+            if name not in self._extra or differs(self._extra[name], stored):
                 self._extra[name] = stored
                 self._recorder.record_fields({stored_name(name): stored})
 
@@ -179,6 +185,10 @@ class SacredRecording:
             return
         if has_result:
             self._recorder.record_fields({"result": to_stored(result)})
+        if self._surroundings is not None:
+            self._surroundings.finish()
+        if self._sampler is not None:
+            self._sampler.stop()
         self.settle_event()
         self._close(status, stop_time, fail_trace, _exit_of(status))
 
@@ -247,7 +257,7 @@ class SacredRecording:
             status,
             fail_trace=trace or None,  # type: ignore[arg-type]
             exit_as=exit_as,
-            stop_time=_moment(stop_time),
+            stop_time=moment_of(stop_time),
         )
         settle_at_exit(self)
 
@@ -257,7 +267,7 @@ class SacredRecording:
         """In a forked child: what it finds in `info` is its parent's to record."""
         self._lock = threading.RLock()
         if isinstance(info, Mapping):
-            self._info = {_info_name(key): to_info(value) for key, value in _own_entries(info)}
+            self._info.take(info)
 
     def record_output_of_child(self, text: str) -> None:
         self._recorder.record_console("stdout", text, time.time())
@@ -267,70 +277,6 @@ class SacredRecording:
 
     def _replace_output(self, text: str) -> None:
         self._recorder.record_fields(dict(zip(OUTPUT_FIELDS, (text, True), strict=True)))
-
-
-def header_of(
-    project: str | None, target: Target, given: Mapping[str, Any], *, status: str, overwrite: Any = None
-) -> dict[str, Any]:
-    """The first record of the journal, from what Sacred says of a run that starts or is queued.
-
-    Args:
-        given: the arguments of Sacred's event.
-        overwrite: the id of the run that this one takes the place of.
-    """
-    info = given["ex_info"]
-    experiment = {stored_name(key): to_stored(value) for key, value in dict(info).items() if key != "sources"}
-    name = to_text(info.get("name") or "unnamed", NAME_LIMIT)
-    uid = new_uid()
-    run_id = overwrite if overwrite is not None else given.get("_id")
-    started = _moment(given.get("start_time") or given.get("queue_time"))
-    return {
-        "uid": uid,
-        "project": to_text(project or target.settings.project or name, NAME_LIMIT),
-        "name": f"{name}-{uid[-4:]}",
-        "experiment": name,
-        "command": to_text(given.get("command") or "", NAME_LIMIT),
-        "owner": login_name(),
-        "start_time": started,
-        "config": to_stored(given.get("config") or {}),
-        "host": to_stored_fields(given.get("host_info")),
-        "session": {"time": session_time(), **this_process()},
-        "rank": 0,
-        "world_size": 1,
-        "sacred": {"status": status, "experiment": experiment, "meta": to_stored(given.get("meta_info") or {})},
-        **({} if run_id is None else {"id": run_id}),
-        **({} if overwrite is None else {"overwrite": True}),
-        **target.collections.as_header(),
-    }
-
-
-def _own_entries(info: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
-    """The user's own entries. Beside an observer of Sacred's, `metrics` lists the documents of that one."""
-    return [(key, value) for key, value in list(info.items()) if not (key == "metrics" and _is_list_of_metrics(value))]
-
-
-def _is_list_of_metrics(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(entry, dict) and set(entry) == {"name", "id"} for entry in value)
-
-
-def _info_name(key: Any) -> str:
-    name = stored_name(key)
-    return "metrics'" if name == "metrics" else name  # readers look for the run's metrics there
-
-
-def _differs(one: Any, other: Any) -> bool:
-    if type(one) is not type(other):
-        return True
-    from bson import encode
-
-    return one != other and encode({"": one}) != encode({"": other})  # a NaN differs from itself, its bytes do not
-
-
-def _moment(given: Any) -> datetime:
-    """One of Sacred's times, which are UTC without saying so."""
-    if not isinstance(given, datetime):
-        return session_time()
-    return given.replace(tzinfo=timezone.utc) if given.tzinfo is None else given
 
 
 def _exit_of(status: str) -> dict[str, Any]:
