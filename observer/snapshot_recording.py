@@ -144,7 +144,7 @@ class SnapshotRecording:
         self._recorder.record_fields(
             {
                 "cloister.environment": to_bson(environment),
-                "experiment.dependencies": to_bson(list(distributions.installed)),
+                "experiment.dependencies": to_bson(list(distributions.imported)),  # what Sacred lists
                 "host": to_bson(read_host(gpus)),
             }
         )

@@ -52,6 +52,22 @@ def test_an_editable_package_is_named_apart_and_the_list_stays_a_requirements_fi
     assert "from_git" not in packages.editable
 
 
+def test_what_is_imported_is_named_apart_whatever_its_modules_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_package(tmp_path, "Named.Alike", "1")
+    package = {"RECORD": "../bin/x,,\nby_files/__init__.py,,\n"}
+    make_package(tmp_path, "of-other-name", "2", **package)
+    make_package(tmp_path, "of_a_list", "3", **{"top_level.txt": "by_list\n_by_list\n"})
+    make_package(tmp_path, "not-imported", "4", RECORD="nobody/__init__.py,,\n")
+    for module in ("named_alike", "by_files", "_by_list"):
+        monkeypatch.setitem(sys.modules, module, sys)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    packages = read_distributions()
+    assert {"Named.Alike==1", "of-other-name==2", "of_a_list==3"} <= set(packages.imported) < set(packages.installed)
+    assert "not-imported==4" in set(packages.installed) - set(packages.imported)
+
+
 def test_the_first_of_two_packages_of_one_name_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_package(tmp_path / "old", "twice_there", "1.0")
     make_package(tmp_path / "new", "Twice.There", "2.0")
@@ -78,7 +94,7 @@ def test_broken_packages_cost_only_themselves(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_environment_says_what_this_machine_is() -> None:
-    environment = read_environment(InstalledDistributions(("a==1",), ("a",)))
+    environment = read_environment(InstalledDistributions(("a==1",), (), ("a",)))
     assert environment["python"] == ".".join(map(str, sys.version_info[:3]))
     assert environment["python_executable"] == sys.executable
     assert environment["host"] == host.host_name()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,17 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
 LISTED_DISTRIBUTIONS = 5_000
+RECORD_CHARACTERS = 200_000  # of a list of files; torch's is ten times as long, and its modules stand in the beginning
 _NAME_SEPARATORS = re.compile(r"[-_.]+")
 
 
 @dataclass(frozen=True)
 class InstalledDistributions:
-    """`installed` is `name==version`, sorted by name without case; `editable` names those that are source folders."""
+    """`installed` is `name==version`, sorted by name without case; `imported` are those of them of which this process
+    has imported a module; `editable` names those that are source folders."""
 
     installed: tuple[str, ...]
+    imported: tuple[str, ...]
     editable: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -27,7 +31,7 @@ def read_distributions() -> InstalledDistributions:
     """What `import` could find installed; of two with one name the one that Python would take. Never raises."""
     from importlib import metadata  # 20 ms, with email and zipfile: spares the start of a run
 
-    found: dict[str, tuple[str, str, bool]] = {}
+    found: dict[str, _Found] = {}
     damaged: list[str] = []
     try:
         for distribution in metadata.distributions():
@@ -40,13 +44,25 @@ def read_distributions() -> InstalledDistributions:
     ordered = [found[key] for key in sorted(found)]
     notes = (f"Packages with unreadable metadata: {', '.join(damaged[:20])}.",) if damaged else ()
     return InstalledDistributions(
-        tuple(f"{name}=={version}" for name, version, _ in ordered),
-        tuple(name for name, _, is_editable in ordered if is_editable),
+        tuple(str(one) for one in ordered),
+        tuple(str(one) for one in ordered if one.is_imported),
+        tuple(one.name for one in ordered if one.is_editable),
         notes,
     )
 
 
-def _read_one(distribution: Distribution, found: dict[str, tuple[str, str, bool]], damaged: list[str]) -> None:
+@dataclass(frozen=True)
+class _Found:
+    name: str
+    version: str
+    is_editable: bool
+    is_imported: bool
+
+    def __str__(self) -> str:
+        return f"{self.name}=={self.version}"
+
+
+def _read_one(distribution: Distribution, found: dict[str, _Found], damaged: list[str]) -> None:
     try:
         header = _read_header(distribution)
         name, version = header.get("name"), header.get("version")
@@ -55,7 +71,8 @@ def _read_one(distribution: Distribution, found: dict[str, tuple[str, str, bool]
             return
         key = _NAME_SEPARATORS.sub("-", name).lower()
         if key not in found:
-            found[key] = (name, version, _is_editable(distribution))
+            is_imported = _is_imported(distribution, key.replace("-", "_"))
+            found[key] = _Found(name, version, _is_editable(distribution), is_imported)
     except Exception as error:
         # Wide on purpose: metadata is written by anybody, and one bad package costs that package alone.
         damaged.append(f"{getattr(distribution, '_path', distribution)} ({type(error).__name__})")
@@ -80,3 +97,14 @@ def _is_editable(distribution: Distribution) -> bool:
         return False
     origin = json.loads(text)
     return isinstance(origin, dict) and bool((origin.get("dir_info") or {}).get("editable"))
+
+
+def _is_imported(distribution: Distribution, likely: str) -> bool:
+    """Whether one of its modules is imported; `likely` is what most call theirs."""
+    if likely in sys.modules:
+        return True
+    named = distribution.read_text("top_level.txt")
+    if named is None:  # as many build it now: PIL is found among the files of pillow
+        lines = (distribution.read_text("RECORD") or "")[:RECORD_CHARACTERS].splitlines()
+        named = " ".join({line.partition("/")[0].removesuffix(".py") for line in lines if " " not in line})
+    return any(module in sys.modules for module in named.split())
