@@ -83,7 +83,8 @@ def main() -> None:
                     running_omniboard(uri_of(private, database.name), folder / name, free_port())
                 )
             except NpmMissing as reason:
-                sys.exit(str(reason))
+                print(reason)
+                return
         for question in questions(runs):
             table.add_row(*measure(question, opened[SACRED], opened[OURS]))
     print_figures(table, machine, "kB are those of the answers.")
