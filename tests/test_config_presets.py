@@ -364,6 +364,20 @@ def test_a_run_that_goes_on_keeps_the_entries_of_its_ingredients(spec: ConfigSpe
     assert spec.resolve(argv=["data={batch: 6, files: {count: 4}}"]).config["data"]["files"] == {"count": 4}
 
 
+def test_a_run_that_goes_on_keeps_what_was_added_for_whoever_asks_for_it() -> None:
+    spec = ConfigSpec(train, taken_elsewhere=frozenset({"checkpoint"}))
+    spec.config_functions.append(lambda hidden: {"names": {"a": hidden, "b": 1}})
+    spec.ingredients["data"] = ConfigSpec(lambda: None, taken_elsewhere=frozenset({"rows"}))
+    first = spec.resolve(argv=["checkpoint=x", "data.rows=3", "+note2=y", "names.a=5"]).config
+    again = spec.resolve(argv=["hidden=9"], kept=first).config
+    assert again == {**{key: value for key, value in first.items() if key != "note2"}, "hidden": 9}
+
+    def function(run: Any, lr: float = 1, **further: Any) -> None: ...
+
+    open_spec = ConfigSpec.from_function(function)
+    assert open_spec.resolve(kept={"lr": 2.0, "x": [1]}).arguments == {"lr": 2.0, "x": [1]}
+
+
 def test_a_call_may_give_an_ingredients_entries() -> None:
     def function(run: Any, data: Any = None) -> None: ...
 

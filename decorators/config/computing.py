@@ -117,6 +117,10 @@ class Pass:
                 break
         self.placing.finish()
 
+    def is_given(self, key: str) -> bool:
+        """Whether a config function gave an entry, or what it stands in."""
+        return any(is_inside(key, given) for given in self.given_by)
+
     def values_for(self, names: Mapping[str, bool], owners: tuple[Draft, ...], who: Asker) -> dict[str, Any]:
         """The entries that a function takes, looked up from the inside out."""
         values = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..seeds import SEED_LIMIT
-from .assignments import CALL, CODE, COMMAND_LINE, RESUMED, Assignment, assignments_of, overlap
+from .assignments import CALL, CODE, COMMAND_LINE, RESUMED, Assignment, assignments_of, is_inside, overlap
 from .changes import is_same
 from .command_line import SOURCE, CommandLine, parse_command_line
 from .computed import needs_of
@@ -19,6 +19,7 @@ from .errors import BadConfigValue, ConfigClash, ConfigError
 from .files import load_config_file
 from .free_values import key_text
 from .layers import Layer, as_layer
+from .placing import inside
 from .plain import plain_value
 from .presets import Preset
 from .resolved import Resolved
@@ -190,7 +191,7 @@ def _still_fitting(kept: Mapping[str, Any], sources: Sources, before: Pass) -> l
     fitting = []
     for key, value in _kept_values(before.root, kept):
         place = trial.find(key)
-        if place is None or place.computed is not None or key in before.given_by:
+        if place is None or place.computed is not None or before.is_given(key):
             continue
         try:
             place.put(value, RESUMED.label)
@@ -198,7 +199,19 @@ def _still_fitting(kept: Mapping[str, Any], sources: Sources, before: Pass) -> l
             _logger.warning("%s The default is taken instead.", error)
         else:
             fitting.append(Assignment(key, value, RESUMED, "put"))
-    return fitting
+    return [*fitting, *_kept_additions(before, kept)]
+
+
+def _kept_additions(before: Pass, kept: Mapping[str, Any]) -> Iterator[Assignment]:
+    """What the run that goes on was given beside the entries that there are, for whoever asks for it."""
+    for path, part in {"": before.root, **before.root.ingredients}.items():
+        for name, value in (_at(kept, path) if path else kept).items():
+            key = inside(part, name)
+            is_part = any(is_inside(other, key) for other in before.root.ingredients)
+            if name in part.members or is_part or before.is_given(key):
+                continue
+            if part.takes_any or before.placing.may_be_added(key):
+                yield Assignment(key, value, RESUMED, "put", may_add=True)
 
 
 def _kept_values(root: Root, kept: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -239,7 +252,7 @@ def _keep_computed(sources: Sources, settled: Pass, kept: Mapping[str, Any], ass
     fixed = []
     for key, value in _kept_values(old.root, kept):
         place = settled.root.find(key)
-        if place is not None and (place.computed is not None or key in settled.given_by):
+        if place is not None and (place.computed is not None or settled.is_given(key)):
             fixed.append(Assignment(key, value, RESUMED, "put"))
     return sources.settling([*fixed, *assignments]).settle() if fixed else settled
 

@@ -166,6 +166,11 @@ class Root(Draft):
         return self.plain_defaults()
 
     @property
+    def takes_any(self) -> bool:
+        """Whether there is a function with **kwargs."""
+        return self.called.var_keyword is not None or self._signature.var_keyword is not None
+
+    @property
     def _is_main(self) -> bool:
         """Whether the function that the entries belong to is called, and no command."""
         return self.called is self._signature
@@ -174,8 +179,7 @@ class Root(Draft):
         return Where(self.key).inside(name).key
 
     def _add_member(self, path: str) -> Draft | None:
-        takes_any = self.called.var_keyword is not None or self._signature.var_keyword is not None
-        if not self.takes_new_keys or not takes_any:
+        if not self.takes_new_keys or not self.takes_any:
             return None
         return self._further.setdefault(path, Draft(self._inside(path), NO_HINT, MISSING, name=path))
 
