@@ -12,6 +12,7 @@ from typing import Any
 from ..observer.errors import CloisterError
 
 SEED_LIMIT = 2**32  # numpy's generator takes no larger one; one range for all keeps a seed portable
+DERIVED_LIMIT = 2**31  # what is handed on fits into the signed int that libraries in C take
 
 
 class BadSeed(CloisterError, ValueError):
@@ -72,9 +73,9 @@ def derive_seed(seed: int | None, *identity: object) -> int:
     With None as `seed` one that nobody can foresee.
     """
     if seed is None:
-        return random.SystemRandom().randrange(SEED_LIMIT)
+        return random.SystemRandom().randrange(DERIVED_LIMIT)
     text = "/".join(map(str, (seed, *_lineage, *identity)))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % DERIVED_LIMIT
 
 
 def make_generator(seed: int) -> Any:
