@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from .known_summaries import known_summaries, summary_key
 from .metric_summary import MetricSummary
 from .points import Float64s, Int64s, Points
 from .run_query import LISTED
@@ -28,6 +29,7 @@ logger = logging.getLogger("cloister")
 LISTED_LIMIT = 2_000  # metrics of a page of runs
 SCAN_MS = 10_000  # of a collection without an index; Omniboard does that for every run that is opened
 SUMMARIES_MS = 2_000
+SUMMARIES_AT_ONCE = 32  # metrics; what one question has reckoned is kept, whatever becomes of the next
 INDEX_KNOWN_SECONDS = 60.0
 _EPOCH = datetime(1970, 1, 1)
 _NUMBERS = frozenset((int, float, bool))
@@ -105,19 +107,42 @@ def summaries_of(database: Database[dict[str, Any]], runs: Sequence[Mapping[str,
     summaries: list[dict[str, Any]] = [{} for _ in runs]
     if not wanted:
         return summaries
-    from pymongo.errors import ExecutionTimeout
-
-    try:
-        found = {each["_id"]: each for each in summarize(database, wanted, SUMMARIES_MS)}
-    except ExecutionTimeout:
-        logger.info("The last values of Sacred's metrics took longer than %s ms; the list lacks them.", SUMMARIES_MS)
-        return summaries
+    by_run = zip(runs, listed, strict=True)
+    keys = {each: summary_key(database["metrics"], each, run) for run, ids in by_run for each in ids}
+    found = _reckon(database, {each: keys[each] for each in wanted})
     for place, (run, ids) in enumerate(zip(runs, listed, strict=True)):
         own = (found[each] for each in ids if each in found)
         summaries[place] = {
             str(each.get("name")): read_foreign_summary(each) for each in own if _is_same(each["run_id"], run["_id"])
         }
     return summaries
+
+
+def _reckon(database: Database[dict[str, Any]], wanted: Mapping[Any, Hashable | None]) -> dict[Any, dict[str, Any]]:
+    """Rows of `summarize` by id, as many as there is time for; what was reckoned once is known the next time."""
+    from pymongo.errors import ExecutionTimeout
+
+    known = known_summaries(database.client)
+    before = known.find(key for key in wanted.values() if key is not None)
+    found = {each: before[key] for each, key in wanted.items() if key in before}
+    left = [each for each in wanted if each not in found]
+    deadline = time.monotonic() + SUMMARIES_MS / 1000
+    for start in range(0, len(left), SUMMARIES_AT_ONCE):
+        milliseconds = int((deadline - time.monotonic()) * 1000)
+        try:
+            rows = (
+                summarize(database, left[start : start + SUMMARIES_AT_ONCE], milliseconds) if milliseconds > 0 else None
+            )
+        except ExecutionTimeout:
+            rows = None
+        if rows is None:
+            logger.info(
+                "The last values of Sacred's metrics take longer than %s ms; the list lacks some.", SUMMARIES_MS
+            )
+            break
+        found |= {row["_id"]: row for row in rows}
+        known.keep({key: row for row in rows if (key := wanted.get(row["_id"])) is not None})
+    return found
 
 
 def load_summary(database: Database[dict[str, Any]], run: Mapping[str, Any]) -> dict[str, MetricSummary]:

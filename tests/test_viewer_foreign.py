@@ -20,7 +20,7 @@ from bson import ObjectId
 from cloister.observer.run_collections import Collections
 from cloister.observer.run_ids import format_run_id
 from cloister.observer.runs import RunStore
-from cloister.observer.settings import load_settings
+from cloister.observer.settings import BadSetting, load_settings
 from cloister.viewer.app import create_app
 from cloister.viewer.database_link import open_databases
 from cloister.viewer.database_specs import BadDatabaseSpec, DatabaseSpec, parse_spec, parse_specs
@@ -202,6 +202,26 @@ def test_omniboards_tags_and_notes_are_shown(own: FlaskClient, database: Documen
     assert "paper" in overview
     assert "Notes Table 2" in overview
     assert "paper" in text_of(own, "/p/mnist")
+
+
+def test_a_list_reads_the_points_of_a_metric_once_for_each_sign_of_life(own: FlaskClient, database: Documents) -> None:
+    listed = [
+        {"name": "loss", "id": str(database["metrics"].insert_one(metric(values=[0.5, 0.25, 0.125])).inserted_id)}
+    ]
+    database["runs"].insert_one(sacred_run(info={"metrics": listed}))
+
+    def shown() -> float:
+        [run] = own.get("/api/v1/projects/mnist/runs").get_json()["runs"]
+        return float(run["summary"]["loss"]["last"])
+
+    assert shown() == 0.125
+    database.command("profile", 2)
+    assert shown() == 0.125
+    database.command("profile", 0)
+    assert database["system.profile"].count_documents({"ns": f"{database.name}.metrics"}) == 0
+    database["metrics"].update_one({"name": "loss"}, {"$push": {"values": 0.0625, "steps": 3}})
+    database["runs"].update_one({"_id": 1}, {"$set": {"heartbeat": datetime.now(timezone.utc)}})
+    assert shown() == 0.0625
 
 
 # ---- ids
@@ -401,6 +421,25 @@ def test_a_name_that_names_no_database_is_refused_in_words(text: str, words: str
     with pytest.raises(ValueError, match=re.escape(words)) as raised:
         parse_specs([text], first_name="first")
     assert "secret" not in str(raised.value)
+
+
+def test_the_first_database_may_have_a_prefix_too(database: Documents, database_uri: str) -> None:
+    database["lab_runs"].insert_one(sacred_run())
+    [served] = open_databases(load_settings(uri=database_uri), collections="lab_")
+    assert (served.name, served.path) == (f"{database.name}-lab", "")
+    assert "mnist" in create_app([served]).test_client().get("/").text
+    served.access.get().close()
+
+
+def test_a_site_may_settle_its_further_databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cloister.toml").write_text('databases = ["sacred", "lab:vision_"]', encoding="utf-8")
+    assert load_settings(tmp_path).databases == ("sacred", "lab:vision_")
+    monkeypatch.setenv("CLOISTER_DATABASES", "old=mongodb://a,b/sacred  lab:vision_")
+    assert load_settings(tmp_path).databases == ("old=mongodb://a,b/sacred", "lab:vision_")
+    monkeypatch.delenv("CLOISTER_DATABASES")
+    (tmp_path / "cloister.toml").write_text("databases = [1]", encoding="utf-8")
+    with pytest.raises(BadSetting, match='not a list such as \\["sacred", "lab:prefix_"\\]'):
+        load_settings(tmp_path)
 
 
 def test_two_databases_of_one_name_are_refused() -> None:

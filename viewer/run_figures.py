@@ -39,7 +39,8 @@ def choose_figures(run: RunRecord, metrics: Mapping[str, MetricSummary]) -> tupl
     last = [_result_figure(run)] if _is_number(run.result) else []
     if run.status != "queued":
         last.append(_points_figure(run, metrics))
-    names = rank_metrics(own_metrics(metrics))[: MOST_FIGURES - len(last)]
+    ranked = sorted(rank_metrics(own_metrics(metrics)), key=lambda name: metrics[name].not_numbers > 0)
+    names = ranked[: MOST_FIGURES - len(last)]
     return (*(_metric_figure(metrics[name]) for name in names), *last)
 
 

@@ -76,7 +76,7 @@ def describe_queue(run: RunRecord) -> Ending | None:
         words.append(f"with priority {format_number(run.meta['priority'])}")
     then = "A 'cloister worker' takes the run with the highest priority first."
     if run.uid is None:
-        then = "Sacred stores a queued run and leaves it to others to start it."
+        then = "Sacred starts no queued run itself; 'cloister worker --sacred' does."
     title = "Waits in the queue"
     return Ending(f"{title}: {run.custom_status}" if run.custom_status else title, f"{', '.join(words)}. {then}")
 

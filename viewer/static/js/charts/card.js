@@ -154,6 +154,7 @@ export class ChartCard {
       return;
     }
     if (!this.curves.some((curve) => curve.x.length > 0)) return this.showNoData();
+    if (this.curves.every((curve) => curve.x.length === 0 || curve.not_numbers >= curve.last?.count)) return this.showNoNumbers();
     const range = this.range();
     this.drawnRange = range;
     const [low, high] = this.extent ?? range;
@@ -230,6 +231,13 @@ export class ChartCard {
   showNoData() {
     const count = this.grid.runIds().length;
     this.show("empty", this.section.zoom ? "No points in this range." : `No points for ${count === 1 ? "this run" : `these ${count} runs`}`);
+    this.part("note").textContent = this.spec.unit;
+  }
+
+  // Sacred takes any value for a metric.
+  showNoNumbers() {
+    const count = this.curves.reduce((sum, curve) => sum + curve.not_numbers, 0);
+    this.show("empty", count === 1 ? "Its only value is no number" : `None of the ${count} values is a number`);
     this.part("note").textContent = this.spec.unit;
   }
 
