@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..observer.errors import CloisterError
@@ -12,6 +13,7 @@ from ..observer.settings import Settings, load_settings
 from .captured import Captured
 from .config import ConfigSpec, Resolved
 from .config.draft import MISSING
+from .config.files import has_config_suffix
 from .config.resolving import Sources
 from .config.settled import WHOLE
 from .config_hooks import ask_config_hooks, with_entries
@@ -207,7 +209,7 @@ class CommandRun:
             config_beside=self._config_beside,
             defaults=resolved.defaults,
             project=said["project"],
-            name=said["run_name"] or name_from_overrides(label, resolved.overrides) or (None if is_main else label),
+            name=said["run_name"] or name_of_run(label, resolved) or (None if is_main else label),
             tags=said["tags"],
             notes=said["notes"],
             main_file=experiment.main_file,
@@ -268,11 +270,12 @@ def _await(captured: Captured, result: Any) -> Any:
     raise LoopIsRunning(captured.label)
 
 
-def name_from_overrides(label: str, overrides: Mapping[str, Any]) -> str | None:
-    """A run's name that tells what was changed ('train-lr0.01-epochs5'), None when nothing was."""
-    parts = [
+def name_of_run(label: str, resolved: Resolved) -> str | None:
+    """A run's name that tells its presets and what was changed ('train-fast-lr0.01-epochs5'), None when nothing was."""
+    parts = [Path(name).stem if has_config_suffix(name) else name for name in resolved.presets]
+    parts += [
         f"{key.rpartition('.')[2]}{value}"
-        for key, value in overrides.items()
+        for key, value in resolved.overrides.items()
         if isinstance(value, (bool, int, float, str)) and len(str(value)) <= 20
     ]
     if not parts:

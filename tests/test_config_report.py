@@ -314,6 +314,7 @@ def test_a_run_keeps_its_presets_its_single_values_and_what_changed(script: Reco
     assert finished.stdout == "width 1024\n"
     assert "note '' -> 3 (preset odd, str -> int)" in finished.stderr
     run = script.only_run()
+    assert run.name == "train-big-odd-lr1.0"
     assert run.config == {"lr": 1.0, "hidden": 512, "width": 1024, "note": 3}
     assert run.config_defaults == {"lr": 0.1, "hidden": 64, "width": 128, "note": ""}
     assert run.meta["named_configs"] == ["big", "odd"]
