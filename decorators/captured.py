@@ -105,11 +105,6 @@ class Captured:
         return str(self.function.__qualname__).rpartition("<locals>.")[2]
 
     @property
-    def required(self) -> tuple[str, ...]:
-        """What the config or the call has to give."""
-        return tuple(name for name in self.names if name not in self.defaults and name not in SPECIALS)
-
-    @property
     def draws(self) -> bool:
         """Whether it asks for random numbers."""
         return any(name in DRAWN for name in self.names)
