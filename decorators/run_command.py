@@ -117,10 +117,10 @@ def run_script(script: Path, recorded: Run | None = None, *, debug: bool = False
     except BaseException as ending:  # Ctrl-C too: whatever ends the script ends the run
         error = ending
         error.__traceback__ = _inside(script, error.__traceback__)
-        if debug and isinstance(error, Exception):
-            post_mortem(error)
         if recorded is not None:
             recorded.end_as(error)
+        if debug and isinstance(error, Exception):
+            post_mortem(error)
         _end_like_python(error)
     finally:
         if recorded is not None:

@@ -32,7 +32,7 @@ ATTEMPTS = f"{QUEUE}.attempts"
 OWNER = "cloister.owner"
 
 LEASE_SECONDS = 60.0
-MOST_ATTEMPTS = 5  # leases that ran out: a run that ends every worker that takes it must not end all of them
+MOST_ATTEMPTS = 5  # to begin it: a run that ends every worker that takes it must not end all of them
 LISTED_RUNS = 1_000
 
 # The order in which runs are taken, behind what all questions name.
@@ -167,9 +167,15 @@ def renew_lease(
     return bool(database["runs"].update_one(_held(document), [until]).matched_count)
 
 
-def give_back(database: Database[dict[str, Any]], document: Mapping[str, Any]) -> bool:
-    """Let the next worker have a taken run that was not begun; whether it was still ours."""
-    changes = {"$set": {LEASE: None}, "$inc": {ATTEMPTS: -1}, "$currentDate": {UPDATED_AT: True}}
+def give_back(database: Database[dict[str, Any]], document: Mapping[str, Any], *, was_tried: bool = False) -> bool:
+    """Let the next worker have a taken run that was not begun; whether it was still ours.
+
+    Args:
+        was_tried: it could not be begun, and is given up after a few such attempts.
+    """
+    changes: dict[str, Any] = {"$set": {LEASE: None}, "$currentDate": {UPDATED_AT: True}}
+    if not was_tried:
+        changes["$inc"] = {ATTEMPTS: -1}
     return bool(stored_for_good(database)["runs"].update_one(_held(document), changes).matched_count)
 
 
@@ -220,7 +226,7 @@ def _ended(status: str, reason: Sequence[str], exit_as: Mapping[str, Any]) -> di
 
 def _give_up_hopeless(database: Database[dict[str, Any]]) -> None:
     """Runs whose every worker has died with them."""
-    reason = f"It was taken {MOST_ATTEMPTS} times, and each worker died before the run began.\n"
+    reason = f"It was taken {MOST_ATTEMPTS} times, and each time the worker died, or failed, before the run began.\n"
     database["runs"].update_many(
         {"status": "QUEUED", STATE: "waiting", ATTEMPTS: {"$gte": MOST_ATTEMPTS}, **_FREE},
         _ended("FAILED", [reason], {}),

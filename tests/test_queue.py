@@ -242,7 +242,9 @@ def test_a_run_that_ends_every_worker_is_given_up(database: Documents) -> None:
 
     run = database["runs"].find_one({"_id": 1}) or {}
     assert run["status"] == "FAILED"
-    assert run["fail_trace"] == ["It was taken 5 times, and each worker died before the run began.\n"]
+    assert run["fail_trace"] == [
+        "It was taken 5 times, and each time the worker died, or failed, before the run began.\n"
+    ]
 
 
 def test_a_run_in_the_queue_can_be_cancelled_and_moved(database: Documents) -> None:

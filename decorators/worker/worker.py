@@ -147,7 +147,7 @@ class Worker:
             self._ask(lambda: end_unbegun(self._database, document, [f"{note}\n"], {}))
         except PyMongoError as error:
             status, note = "given back", f"the database failed while its code was read: {error}"
-            self._ask(lambda: give_back(self._database, document))
+            self._ask(lambda: give_back(self._database, document, was_tried=True))
         except OSError as error:  # this machine has no room, or no folder: another one may
             self._ask(lambda: give_back(self._database, document))
             self._stop.rise(to=1)
@@ -169,7 +169,9 @@ class Worker:
         exit_as = how_it_ended(process)
         if self._stop.level and self._ask(lambda: give_back(self._database, document)):
             return "given back", "the worker was ended before the run began"
-        if process.returncode == EXIT_NOT_BEGUN and self._ask(lambda: give_back(self._database, document)):
+        if process.returncode == EXIT_NOT_BEGUN and self._ask(
+            lambda: give_back(self._database, document, was_tried=True)
+        ):
             self._stop.event.wait(RETRY_SECONDS)
             return "given back", "".join(last_lines(place)[-1:]).strip()
         lines = last_lines(place)

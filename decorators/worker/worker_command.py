@@ -12,6 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 from rich.table import Table
 
 from ...observer.account import host_name, login_name
@@ -26,6 +27,7 @@ from .workplace import sweep
 
 COLOURS = {"COMPLETED": "green", "FAILED": "red", "given back": "yellow", "RUNNING": "red"}
 DRIVER_MS = 5_000
+SHOWN_OUTCOMES = 50
 
 
 @click.command()
@@ -79,8 +81,10 @@ def _run(plan: WorkerPlan, settings: Settings, console: Console, version: str) -
     uri = resolve_uri(settings)
     stop = StopWish()
     outcomes: list[Outcome] = []
+    taken = _Announcer(console, version)
 
     def told(outcome: Outcome) -> None:
+        taken.rest()
         outcomes.append(outcome)
         _tell(console, outcome)
 
@@ -94,7 +98,6 @@ def _run(plan: WorkerPlan, settings: Settings, console: Console, version: str) -
             f"Worker on {escape(host_name())} (Python {version}) takes runs{of} queued by {escape(whose)} "
             f"from {escape(redact_uri(uri))}. Ctrl-C ends it."
         )
-        taken = _Announcer(console, version)
         Worker(database, plan, settings, stop, taken, told).work()
     _summarize(console, outcomes)
     if stop.level >= 2:
@@ -107,6 +110,7 @@ class _Announcer:
     def __init__(self, console: Console, version: str) -> None:
         self._console = console
         self._minor = version.split(".")[:2]
+        self._spinner: Status | None = None
 
     def __call__(self, document: Mapping[str, Any]) -> None:
         ours = document["cloister"]
@@ -120,6 +124,15 @@ class _Announcer:
             self._console.print(f"  [yellow]It was queued with Python {escape(queued_with)}; here it is {here}.[/]")
         for note in queue.get("missing") or ():
             self._console.print(f"  [yellow]{escape(str(note))}[/]")
+        if self._console.is_terminal:
+            self._spinner = self._console.status(f"{escape(name)} is being made")
+            self._spinner.start()
+
+    def rest(self) -> None:
+        """The run is not being made any more."""
+        if self._spinner is not None:
+            self._spinner.stop()
+            self._spinner = None
 
 
 def _tell(console: Console, outcome: Outcome) -> None:
@@ -133,10 +146,11 @@ def _summarize(console: Console, outcomes: list[Outcome]) -> None:
     if not outcomes:
         console.print("Nothing was waiting.")
         return
-    table = Table(title=f"{count_of(len(outcomes), 'run')} taken", title_justify="left")
+    last = f", the last {SHOWN_OUTCOMES} of them" if len(outcomes) > SHOWN_OUTCOMES else ""
+    table = Table(title=f"{count_of(len(outcomes), 'run')} taken{last}", title_justify="left")
     for column in ("Run", "Name", "Status", "Seconds"):
         table.add_column(column, justify="right" if column in ("Run", "Seconds") else "left")
-    for outcome in outcomes:
+    for outcome in outcomes[-SHOWN_OUTCOMES:]:
         colour = COLOURS.get(outcome.status, "yellow")
         status = f"[{colour}]{escape(outcome.status.lower())}[/]"
         table.add_row(str(outcome.id), escape(outcome.name), status, f"{outcome.seconds:.1f}")
