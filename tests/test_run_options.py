@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from cloister.decorators.dependencies_report import print_dependencies
 from cloister.decorators.run_options import (
     RUN_OPTIONS,
     BadRunOption,
@@ -16,6 +21,7 @@ from cloister.decorators.run_options import (
 from cloister.decorators.run_start import RunPlan
 from cloister.observer.settings import BadSetting, load_settings
 from recorded_script import RecordedScript
+from rich.console import Console
 
 
 def test_the_options_of_a_run_are_taken_out_of_a_command_line() -> None:
@@ -307,3 +313,51 @@ def test_code_without_a_first_commit_is_refused(script: RecordedScript) -> None:
     _git(script.folder, "init")
 
     assert "has no commit yet" in _refusal(script)
+
+
+# ---- print_dependencies
+
+
+def test_what_a_script_runs_with_is_printed_without_running_it(repository: RecordedScript) -> None:
+    repository.write(
+        """
+        import json
+        import numpy as np
+        import there_is_none
+
+        raise SystemExit("never run")
+        """,
+        "helper.py",
+    )
+    said = io.StringIO()
+
+    print_dependencies(repository.folder / "train.py", Console(file=said, width=200))
+
+    text = said.getvalue()
+    assert re.search(rf"numpy\s+│ {re.escape(np.__version__)}", text)
+    assert re.search(r"there_is_none\s+│ not installed", text)
+    assert "json" not in text
+    digest = hashlib.sha256((repository.folder / "helper.py").read_bytes()).hexdigest()
+    assert re.search(rf"helper.py\s+│\s+\d+ B │ {digest[:16]} │ untracked", text)
+    assert "notes.txt" not in text.partition("git")[0]
+    assert "files not as in the commit" in text
+
+
+def test_the_command_of_a_script_prints_what_it_runs_with(script: RecordedScript) -> None:
+    done = script.run(
+        """
+        import cloister
+
+        @cloister.experiment
+        def train(lr=0.1):
+            raise SystemExit("never run")
+
+        train()
+        """,
+        "print_dependencies",
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "train.py" in done.stdout
+    assert "is in no git repository" in done.stdout
+    assert script.store.database["runs"].count_documents({}) == 0
