@@ -22,18 +22,18 @@ from .metric_stretches import join_points, load_many
 from .metric_summary import SYSTEM_PREFIX, MetricSummary
 from .points import Points
 from .project_lists import Columns, ProjectNotFound, ProjectSummary, discover_columns, list_projects
+from .run_changes import RunChange, changes_since
 from .run_query import KEEP_LISTED, BadRunQuery, RunQuery, match_project
 from .run_record import (
-    EXPERIMENT_NAME,
     JOURNAL,
     LEFT_OUT_OF_LISTS,
-    PROJECT,
     UID,
     UPDATED_AT,
     RunId,
     RunRecord,
     read_run,
 )
+from .store_connection import lenient, open_database, open_place
 
 if TYPE_CHECKING:
     import pandas
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from .run_places import RunPlace
 
 LISTED_AT_ONCE = 200  # runs whose last values are asked for together
-CHANGES_LIMIT = 500
 
 
 class RunNotFound(CloisterError, LookupError):
@@ -72,21 +71,11 @@ class RunPage:
     page_size: int
 
 
-@dataclass(frozen=True)
-class RunChange:
-    """A run that changed, and when the database learned of it."""
-
-    run_id: RunId
-    project: str
-    status: str
-    updated_at: datetime
-
-
 class RunStore:
     """Reads what runs have recorded. Thread-safe, as the PyMongo client under it is; not to be used across a fork."""
 
     def __init__(self, database: Database[dict[str, Any]]) -> None:
-        self.database = _lenient(database)
+        self.database = lenient(database)
 
     @classmethod
     def connect(
@@ -102,19 +91,7 @@ class RunStore:
             BadMongoUri, NoMongod: there is nothing to connect to.
             BadCollections: `collections` names none.
         """
-        from .mongo import connect, database_name, resolve_uri
-        from .run_collections import Collections, with_collections
-        from .settings import load_settings
-
-        chosen = Collections.parse(collections) if isinstance(collections, str) else collections
-        settings = load_settings(uri=uri)
-        resolved = resolve_uri(settings)
-        database = with_collections(connect(settings)[database_name(resolved, settings)], chosen)
-        if not read_only:
-            return cls(database)
-        from .read_only import read_only as guarded
-
-        return cls(guarded(database))
+        return cls(open_database(uri, collections, read_only=read_only))
 
     def list_databases(self) -> tuple[RunPlace, ...]:
         """Which databases of this server hold runs that may be read, and under which collection names."""
@@ -124,12 +101,7 @@ class RunStore:
 
     def at(self, place: RunPlace) -> RunStore:
         """The store of another set of runs, by the same connection; read only where this one is."""
-        from .read_only import is_read_only
-        from .read_only import read_only as guarded
-        from .run_collections import with_collections
-
-        database = with_collections(self.database.client[place.database], place.collections)
-        return RunStore(guarded(database) if is_read_only(self.database) else database)
+        return RunStore(open_place(self.database, place))
 
     def close(self) -> None:
         """Close the connection; the store is of no use afterwards."""
@@ -193,18 +165,7 @@ class RunStore:
 
         What Sacred writes has a new heartbeat then, or its end.
         """
-        passed = {"$gt": when}
-        chosen = {} if project is None else match_project(project)
-        found = list(self._find_changed({UPDATED_AT: passed, **chosen}))
-        signs = [{field: passed} for field in ("heartbeat", "stop_time", "start_time")]
-        found += self._find_changed({"$and": [{UPDATED_AT: None}, {"$or": signs}, chosen]})
-        runs = sorted((read_run(document) for document in found), key=lambda run: run.updated_at or when)
-        return [RunChange(run.id, run.project, run.status, run.updated_at or when) for run in runs[:CHANGES_LIMIT]]
-
-    def _find_changed(self, condition: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        fields = {"status": 1, "heartbeat": 1, "start_time": 1, "stop_time": 1, "meta.options": 1}
-        fields |= {UID: 1, PROJECT: 1, EXPERIMENT_NAME: 1, UPDATED_AT: 1}
-        return iter(self.database["runs"].find(condition, fields).sort(UPDATED_AT, 1).limit(CHANGES_LIMIT))
+        return changes_since(self.database, when, project)
 
     def count_queued(self, project: str) -> int:
         """How many runs of the project wait to be started. Lists by start have them last."""
@@ -362,16 +323,6 @@ class RunStore:
             with contextlib.suppress(BlobNotFound):
                 return open_blob(self.database, spelling)
         raise BlobNotFound(file_id)
-
-
-def _lenient(database: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
-    """The same database, read so that no text that is not UTF-8 and no date beyond year 9999 fails a whole document."""
-    from bson.codec_options import DatetimeConversion
-
-    options = database.codec_options.with_options(
-        unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
-    )
-    return database.with_options(codec_options=options)
 
 
 def _sorts_all(stages: list[dict[str, Any]]) -> bool:
