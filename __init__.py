@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from .decorators.interruptions import Interruption, OutOfTime
     from .decorators.run import Run
     from .decorators.run_start import start_run
-    from .decorators.sacred.mongo_observer import MongoObserver, QueuedMongoObserver
+    from .decorators.sacred.mongo_observer import MongoObserver
+    from .decorators.sacred.queued_observer import QueuedMongoObserver
     from .observer.errors import CloisterError
     from .observer.points import Points
     from .observer.run_record import RunRecord
@@ -32,7 +33,7 @@ _HOMES = {
     "OutOfTime": ".decorators.interruptions",
     "MongoObserver": ".decorators.sacred.mongo_observer",
     "Points": ".observer.points",
-    "QueuedMongoObserver": ".decorators.sacred.mongo_observer",
+    "QueuedMongoObserver": ".decorators.sacred.queued_observer",
     "Run": ".decorators.run",
     "RunRecord": ".observer.run_record",
     "RunStore": ".observer.runs",

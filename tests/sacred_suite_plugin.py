@@ -18,7 +18,7 @@ import gridfs
 import pymongo
 import pytest
 import sacred.observers.mongo
-from cloister.decorators.sacred import mongo_observer as ours
+from cloister.decorators.sacred import queued_observer as ours
 from pymongo.collection import Collection
 from pymongo.database import Database
 

@@ -629,3 +629,45 @@ def test_experiments_on_a_machine_without_pkg_resources_are_told_what_to_install
     for said in (done.stdout, done.stderr):
         assert "it needs pkg_resources" in said
         assert "pip install 'setuptools<81'" in said
+
+
+def test_two_experiments_may_run_at_once_under_one_observer(script: RecordedScript, store: RunStore) -> None:
+    source = experiment(
+        """
+        import threading
+
+        both = threading.Barrier(2)
+        observer = cloister.MongoObserver()
+
+        def run(number):
+            ex = Experiment(f"number {number}", save_git_info=False)
+            ex.observers.append(observer)
+
+            @ex.main
+            def main(_run):
+                both.wait()
+                for step in range(5):
+                    _run.log_scalar("loss", 10 * number + step)
+                _run.info["number"] = number
+                both.wait()
+                return number
+
+            ex.run(options={"--capture": "no", "--beat-interval": 0.05})
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        """,
+        BEGINNING,
+    )
+    succeed(script, source)
+
+    runs = sorted(script.runs(), key=lambda run: run.experiment)
+    assert [(run.experiment, run.result, run.info["number"], run.status) for run in runs] == [
+        ("number 0", 0, 0, "completed"),
+        ("number 1", 1, 1, "completed"),
+    ]
+    for number, run in enumerate(runs):
+        assert store.load_points(run.id, "loss").values.tolist() == [10 * number + step for step in range(5)]

@@ -21,9 +21,9 @@ def find_live_run() -> Any:
     for _ in range(FRAMES_SEARCHED):
         if frame is None:
             return None
-        owner = frame.f_locals.get("self") if frame.f_code.co_name in ("_emit_started", "__call__") else None
-        if owner is not None and type(owner).__module__ == "sacred.run" and hasattr(owner, "captured_out"):
-            return owner
+        if frame.f_globals.get("__name__") == "sacred.run":
+            owner = frame.f_locals.get("self")
+            return owner if hasattr(owner, "captured_out") else None
         frame = frame.f_back
     return None
 

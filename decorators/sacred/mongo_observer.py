@@ -11,6 +11,7 @@ import functools
 import logging
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloister")
 
 PRIORITY = 30
+JOIN_SECONDS = 1.0  # for what the end of a run brings; `join` comes next, and waits for all of it
 _Event = TypeVar("_Event", bound=Callable[..., Any])
 # What Sacred's documents hold under names of its own; anything else in the run's entry is somebody else's.
 _OWN_FIELDS = frozenset({
@@ -159,7 +161,8 @@ class MongoObserver:
         self._hardware = False
         self._recording: SacredRecording | None = None
         self._inside: set[int] = set()  # threads whose events are with us now
-        self._shared: ForkedWith | None = None
+        # By Sacred's object of the run: several threads may run one experiment at once.
+        self._shared: weakref.WeakKeyDictionary[Any, ForkedWith] = weakref.WeakKeyDictionary()
         self.run_entry: dict[str, Any] | None = None
         self.priority = priority
         self.failure_dir = failure_dir
@@ -198,25 +201,29 @@ class MongoObserver:
     @_guarded
     def heartbeat_event(self, info: Any, captured_out: Any, beat_time: Any, result: Any) -> None:
         self._enter(info=info, captured_out=captured_out, heartbeat=beat_time, result=result)
-        if self._recording is not None:
-            self._recording.record_beat(info, captured_out, beat_time, result)
-            self._recording.settle_event()
+        recording = self._current()
+        if recording is not None:
+            recording.record_beat(info, captured_out, beat_time, result)
+            recording.settle_event()
 
     @_guarded
     def log_metrics(self, metrics_by_name: Any, info: Any) -> None:
-        if self._recording is not None:
-            self._recording.record_metrics(metrics_by_name)
+        recording = self._current()
+        if recording is not None:
+            recording.record_metrics(metrics_by_name)
 
     @_guarded
     def resource_event(self, filename: Any) -> None:
-        if self._recording is not None:
-            self._recording.record_resource(str(filename))
+        recording = self._current()
+        if recording is not None:
+            recording.record_resource(str(filename))
             self._save()
 
     @_guarded
     def artifact_event(self, name: Any, filename: Any, metadata: Any = None, content_type: Any = None) -> None:
-        if self._recording is not None:
-            self._recording.record_artifact(str(name), str(filename), metadata, content_type)
+        recording = self._current()
+        if recording is not None:
+            recording.record_artifact(str(name), str(filename), metadata, content_type)
             self._save()
 
     @_guarded
@@ -234,8 +241,9 @@ class MongoObserver:
     @_guarded
     def join(self) -> None:
         """Wait until the ended run is stored, while the database answers."""
-        if self._recording is not None:
-            self._recording.join(self._target.settings.exit_wait)
+        recording = self._current()
+        if recording is not None:
+            recording.join(self._target.settings.exit_wait)
 
     # ---- inside
 
@@ -243,8 +251,6 @@ class MongoObserver:
     def _start(self, given: dict[str, Any], status: str) -> Any:
         overwritten = self.overwrite["_id"] if self.overwrite is not None else None
         header = header_of(self._project, self._target, given, status=status, overwrite=overwritten)
-        if self._recording is not None and not self._recording.ended:
-            self._recording.end_as(None)  # a run that Sacred has left behind
         recording = self._recording = SacredRecording(self._target, header)
         self.run_entry = self._new_entry(header, given)
         recording.record_sources(str(given["ex_info"].get("base_dir") or "."), given["ex_info"].get("sources") or ())
@@ -261,11 +267,17 @@ class MongoObserver:
         self.run_entry["_id"] = asked if number is None else number
         return self.run_entry["_id"]
 
+    def _current(self) -> SacredRecording | None:
+        """The recording of the run that calls us; the newest where nobody can tell."""
+        run = find_live_run() if self._shared else None
+        shared = None if run is None else self._shared.get(run)
+        return self._recording if shared is None else shared.recording
+
     def _look_after(self, recording: SacredRecording) -> None:
         run = find_live_run()
         if run is not None:
             mend_capture(run)
-            self._shared = share_with_children(run, recording)
+            self._shared[run] = share_with_children(run, recording)
             recording.last_beat = functools.partial(beat_once, run)
 
     def _new_entry(self, header: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -296,7 +308,8 @@ class MongoObserver:
 
     def _save(self) -> None:
         """Record what others have put into the run's entry, and wait a moment for all that was recorded."""
-        if self._recording is not None:
+        recording = self._current()
+        if recording is not None:
             known = self.overwrite or {}
             entry = self.run_entry or {}
             theirs = {
@@ -304,23 +317,25 @@ class MongoObserver:
                 for name, value in entry.items()
                 if name not in _OWN_FIELDS and not (name in known and known[name] is value)
             }
-            self._recording.record_extra(theirs)
-            self._recording.settle_event()
+            recording.record_extra(theirs)
+            recording.settle_event()
 
     def _end(self, status: str, stop_time: Any, **details: Any) -> None:
-        if self._shared is not None:
-            wait_for_beats(self._shared.run, lambda: bool(self._inside - {threading.get_ident()}))
+        run = find_live_run()
+        if run is not None:
+            wait_for_beats(run, lambda: bool(self._inside - {threading.get_ident()}))
         entry = {name: details[name] for name in ("result", "fail_trace") if name in details}
         self._enter(status=status, stop_time=stop_time, **entry)
-        if self._recording is not None:
+        recording = self._current()
+        if recording is not None:
             self._save()
-            self._recording.record_end(status, stop_time, **details)
-            self._recording.join(1.0)
-        self._shared = None
+            recording.record_end(status, stop_time, **details)
+            recording.join(JOIN_SECONDS)
 
     def _note(self, text: str, error: BaseException) -> None:
-        if self._recording is not None:
-            self._recording.note(text, error)
+        recording = self._current()
+        if recording is not None:
+            recording.note(text, error)
         else:
             logger.error("%s", text, exc_info=error)
 
@@ -329,23 +344,3 @@ class MongoObserver:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._target}>"
-
-
-class QueuedMongoObserver(MongoObserver):
-    """The same: what Sacred's class of this name is for, every event goes through a queue that survives an outage."""
-
-    def __init__(self, interval: float = 20.0, retry_interval: float = 10.0, *arguments: Any, **named: Any) -> None:
-        """
-        Args:
-            interval, retry_interval: taken for Sacred's sake; the courier has its own pace.
-            arguments, named: as `MongoObserver` takes them, in Sacred's order for this class.
-        """
-        names = ("url", "db_name", "collection", "overwrite", "priority", "client")
-        super().__init__(**dict(zip(names, arguments, strict=False)), **named)
-
-
-class QueueCompatibleMongoObserver(MongoObserver):
-    """Sacred's name for an observer under its `QueueObserver`, which sends one metric at a time."""
-
-    def log_metrics(self, metric_name: Any, metrics_values: Any, info: Any) -> None:  # type: ignore[override]
-        super().log_metrics({metric_name: metrics_values}, info)
