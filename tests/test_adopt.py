@@ -25,6 +25,7 @@ from cloister.observer.run_query import RunQuery
 from cloister.observer.runs import RunStore
 from conftest import free_port, running_mongod
 from pymongo.database import Database
+from running_omniboard import running_omniboard
 from sacred_recorded import SacredRecorded, recorded_by_sacred
 
 Documents = Database[dict[str, Any]]
@@ -162,6 +163,29 @@ def test_what_sacred_and_omniboard_read_stays_as_it_was(sacred: Documents, sacre
         assert {**new, "artifacts": None} == {**old, "artifacts": None}
     for old, new in zip(before["fs.files"], sacred["fs.files"].find().sort("_id", 1), strict=True):
         assert {key: new[key] for key in old} == old
+
+
+@pytest.mark.parametrize("copied", [pytest.param(False, id="in-place"), pytest.param(True, id="copied")])
+def test_omniboard_reads_what_was_adopted(
+    sacred: Documents, sacred_uri: str, database: Documents, database_uri: str, tmp_path: Path, copied: bool
+) -> None:
+    assert adopt(sacred_uri, *(["--into", database_uri] if copied else ["--yes"])).returncode == 0
+    uri, target = (database_uri, database) if copied else (sacred_uri, sacred)
+    wanted = "captured_out,info,meta,host,experiment,artifacts,config,fail_trace,status"
+    with running_omniboard(uri, tmp_path, free_port()) as omniboard:
+        listed = omniboard.ask_json("Runs", sort_by="_id", order_by="-1", query="{}", limit="50")
+        assert {run["_id"] for run in listed} >= {1, 2, 3, 5}
+        run = omniboard.ask_json("Runs/1", select=wanted)
+        assert "trained" in run["captured_out"]
+        assert [entry["name"] for entry in run["artifacts"]] == ["model.bin", "table.csv"]
+        [loss] = [each for each in omniboard.ask_json("Metrics", query={"run_id": 1}) if each["name"] == "loss"]
+        assert loss["values"] == [1 / (step + 1) for step in range(50)]
+        assert {"name": "loss", "id": loss["_id"]} in run["info"]["metrics"]
+        [long] = omniboard.ask_json("Metrics", query={"run_id": 2})
+        assert max(long["values"]) == 10_006 / 7
+        assert omniboard.ask(f"files/download/{run['artifacts'][1]['file_id']}/table.csv") == b"1,2\n"
+        assert len(omniboard.ask("files/source/1")) > 0
+        assert target["runs"].count_documents({"cloister.adopted.state": "done"}) == 6
 
 
 def test_a_second_adoption_does_nothing_and_says_so(sacred: Documents, sacred_uri: str) -> None:

@@ -339,6 +339,8 @@ def test_hostile_pickles_in_a_failure_dir_are_refused_and_the_others_read(
 
 
 def test_a_folder_goes_into_the_embedded_database_where_no_other_is_set(files: Path, home: Path) -> None:
+    assert "Would adopt 3 runs" in adopt(files, "--dry-run").said
+    assert not home.exists()
     done = adopt(files)
     try:
         assert done.returncode == 0, done.said

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +18,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..run_ids import format_run_id
 from .adopt_report import print_ended, print_failures, print_plan, print_result
-from .adoption_errors import AdoptionIncomplete, NoRightToWrite, NoRunsThere, NotConfirmed, SameDatabase
+from .adoption_errors import (
+    AdoptionIncomplete,
+    NoRightToWrite,
+    NoRoomForCopies,
+    NoRunsThere,
+    NotConfirmed,
+    SameDatabase,
+)
 
 if TYPE_CHECKING:
     from .adoption import Survey, Target
@@ -99,9 +108,12 @@ class _Job:
                 self._run(source, target, progress, destination.label, in_place=False)
 
     def adopt_source(self, source: RunSource, into: str | None) -> None:
-        from .adopt_copy import CopyInto
-        from .places import open_destination
+        from .adopt_copy import CopyInto, NothingYet
+        from .places import is_to_be_made, open_destination
 
+        if self._dry_run and is_to_be_made(into):  # who only looks makes no database for it
+            self._run(source, NothingYet(), _Bars(self._console), "the embedded database", in_place=False)
+            return
         destination = open_destination(into)
         with contextlib.closing(destination), _said(destination):
             progress = _Bars(self._console)
@@ -152,7 +164,8 @@ class _Job:
         from .adoption import adopt_all, rehearse, survey
 
         started = time.monotonic()
-        found = survey(source, target, self._chosen if chosen is None else chosen)
+        with self._console.status(f"Looking at the runs of {source.label}"):
+            found = survey(source, target, self._chosen if chosen is None else chosen)
         if self._dry_run:
             with progress:
                 tally = rehearse(source, found, progress, project=self._project)
@@ -228,6 +241,10 @@ def _said(place: DatabasePlace) -> Iterator[None]:
 
     try:
         yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoRoomForCopies(tempfile.gettempdir()) from error
+        raise
     except ConnectionFailure as error:
         raise DatabaseUnreachable(address_of(place.client), FOR_SECONDS, error) from error
     except OperationFailure as error:

@@ -17,6 +17,7 @@ logger = logging.getLogger("cloister")
 
 BLOCK_RUNS = 32
 BLOCK_POINTS = 200_000
+BLOCK_BYTES = 32 * 1024 * 1024  # of output: one run may have 16 MB
 
 
 class Listener(Protocol):
@@ -230,13 +231,13 @@ def _blocks(
 
 def _cut(heads: Sequence[RunHead]) -> Iterator[list[RunHead]]:
     block: list[RunHead] = []
-    points = 0
+    points = size = 0
     for head in heads:
-        if block and (len(block) == BLOCK_RUNS or points + head.points > BLOCK_POINTS):
+        points, size = points + head.points, size + head.size_bytes
+        if block and (len(block) == BLOCK_RUNS or points > BLOCK_POINTS or size > BLOCK_BYTES):
             yield block
-            block, points = [], 0
+            block, points, size = [], head.points, head.size_bytes
         block.append(head)
-        points += head.points
     if block:
         yield block
 

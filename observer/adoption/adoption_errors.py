@@ -91,6 +91,16 @@ class SameDatabase(CloisterError, ValueError):
         )
 
 
+class NoRoomForCopies(CloisterError, OSError):
+    """The temporary folder has no room for a file on its way."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            f"The temporary folder {folder} has no room for a file on its way into the database. Make room, or name "
+            "another folder by TMPDIR, and run the same command again: it goes on where it stopped."
+        )
+
+
 class AdoptionIncomplete(CloisterError, RuntimeError):
     """Some runs could not be adopted; the others were."""
 

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 PREFETCHED_BYTES = 16 * 1024 * 1024  # of small files at once: Sacred stores each source anew with every run
 DOCUMENTS_AT_ONCE = 4  # a run or a metric may have 16 MB
-_HEAD = dict.fromkeys(
+_SIZE = "_size"
+_IS_TEXT = {"$eq": [{"$type": "$captured_out"}, "string"]}
+_OUTPUT_BYTES = {"$cond": [_IS_TEXT, {"$strLenBytes": {"$cond": [_IS_TEXT, "$captured_out", ""]}}, 0]}
+_HEAD: dict[str, Any] = dict.fromkeys(
     (
         *("status", "start_time", "heartbeat", "stop_time", "omniboard", "command"),
         *("experiment.name", "host.hostname", "meta.queue_time", "meta.options.--beat-interval"),
@@ -62,8 +65,8 @@ class MongoSource:
         return self._label
 
     def heads(self) -> list[RunHead]:
-        fields = {**_HEAD, f"{self._ours}.uid": 1, f"{self._ours}.adopted": 1}
-        documents = list(self._database["runs"].find({}, fields))
+        fields = {**_HEAD, f"{self._ours}.uid": 1, f"{self._ours}.adopted": 1, _SIZE: _OUTPUT_BYTES}
+        documents = list(self._database["runs"].aggregate([{"$project": fields}]))
         # After the runs: one that has ended by now has all its metrics.
         self._survey_metrics()
         heads = [self._head(document) for document in documents]
@@ -119,6 +122,7 @@ class MongoSource:
             beat_seconds=beat_seconds(document),
             adopted=adopted if isinstance(adopted, Mapping) else None,
             is_ours="uid" in ours and not isinstance(adopted, Mapping),
+            size_bytes=document[_SIZE],
             points=sum(length for _, _, length in self._metrics.get(_key(document["_id"]), ())),
         )
 

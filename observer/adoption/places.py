@@ -67,6 +67,16 @@ def open_database(given: str, collections: Collections) -> DatabasePlace:
         return DatabasePlace(client, with_collections(client[name], collections), _label(uri, name, collections))
 
 
+def is_to_be_made(given: str | None) -> bool:
+    """Whether the destination is an embedded database that has never been started."""
+    settings = load_settings()
+    if given not in (None, EMBEDDED) or (given is None and settings.uri is not None):
+        return False
+    from ..embedded.data_folder import DataFolder
+
+    return not DataFolder.of(settings).exists()
+
+
 def open_destination(given: str | None) -> DatabasePlace:
     """The database that runs are copied into: that of a URI, or of the settings; `embedded` is the embedded one."""
     if given is not None and given != EMBEDDED:

@@ -48,6 +48,7 @@ class RunHead:
         adopted: what an earlier adoption in the same place has noted; None if there was none.
         is_ours: it has been recorded by Cloister.
         points: of all its metrics, about; to bound what is read at once.
+        size_bytes: of what it printed, about; for the same reason.
     """
 
     id: Any
@@ -60,6 +61,7 @@ class RunHead:
     adopted: Mapping[str, Any] | None = None
     is_ours: bool = False
     points: int = 0
+    size_bytes: int = 0
 
     def is_going_on(self, now: datetime | None = None) -> bool:
         """Whether somebody may still be recording it: running, and heard of lately."""
