@@ -117,6 +117,19 @@ def test_an_entry_that_nobody_knows_is_refused_unless_it_is_said_to_be_new(spec:
         spec.resolve(argv=["+lr.x=2"])
 
 
+def test_what_has_no_default_is_set_and_not_added() -> None:
+    def function(run: Any, data: Path, size: int = computed(lambda data: len(data.name))) -> None: ...
+
+    spec = ConfigSpec.from_function(function)
+    changes = spec.resolve(argv=["data=/x/abc", "+new=1"]).changes
+    assert [(change.key, change.kind, str(change)) for change in changes] == [
+        ("data", "set", "data = /x/abc (command line)"),
+        ("size", "set", "size = 3 (computed)"),
+        ("new", "added", "new = 1 (command line)"),
+    ]
+    assert "data = /x/abc  (set, command line)" in shown(spec, "print_config", "data=/x/abc")
+
+
 def test_new_entries_reach_a_function_that_takes_any() -> None:
     def function(run: Any, lr: float = 1, **further: Any) -> None: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,8 +24,8 @@ class ConfigChange:
     """One entry that differs from its default.
 
     Attributes:
-        kind: "changed", or "added" where there is no default.
-        before: the default; None where it was added.
+        kind: "changed"; "set" where it has no default; "added" where there is no such entry by default.
+        before: the default; None where there is none.
         source: who set it last: a preset, a file, the command line, code; "computed" where it follows from others, or
             the config function that gave it.
         types: the names of both types, where they differ. A whole number for a float is no other type, nor is a value
@@ -33,7 +33,7 @@ class ConfigChange:
     """
 
     key: str
-    kind: Literal["changed", "added"]
+    kind: Literal["changed", "set", "added"]
     before: Any
     after: Any
     source: str
@@ -51,7 +51,7 @@ class ConfigChange:
 
     def __str__(self) -> str:
         after = shorten_value(self.after)
-        became = f"= {after}" if self.kind == "added" else f"{shorten_value(self.before)} -> {after}"
+        became = f"{shorten_value(self.before)} -> {after}" if self.kind == "changed" else f"= {after}"
         types = f", {self.types[0]} -> {self.types[1]}" if self.types is not None else ""
         return f"{printable(self.key)} {became} ({printable(self.source)}{types})"
 
@@ -61,31 +61,36 @@ def find_changes(
     defaults: Mapping[str, Any],
     writes: Sequence[Write],
     given_by: Mapping[str, str],
+    is_known: Callable[[str], bool],
 ) -> tuple[ConfigChange, ...]:
-    """The values of `config` that differ from `defaults`, in its order, or are not there."""
-    return tuple(_changes(config, defaults, "", writes, given_by))
+    """The values of `config` that differ from `defaults`, in its order, or are not there.
+
+    Args:
+        writes: what was set.
+        given_by: the entries that config functions gave.
+        is_known: whether there is such an entry by default, with a value or without one.
+    """
+    changes = []
+    for key, before, value in _differences(config, defaults, ""):
+        source = last_source(writes, key) or Source("computed", _giver(key, given_by))
+        told, is_computed = str(source), source.kind == "computed"
+        if before is _ABSENT:
+            kind: Literal["set", "added"] = "set" if is_known(key) else "added"
+            changes.append(ConfigChange(key, kind, None, value, told, is_computed=is_computed))
+        else:
+            types = types_changed(before, value)
+            changes.append(ConfigChange(key, "changed", before, value, told, types, is_computed))
+    return tuple(changes)
 
 
-def _changes(
-    config: Any, defaults: Any, above: str, writes: Sequence[Write], given_by: Mapping[str, str]
-) -> Iterator[ConfigChange]:
+def _differences(config: Mapping[str, Any], defaults: Any, above: str) -> Iterator[tuple[str, Any, Any]]:
     for name, value in config.items():
         key = f"{above}.{name}" if above else name
         before = defaults.get(name, _ABSENT) if isinstance(defaults, Mapping) else _ABSENT
         if isinstance(value, Mapping) and value and (before is _ABSENT or isinstance(before, Mapping)):
-            yield from _changes(value, before, key, writes, given_by)
+            yield from _differences(value, before, key)
         elif before is _ABSENT or not is_same(before, value):
-            source = last_source(writes, key) or Source("computed", _giver(key, given_by))
-            is_added = before is _ABSENT
-            yield ConfigChange(
-                key,
-                "added" if is_added else "changed",
-                None if is_added else before,
-                value,
-                str(source),
-                None if is_added else types_changed(before, value),
-                source.kind == "computed",
-            )
+            yield key, before, value
 
 
 def _giver(key: str, given_by: Mapping[str, str]) -> str:

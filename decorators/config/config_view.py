@@ -80,7 +80,7 @@ def _style(change: ConfigChange | None, place: Draft | None, resolved: Resolved)
 
 
 def _in_words(change: ConfigChange) -> str:
-    if change.kind == "added":
-        return f"added, {change.source}"
+    if change.kind != "changed":
+        return f"{change.kind}, {change.source}"
     types = f", {change.types[0]} -> {change.types[1]}" if change.types is not None else ""
     return f"changed, {change.source}; default {shorten_value(change.before)}{types}"

@@ -35,6 +35,7 @@ class Resolved:
         root: the entries with their hints and texts.
         writes: what was set where, in its order.
         given_by: which config function gave an entry.
+        layout: the entries by default.
         prints_config: whether `--print-config` was said.
     """
 
@@ -50,6 +51,7 @@ class Resolved:
     values: Values = field(kw_only=True)
     writes: Sequence[Write] = ()
     given_by: Mapping[str, str] = field(default_factory=dict)
+    layout: Root = field(kw_only=True)
     prints_config: bool = False
 
     @property
@@ -66,7 +68,12 @@ class Resolved:
     @cached_property
     def changes(self) -> tuple[ConfigChange, ...]:
         """The entries that differ from their defaults."""
-        return find_changes(self.config, self.defaults, self.writes, self.given_by)
+        return find_changes(self.config, self.defaults, self.writes, self.given_by, self._is_known)
+
+    def _is_known(self, key: str) -> bool:
+        *outer, name = key.split(".")
+        place = self.layout.find(".".join(outer)) if outer else self.layout
+        return place is not None and name in place.members
 
     @property
     def change_records(self) -> list[dict[str, Any]]:

@@ -109,12 +109,13 @@ def resolve(spec: ConfigSpec, sources: Sources, request: Request) -> Resolved:
     if request.kept:
         settled = _keep_computed(sources, settled, request.kept, [*lower, *single])
     _refuse_clash(settled)
-    return _resolved(spec, settled, defaults, line, layers, [*updates, *typed])
+    return _resolved(spec, settled, before, defaults, line, layers, [*updates, *typed])
 
 
 def _resolved(
     spec: ConfigSpec,
     settled: Pass,
+    before: Pass,
     defaults: dict[str, Any],
     line: CommandLine,
     layers: Sequence[Layer],
@@ -145,6 +146,7 @@ def _resolved(
         values=values,
         writes=settled.placing.writes,
         given_by=settled.given_by,
+        layout=before.root,
         prints_config=line.prints_config,
     )
 
