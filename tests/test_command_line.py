@@ -20,7 +20,7 @@ def test_a_mistyped_command_names_the_nearest() -> None:
 
 
 def test_an_unknown_command_names_those_that_there_are() -> None:
-    assert "There are db, doctor, journal, run, serve, status, sync." in cloister("xyzzy").stderr
+    assert "There are adopt, db, doctor, journal, queue, run, serve, status, sync, worker." in cloister("xyzzy").stderr
 
 
 def test_help_lists_every_command() -> None:
