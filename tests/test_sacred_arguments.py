@@ -79,11 +79,12 @@ def test_what_sacred_refuses_is_refused_as_sacred_does() -> None:
         MongoObserver(client="localhost")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="Cannot pass both a client and a url"):
         MongoObserver("localhost", client=client)
-    with pytest.warns(DeprecationWarning, match="collection_prefix"):
-        with pytest.raises(ValueError, match="both collection and a collection prefix"):
-            MongoObserver(client=client, collection="mine", collection_prefix="lab")
-        with pytest.raises(KeyError, match="reserved") as refused:
-            MongoObserver(client=client, collection="fs.files")
+    deprecated = pytest.warns(DeprecationWarning, match="collection_prefix")
+    with deprecated, pytest.raises(ValueError, match="both collection and a collection prefix"):
+        MongoObserver(client=client, collection="mine", collection_prefix="lab")
+    deprecated = pytest.warns(DeprecationWarning, match="collection_prefix")
+    with deprecated, pytest.raises(KeyError, match="reserved") as refused:
+        MongoObserver(client=client, collection="fs.files")
     assert isinstance(refused.value, ReservedCollection)
     with pytest.raises(NoCollection, match="create_from needs a collection"):
         MongoObserver.create_from({}, None)
