@@ -67,7 +67,9 @@ def start(name: str, **options: Any) -> cloister.Run:
 def record_completed(folder: Path) -> cloister.Run:
     """Everything that a run can have, hardware too."""
     config = {"lr": 0.1, "seed": 7, "optimizer": {"name": "adam", "betas": [0.9, 0.999]}}
-    with start("completed", config=config, tags=["good", "second"], notes="A note.", hardware=True) as run:
+    with start("completed", config=config, tags=["good"], notes="A first note.", hardware=True) as run:
+        run.add_tags("good", "second")
+        run.note("A note.")
         for step in range(100):
             run.log({"loss": 1 / (step + 1), "val/accuracy": step / 100})
         print("what the training printed")
