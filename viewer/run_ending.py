@@ -53,7 +53,9 @@ def _failed(run: RunRecord) -> Ending:
     trace = "".join(line if line.endswith("\n") else f"{line}\n" for line in run.fail_trace).rstrip()
     lines = [line for line in trace.splitlines() if line.strip()]
     title = lines[-1].strip() if lines else "The run failed"
-    after = f"It ran for {format_duration(run.duration)}."
+    after = (
+        "Nobody wrote down when it started." if run.duration is None else f"It ran for {format_duration(run.duration)}."
+    )
     if trace:
         return Ending(title, after, trace)
     how = f"; {_exit_words(run)}" if run.uid is not None else ""

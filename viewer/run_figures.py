@@ -37,7 +37,7 @@ def choose_figures(run: RunRecord, metrics: Mapping[str, MetricSummary]) -> tupl
         metrics: those that the run's training logged, by name.
     """
     last = [_result_figure(run)] if _is_number(run.result) else []
-    if run.status != "queued":
+    if run.status != "queued" and (metrics or run.uid is not None):
         last.append(_points_figure(run, metrics))
     ranked = sorted(rank_metrics(own_metrics(metrics)), key=lambda name: metrics[name].not_numbers > 0)
     names = ranked[: MOST_FIGURES - len(last)]

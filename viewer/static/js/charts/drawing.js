@@ -9,6 +9,7 @@ const OTHERS_ALPHA = 0.75;
 const RAW_ALPHA = 0.25;
 const BEYOND_SLOTS_ALPHA = 0.4;
 const MOST_GAP_MARKS = 100;
+const MOST_LONELY_DOTS = 1000;
 
 // One drawn run: the curve, its colour, its values in the chart's unit, the line as it is drawn (smoothed or not).
 export function prepare(curves, { slots, hidden, spec, smoothing, span }) {
@@ -47,6 +48,10 @@ export function compose(runs, { spec, scaleName, ignoreOutliers, range, height, 
     const end = endOf(x, drawn, range, y);
     // A running run goes on from here; a run of a single point would be invisible without a dot.
     if (end && (run.curve.status === "running" || x.length === 1)) ends.push({ ...end, color, alpha });
+    for (const place of lonelyOf(drawn)) {
+      const inside = x[place] >= range[0] && x[place] <= range[1] && drawn[place] >= y.start && drawn[place] <= y.end;
+      if (inside) ends.push({ x: x[place], y: drawn[place], color, alpha });
+    }
     for (const place of gapsOf(run.values)) {
       if (x[place] >= range[0] && x[place] <= range[1]) gaps.push({ x: x[place], y: y.start, color });
     }
@@ -80,6 +85,15 @@ function endOf(x, drawn, [low, high], y) {
     return inside ? { x: x[i], y: drawn[i] } : null;
   }
   return null;
+}
+
+// Points between two gaps: no line leads to them, so without a dot they would not be seen.
+function lonelyOf(drawn) {
+  const places = [];
+  for (let i = 0; i < drawn.length && drawn.length > 1 && places.length < MOST_LONELY_DOTS; i++) {
+    if (Number.isFinite(drawn[i]) && !Number.isFinite(drawn[i - 1]) && !Number.isFinite(drawn[i + 1])) places.push(i);
+  }
+  return places;
 }
 
 function gapsOf(values) {
