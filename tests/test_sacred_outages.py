@@ -106,7 +106,7 @@ def test_an_experiment_runs_without_the_database_and_is_whole_afterwards(
 
     assert done.returncode == 0, done.stderr
     assert "the experiment has ended" in done.stdout
-    assert "did not answer" in done.stderr
+    assert "the next run to the same database ships it" in done.stderr
     with server_at(uri, tmp_path / "mongod") as client:
         environment = {**os.environ, "CLOISTER_URI": uri}
         synced = subprocess.run([sys.executable, "-m", "cloister", "sync"], env=environment, capture_output=True)
