@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from click.testing import CliRunner
 from cloister.__main__ import main
-from cloister.observer.blobs import BlobNotFound
+from cloister.observer.blobs import BlobNotFound, DamagedBlob
 from cloister.observer.runs import RunStore
 from pymongo.database import Database
 
@@ -62,8 +62,8 @@ def curves_of(store: RunStore, run_id: Any, name: str) -> list[bytes]:
 def digest_of(store: RunStore, file_id: Any) -> str:
     try:
         return hashlib.sha256(store.open_blob(file_id).read()).hexdigest()
-    except BlobNotFound:
-        return "gone"
+    except (BlobNotFound, DamagedBlob) as error:
+        return type(error).__name__
 
 
 def content_of(database: Database[dict[str, Any]]) -> Mapping[str, str]:

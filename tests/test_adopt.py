@@ -306,11 +306,32 @@ def test_what_people_wrote_in_omniboard_is_taken_over(empty: Documents, sacred_u
     assert (run.tags, run.notes) == ((), "another")
 
 
+def test_a_number_that_sacred_gives_away_again_brings_nothing_of_the_old_run(empty: Documents, sacred_uri: str) -> None:
+    empty["runs"].insert_one(sacred_run(1, captured_out="old\nolder\n" * 600))
+    assert adopt(sacred_uri, "--yes").returncode == 0
+    empty["runs"].delete_one({"_id": 1})
+    later = datetime.datetime(2024, 4, 1, tzinfo=datetime.timezone.utc)
+    empty["runs"].insert_one(sacred_run(1, captured_out="new\n", start_time=later))
+    assert adopt(sacred_uri, "--yes").returncode == 0
+    assert [piece.text for piece in RunStore(empty).load_console(1).pieces] == ["new\n"]
+
+
+def test_runs_that_only_their_ids_tell_apart_are_several(empty: Documents, sacred_uri: str) -> None:
+    ids = [1, "1", ObjectId(), {"a": 1}]
+    empty["runs"].insert_many([sacred_run(run_id) for run_id in ids])
+    empty["runs"].insert_many([sacred_run(run_id, status="QUEUED", start_time=None) for run_id in (2, "2")])
+    done = adopt(sacred_uri, "--yes")
+    assert "Adopted 6 runs" in done.said
+    assert len(empty["runs"].distinct("cloister.uid")) == 6
+    assert "Nothing to do: 6 runs" in adopt(sacred_uri, "--yes").said
+
+
 # ---- what is odd
 
 
 def test_odd_documents_are_named_and_none_stops_the_rest(empty: Documents, sacred_uri: str) -> None:
-    gone = ObjectId()
+    gone, damaged = ObjectId(), ObjectId()
+    empty["fs.files"].insert_one({"_id": damaged, "filename": "half", "length": 10, "chunkSize": 261120})
     empty["runs"].insert_many(
         [
             {"_id": 1},
@@ -319,7 +340,7 @@ def test_odd_documents_are_named_and_none_stops_the_rest(empty: Documents, sacre
             sacred_run(4, cloister="foreign"),
             {**sacred_run(None), "_id": None},
             sacred_run(ObjectId("0123456789abcdef01234567")),
-            sacred_run("text"),
+            sacred_run("text", artifacts=[{"name": "half.bin", "file_id": str(damaged)}]),
             sacred_run({"a": 1}),
             sacred_run(9),
         ]
@@ -347,6 +368,7 @@ def test_odd_documents_are_named_and_none_stops_the_rest(empty: Documents, sacre
         "run 1: it has no experiment",
         f"run 3: the database holds no file {gone}",
         "run 3: 1 of its artifacts name no file",
+        "run id:text: The stored file 'half' is damaged",
         "start_time holds text",
         "run 2: metric 'strings': 2 of 3 values are no numbers",
         "run 2: metric 'halves' has steps that are no whole numbers",

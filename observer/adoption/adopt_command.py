@@ -20,6 +20,7 @@ from ..run_ids import format_run_id
 from .adopt_report import print_ended, print_failures, print_plan, print_result
 from .adoption_errors import (
     AdoptionIncomplete,
+    AdoptionStopped,
     NoRightToWrite,
     NoRoomForCopies,
     NoRunsThere,
@@ -236,7 +237,7 @@ def _said(place: DatabasePlace) -> Iterator[None]:
     """Failures of a database in words."""
     from pymongo.errors import ConnectionFailure, OperationFailure
 
-    from ..database_faults import is_refused_login
+    from ..database_faults import in_words, is_refused_login
     from ..mongo import DatabaseUnreachable, address_of, first_sentence
 
     try:
@@ -253,7 +254,7 @@ def _said(place: DatabasePlace) -> Iterator[None]:
             raise NoRightToWrite(
                 place.database.name, first_sentence(str(reason).partition(" to execute")[0])
             ) from error
-        raise
+        raise AdoptionStopped(in_words(error, place.label)) from error
 
 
 __all__ = ["adopt"]

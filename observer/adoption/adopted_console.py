@@ -50,20 +50,24 @@ def piece_documents(uid: str, run_id: Any, text: str, when: datetime | None) -> 
 
 
 def store_consoles(database: Database[dict[str, Any]], texts: Mapping[str, tuple[Any, str, datetime | None]]) -> None:
-    """Store what runs printed, by uid: (id of the run, text, time). What an earlier adoption stored is replaced."""
-    from pymongo import ReplaceOne
+    """Store what runs printed, by uid: (id of the run, text, time). Whatever else is stored under these ids goes.
 
-    writes: list[ReplaceOne[dict[str, Any]]] = []
-    console = database["console"]
+    That is what an earlier adoption stored of a longer text, and the console of a deleted run whose number Sacred has
+    given away again: a console is looked up by the run's number.
+    """
+    from pymongo import DeleteMany, ReplaceOne
+
+    writes: list[Any] = []
     for uid, (run_id, text, when) in texts.items():
         count = 0
         for document in piece_documents(uid, run_id, text, when):
             writes.append(ReplaceOne({"_id": document["_id"]}, document, upsert=True))
             count += 1
             if len(writes) >= PIECES_AT_ONCE:
-                console.bulk_write(writes, ordered=False)
+                database["console"].bulk_write(writes, ordered=False)
                 writes = []
-        last = piece_key(uid, HISTORY_SEGMENT, piece_place(count, 0))
-        console.delete_many({"_id": {"$gt": last, "$lte": piece_key(uid, HISTORY_SEGMENT, 2**64 - 1)}})
+        first, last = (piece_key(uid, HISTORY_SEGMENT, piece_place(number, 0)) for number in (1, count))
+        ours = {"$gte": first, "$lte": last}
+        writes.append(DeleteMany({"run_id": {"$eq": run_id}, "_id": {"$not": ours} if count else {"$exists": True}}))
     if writes:
-        console.bulk_write(writes, ordered=False)
+        database["console"].bulk_write(writes, ordered=False)

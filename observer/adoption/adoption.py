@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ..database_faults import is_refused_document
 from ..run_ids import format_run_id
 from .adoption_errors import NoSuchRun
 from .prepared_run import DONE, PreparedRun, prepare_run
+from .run_identity import further_uid
 from .run_source import RunHead, RunSource
 
 logger = logging.getLogger("cloister")
@@ -113,7 +114,7 @@ def survey(source: RunSource, target: Target, chosen: Sequence[str] = ()) -> Sur
     Raises:
         NoSuchRun: one of `chosen` is not there.
     """
-    heads = _choose(source, source.heads(), chosen)
+    heads = _choose(source, _with_own_uids(source.heads()), chosen)
     found = Survey(earlier=target.earlier(heads))
     for head in heads:
         _list_of(found, head, source.kind).append(head)
@@ -134,6 +135,17 @@ def _list_of(found: Survey, head: RunHead, kind: str) -> list[RunHead]:
     if head.id is None:
         return found.unnamed
     return found.to_adopt if known is None else found.to_update
+
+
+def _with_own_uids(heads: Sequence[RunHead]) -> list[RunHead]:
+    """The same, each with a uid of its own: documents that were made by hand may tell nothing apart but their id."""
+    taken: set[str] = set()
+    own = []
+    for head in heads:
+        uid = further_uid(head.uid, head.id) if head.uid in taken else head.uid
+        taken.add(uid)
+        own.append(replace(head, uid=uid))
+    return own
 
 
 def _choose(source: RunSource, heads: Sequence[RunHead], chosen: Sequence[str]) -> list[RunHead]:

@@ -101,6 +101,13 @@ class NoRoomForCopies(CloisterError, OSError):
         )
 
 
+class AdoptionStopped(CloisterError, RuntimeError):
+    """The database refuses what adoption needs to store."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason} What was adopted stays so; the same command goes on with the rest.")
+
+
 class AdoptionIncomplete(CloisterError, RuntimeError):
     """Some runs could not be adopted; the others were."""
 

@@ -114,7 +114,9 @@ class MongoSource:
         adopted = ours.get("adopted")
         return RunHead(
             id=document["_id"],
-            uid=ours["uid"] if isinstance(ours.get("uid"), str) else adopted_uid(document, self._database.name),
+            uid=ours["uid"]
+            if isinstance(ours.get("uid"), str)
+            else adopted_uid(document, self._database["runs"].full_name),
             status=str(document.get("status") or ""),
             start_time=aware(document.get("start_time")),
             heartbeat=aware(document.get("heartbeat")),

@@ -24,7 +24,8 @@ def adopted_uid(document: Mapping[str, Any], place: str) -> str:
     run_id = document.get("_id")
     milliseconds = 0 if started is None else max(0, _milliseconds(started))
     facts = [
-        run_id if isinstance(run_id, str) else format_run_id(run_id),  # a folder, or TinyDB, has "7" of number 7
+        # A folder, or TinyDB, has "7" for number 7.
+        run_id if isinstance(run_id, str) and started is not None else format_run_id(run_id),
         str(milliseconds),
         str(_at(document, "experiment", "name")),
         str(_at(document, "host", "hostname")),
@@ -36,6 +37,13 @@ def adopted_uid(document: Mapping[str, Any], place: str) -> str:
     rest = int.from_bytes(digest[:10], "big") & ((1 << 74) - 1)
     number = (milliseconds & ((1 << 48) - 1)) << 80 | _VERSION << 76 | (rest >> 62) << 64 | _VARIANT << 62
     return str(uuid.UUID(int=number | rest & ((1 << 62) - 1)))
+
+
+def further_uid(uid: str, run_id: Any) -> str:
+    """The uid of a run whose facts are those of another one with an earlier number."""
+    digest = hashlib.sha256(f"{uid}\0{format_run_id(run_id)}".encode()).digest()
+    number = uuid.UUID(uid).int >> 62 << 62 | int.from_bytes(digest[:8], "big") >> 2
+    return str(uuid.UUID(int=number))
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -80,7 +80,7 @@ class TinyDb:
         return self._oddities
 
     def _head(self, entry: dict[str, Any]) -> RunHead:
-        uid = adopted_uid(entry, self._folder.path.name)
+        uid = adopted_uid(entry, self.label)
         self._runs[uid] = entry
         seen = {name: entry.get(name) for name in ("status", "start_time", "heartbeat", "stop_time")}
         return RunHead(
