@@ -71,8 +71,9 @@ def _new_document(database: Database[dict[str, Any]], header: Mapping[str, Any],
     wanted = header.get("id")
     if wanted is not None and given is None:
         logger.warning("The id %r is another run's already; this one is run %r.", wanted, number)
-        note = f"The id {wanted!r} that was asked for was another run's already."
-        document["cloister"]["observer"] = {"notes": [note], "wanted_id": wanted}
+        text = f"The id {wanted!r} that was asked for was another run's already."
+        notes = [{"time": datetime.now(timezone.utc), "text": text}]
+        document["cloister"]["observer"] = {"notes": notes, "wanted_id": wanted}
     return document
 
 
