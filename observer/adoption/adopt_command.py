@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..run_ids import format_run_id
@@ -165,7 +166,7 @@ class _Job:
         from .adoption import adopt_all, rehearse, survey
 
         started = time.monotonic()
-        with self._console.status(f"Looking at the runs of {source.label}"):
+        with self._console.status(escape(f"Looking at the runs of {source.label}")):
             found = survey(source, target, self._chosen if chosen is None else chosen)
         if self._dry_run:
             with progress:
