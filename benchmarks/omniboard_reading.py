@@ -33,22 +33,13 @@ from tracked_work import OURS, Work, record_work
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))  # which installs and runs Omniboard as well
 from peer_installs import NpmMissing
-from running_omniboard import Omniboard, running_omniboard
+from running_omniboard import DETAILS, FIRST_COLUMNS, NOT_COMPARED, Omniboard, running_omniboard
 
 Documents = Database[dict[str, Any]]
 SACRED = "sacred"
 METRICS = 3
 OUTPUT = "".join(f"step {step}: loss {1 / (step + 1):.6f}\n" for step in range(800))
 TIMES = 5
-COLUMNS = (
-    "_id,heartbeat,experiment,command,host,stop_time,config,duration,result,start_time,resources,format,status,"
-    "omniboard,metrics,meta"
-)
-DETAILS = "captured_out,info,meta,host,experiment,artifacts,config,fail_trace,status"
-NOT_COMPARED = (
-    "captured_out", "meta", "heartbeat", "result", "start_time", "stop_time", "resources", "artifacts", "format",
-    "command", "info.metrics", "experiment.sources",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,10 +86,17 @@ def main() -> None:
 
 def questions(runs: int) -> Iterator[Question]:
     def ask_table(limit: int, **more: str) -> Callable[[Omniboard], int]:
-        asked = {"select": COLUMNS, "sort_by": "_id", "order_by": "-1", "query": "{}", "limit": str(limit), **more}
+        asked = {
+            "select": FIRST_COLUMNS,
+            "sort_by": "_id",
+            "order_by": "-1",
+            "query": "{}",
+            "limit": str(limit),
+            **more,
+        }
         return lambda omniboard: len(omniboard.ask("Runs", **asked))
 
-    column = {"select": f"{COLUMNS},L", "sort_by": "L"}
+    column = {"select": f"{FIRST_COLUMNS},L", "sort_by": "L"}
 
     def ask_five(omniboard: Omniboard) -> int:
         run = {"path": "run", "select": [f"-{name}" for name in NOT_COMPARED]}

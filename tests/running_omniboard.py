@@ -17,6 +17,18 @@ from peer_installs import omniboard_program
 
 PATH = "/sacred"  # where Omniboard serves the only database that it knows
 
+# What the table asks for: at first, and after that with the columns that it shows.
+FIRST_COLUMNS = (
+    "_id,heartbeat,experiment,command,host,stop_time,config,duration,result,start_time,resources,format,status,"
+    "omniboard,metrics,meta"
+)
+DETAILS = "captured_out,info,meta,host,experiment,artifacts,config,fail_trace,status"
+# What the comparison of metrics leaves out of the runs that it wants with each of them.
+NOT_COMPARED = (
+    "captured_out", "meta", "heartbeat", "result", "start_time", "stop_time", "resources", "artifacts", "format",
+    "command", "info.metrics", "experiment.sources",
+)  # fmt: skip
+
 
 class Omniboard:
     """What a page gets from the server at `address`."""
@@ -40,6 +52,17 @@ class Omniboard:
 
     def ask_json(self, path: str, **parameters: Any) -> Any:
         return json.loads(self.ask(path, **parameters))
+
+    def ask_table(self, columns: str, **options: str) -> Any:
+        asked = {"sort_by": "_id", "order_by": "-1", "query": "{}", "limit": "50", **options}
+        return self.ask_json("Runs", select=columns, **asked)
+
+    def ask_metrics(self, number: int) -> Any:
+        return self.ask_json("Metrics", query=json.dumps({"run_id": str(number)}))
+
+    def ask_metric(self, number: int, name: str) -> Any:
+        [metric] = [metric for metric in self.ask_metrics(number) if metric["name"] == name]
+        return metric
 
     def is_alive(self) -> bool:
         return self._process.poll() is None

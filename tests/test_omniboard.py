@@ -6,42 +6,25 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pytest
 from conftest import free_port
+from omniboard_pages import COMPLAINTS, TABS, Table, open_files, open_tab
 from peer_installs import NpmMissing, omniboard_program
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, expect
 from recorded_script import wait_for
-from running_omniboard import Omniboard, running_omniboard
+from running_omniboard import DETAILS, FIRST_COLUMNS, NOT_COMPARED, Omniboard, running_omniboard
 from runs_for_readers import HOSTILE_CONFIG, HOSTILE_NAMES, LONG_POINTS, LOUD_BYTES, PEAK_STEP, artifact_files
 from runs_to_read import STATUSES, RunsToRead, recorded_runs
 from watched_browser import Watch
 
-# What the table asks for: at first, and after that with the columns that it shows.
-FIRST_COLUMNS = (
-    "_id,heartbeat,experiment,command,host,stop_time,config,duration,result,start_time,resources,format,status,"
-    "omniboard,metrics,meta"
-)
-DETAILS = "captured_out,info,meta,host,experiment,artifacts,config,fail_trace,status"
-# What the comparison of metrics leaves out of the runs that it wants with each of them.
-NOT_COMPARED = (
-    "captured_out", "meta", "heartbeat", "result", "start_time", "stop_time", "resources", "artifacts", "format",
-    "command", "info.metrics", "experiment.sources",
-)  # fmt: skip
 SKELETON = {
     "_id", "experiment", "format", "command", "host", "start_time", "stop_time", "heartbeat", "status", "config",
     "meta", "info", "resources", "artifacts", "captured_out", "result", "fail_trace", "cloister",
 }  # fmt: skip
 NOT_FROM_SACRED = {"start_time", "stop_time", "result", "fail_trace"}  # until they are known
 WITHOUT_METRICS = ("plain", "loud", "lost", "queued", "twins", "sacred queued")
-TABS = (
-    "Metrics Plot", "Captured Out", "Fail Trace", "Experiment Details", "Host Info", "Run Info", "Meta Info",
-    "Artifacts", "Source Files", "Config",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +80,7 @@ def test_the_metrics_of_a_run_are_found_by_an_index(runs: RunsToRead) -> None:
 
 
 def test_the_table_shows_every_run(omniboard: Omniboard, runs: RunsToRead) -> None:
-    rows = ask_table(omniboard, FIRST_COLUMNS)
+    rows = omniboard.ask_table(FIRST_COLUMNS)
     assert {row["_id"]: row["status"] for row in rows} == {
         runs.number(kind): status for kind, status in STATUSES.items()
     }
@@ -112,18 +95,18 @@ def test_the_table_shows_every_run(omniboard: Omniboard, runs: RunsToRead) -> No
 
 
 def test_the_table_can_be_asked_for_the_columns_that_it_showed(omniboard: Omniboard) -> None:
-    keys = {key for row in ask_table(omniboard, FIRST_COLUMNS) for key in row["config"]}
+    keys = {key for row in omniboard.ask_table(FIRST_COLUMNS) for key in row["config"]}
     assert {"a%2Eb", "%", "%24where", "a,b", "tags", "status", "_id", "optimizer"} <= keys
     columns = "_id,heartbeat,experiment.name,host.hostname,duration,status,config.tags,omniboard.tags,meta.comment"
     shown = ",".join([columns, *(f"config.{key}" for key in sorted(keys - {"tags"}))])
-    assert len(ask_table(omniboard, shown)) == len(STATUSES)
+    assert len(omniboard.ask_table(shown)) == len(STATUSES)
 
 
 @pytest.mark.parametrize("key", ["lr", "a%2Eb", "%", "optimizer.name"])
 def test_the_table_is_sorted_and_filtered_by_config(omniboard: Omniboard, runs: RunsToRead, key: str) -> None:
     value = {"lr": 0.1, "a%2Eb": 1, "%": "empty", "optimizer.name": "adam"}[key]
     query = json.dumps({"$and": [{f"config.{key}": {"$eq": value}}]})
-    found = ask_table(omniboard, FIRST_COLUMNS, sort_by=f"config.{key}", order_by="1", query=query)
+    found = omniboard.ask_table(FIRST_COLUMNS, sort_by=f"config.{key}", order_by="1", query=query)
     assert runs.number("hostile") in {row["_id"] for row in found}
 
 
@@ -133,7 +116,7 @@ def test_a_metric_is_a_column(omniboard: Omniboard, runs: RunsToRead, extrema: s
     expected = {"last": 0.01, "last_avg": (0.01 + 1 / 99) / 2, "min": 0.01, "max": 1.0}.get(extrema)
     columns.insert_one({"name": "L", "metric_name": "loss", "extrema": extrema, "lastn": 2})
     try:
-        rows = ask_table(omniboard, f"{FIRST_COLUMNS},L", sort_by="L", order_by="-1")
+        rows = omniboard.ask_table(f"{FIRST_COLUMNS},L", sort_by="L", order_by="-1")
     finally:
         columns.delete_many({})
     assert len(rows) == len(STATUSES)
@@ -153,7 +136,7 @@ def test_every_run_is_opened(omniboard: Omniboard, runs: RunsToRead, kind: str) 
     assert run["_id"] == number
     assert run["status"] == STATUSES[kind]
     assert isinstance(run["captured_out"], str)
-    metrics = ask_metrics(omniboard, number)
+    metrics = omniboard.ask_metrics(number)
     named = {entry["id"]: entry["name"] for entry in run["info"].get("metrics", [])}
     assert named == {metric["_id"]: metric["name"] for metric in metrics}
     for metric in metrics:
@@ -167,17 +150,17 @@ def test_every_run_is_opened(omniboard: Omniboard, runs: RunsToRead, kind: str) 
 def test_what_is_opened_is_what_was_recorded(omniboard: Omniboard, runs: RunsToRead) -> None:
     completed = omniboard.ask_json(f"Runs/{runs.number('completed')}", select=DETAILS)
     assert "what the training printed" in completed["captured_out"]
-    loss = ask_metric(omniboard, runs.number("completed"), "loss")
+    loss = omniboard.ask_metric(runs.number("completed"), "loss")
     assert loss["values"] == [1 / (step + 1) for step in range(100)]
     assert loss["steps"] == list(range(100))
     failed = omniboard.ask_json(f"Runs/{runs.number('failed')}", select=DETAILS)
     assert "ZeroDivisionError: division by zero" in "".join(failed["fail_trace"])
-    assert ask_metric(omniboard, runs.number("forked"), "loss")["steps"] == list(range(60))
-    assert ask_metric(omniboard, runs.number("resumed"), "loss")["steps"] == list(range(11))
+    assert omniboard.ask_metric(runs.number("forked"), "loss")["steps"] == list(range(60))
+    assert omniboard.ask_metric(runs.number("resumed"), "loss")["steps"] == list(range(11))
     assert omniboard.ask_json(f"Runs/{runs.number('plain')}", select=DETAILS)["config"] == {}
     for kind in ("sacred", "adopted"):
-        assert ask_metric(omniboard, runs.number(kind), "loss")["values"] == [1 / (step + 1) for step in range(50)]
-        assert ask_metric(omniboard, runs.number(kind), "system/threads too")["values"] == [None, None, 1]
+        assert omniboard.ask_metric(runs.number(kind), "loss")["values"] == [1 / (step + 1) for step in range(50)]
+        assert omniboard.ask_metric(runs.number(kind), "system/threads too")["values"] == [None, None, 1]
         run = omniboard.ask_json(f"Runs/{runs.number(kind)}", select=DETAILS)
         assert "what the experiment printed" in run["captured_out"]
         assert run["config"]["layers"] == {"sizes": [3, 2], "none": None}
@@ -187,12 +170,12 @@ def test_hardware_is_not_drawn_over_the_metrics_of_the_training(omniboard: Omnib
     document = runs.database["runs"].find_one({"_id": runs.number("completed")})
     assert document is not None
     assert document["cloister"]["system"]
-    names = {metric["name"] for metric in ask_metrics(omniboard, runs.number("completed"))}
+    names = {metric["name"] for metric in omniboard.ask_metrics(runs.number("completed"))}
     assert names == {"loss", "val/accuracy"} == {entry["name"] for entry in document["info"]["metrics"]}
 
 
 def test_a_million_points_are_drawn_as_few_with_their_peak(omniboard: Omniboard, runs: RunsToRead) -> None:
-    wave = ask_metric(omniboard, runs.number("long"), "wave")
+    wave = omniboard.ask_metric(runs.number("long"), "wave")
     assert len(wave["values"]) <= 10_000
     assert wave["values"][wave["steps"].index(PEAK_STEP)] == 1000.0
     assert (wave["steps"][0], wave["steps"][-1]) == (0, LONG_POINTS - 1)
@@ -209,7 +192,7 @@ def test_of_fifty_megabytes_of_output_the_end_is_shown(omniboard: Omniboard, run
 
 
 def test_values_that_are_no_numbers_are_gaps(omniboard: Omniboard, runs: RunsToRead) -> None:
-    metrics = ask_metrics(omniboard, runs.number("hostile"))
+    metrics = omniboard.ask_metrics(runs.number("hostile"))
     assert {metric["name"] for metric in metrics} >= {*HOSTILE_NAMES} - {"\ud800"}
     assert all(metric["values"] == [None, None, None, 0, 0.5] for metric in metrics)
     config = omniboard.ask_json(f"Runs/{runs.number('hostile')}", select=DETAILS)["config"]
@@ -269,48 +252,11 @@ def test_what_people_do_in_omniboard_stays_while_the_run_goes_on(omniboard: Omni
 
     before = count_points()
     wait_for(lambda: count_points() > before, "the run goes on")
-    [row] = [row for row in ask_table(omniboard, FIRST_COLUMNS) if row["_id"] == number]
+    [row] = [row for row in omniboard.ask_table(FIRST_COLUMNS) if row["_id"] == number]
     assert row["omniboard"] == by_hand
 
 
 # ---- pages
-
-# What Omniboard's pages complain of in the console whoever wrote the database.
-COMPLAINTS = {
-    "extreme": ("<path> attribute d: Expected number",),  # Plotly, over an axis of 1e308
-    "twins": (
-        "AccordionItem error: One item already has the uuid",  # two files that are one in the database
-        "Failed to execute 'decode' on 'TextDecoder'",  # an empty file is opened
-    ),
-}
-
-
-@dataclass
-class Table:
-    """Omniboard's table in a browser, and what went wrong there."""
-
-    page: Page
-    watch: Watch
-    numbers: list[int]  # of the runs as the table shows them
-
-    def cell(self, column: str, number: int) -> Locator:
-        return self.page.locator(f"[test-attr=cell-{column}-{self.numbers.index(number)}]")
-
-    @contextmanager
-    def opened(self, number: int) -> Iterator[Locator]:
-        """The row of this run, with its details below it."""
-        details = self.page.locator(".drilldown-view")
-        self.cell("row_expander", number).click()
-        try:
-            expect(details.locator(".navbar-brand")).to_contain_text(f"(Id: {number})")
-            yield details
-        finally:
-            self.cell("row_expander", number).click()
-            expect(details).to_have_count(0)
-
-    def assert_no_trouble(self, *expected: str) -> None:
-        trouble, self.watch.trouble[:] = list(self.watch.trouble), []
-        assert [line for line in trouble if not any(words in line for words in expected)] == []
 
 
 @pytest.fixture(scope="module")
@@ -370,36 +316,3 @@ def test_a_browser_compares_runs(table: Table, omniboard: Omniboard, runs: RunsT
         expect(modal.locator(".sidebar-content")).to_contain_text(shown)
     table.assert_no_trouble()
     assert omniboard.is_alive()
-
-
-def open_tab(details: Locator, name: str) -> None:
-    details.locator("#sidebar li", has_text=name).click()
-    expect(details.locator("#sidebar li.active")).to_have_text(name)
-    expect(details.locator(".tab-content > div")).to_have_count(1)
-    expect(details.locator(".tab-content")).not_to_contain_text("Loading...")
-
-
-def open_files(details: Locator) -> None:
-    for file in details.locator(".accordion__title").all():
-        if "page.html" in file.inner_text():  # its frame makes the list of files jump for ever
-            continue
-        file.click()
-        if "empty" not in file.inner_text():  # what Omniboard waits for without an end
-            expect(details).not_to_contain_text("Loading...")
-
-
-# ---- asking
-
-
-def ask_table(omniboard: Omniboard, columns: str, **options: str) -> Any:
-    asked = {"sort_by": "_id", "order_by": "-1", "query": "{}", "limit": "50", **options}
-    return omniboard.ask_json("Runs", select=columns, **asked)
-
-
-def ask_metrics(omniboard: Omniboard, number: int) -> Any:
-    return omniboard.ask_json("Metrics", query=json.dumps({"run_id": str(number)}))
-
-
-def ask_metric(omniboard: Omniboard, number: int, name: str) -> Any:
-    [metric] = [metric for metric in ask_metrics(omniboard, number) if metric["name"] == name]
-    return metric
