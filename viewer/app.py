@@ -105,6 +105,14 @@ def create_app(
     errors_page.register_error_pages(app)
     static_files.serve_with_long_caching(app)
     static_packing.pack_static_files(app)
+    _prepare_templates(app, read_only)
+    for name in BLUEPRINTS:
+        app.register_blueprint(import_module(f".{name}", __package__).bp)
+    return app
+
+
+def _prepare_templates(app: Flask, read_only: bool) -> None:
+    """What the frame and addresses of every page are made with."""
     app.context_processor(_frame_defaults)
     app.jinja_env.globals.update(
         bokeh_scripts=bokeh_assets.script_urls,
@@ -116,9 +124,6 @@ def create_app(
         read_only=read_only,
     )
     app.jinja_env.filters.update(run_key=run_key, run_path=_run_path, shown_id=shown_id)
-    for name in BLUEPRINTS:
-        app.register_blueprint(import_module(f".{name}", __package__).bp)
-    return app
 
 
 def _databases(store: RunStore | StoreAccess | Sequence[ServedDatabase]) -> Sequence[ServedDatabase]:
