@@ -13,11 +13,11 @@ TABS = (
     "Metrics Plot", "Captured Out", "Fail Trace", "Experiment Details", "Host Info", "Run Info", "Meta Info",
     "Artifacts", "Source Files", "Config",
 )  # fmt: skip
-# What Omniboard's pages complain of in the console whoever wrote the database.
+# What Omniboard's pages complain of in the console; all of it is told in docs/sacred-readers.md.
 COMPLAINTS = {
-    "extreme": ("<path> attribute d: Expected number",),  # Plotly, over an axis of 1e308
+    "extreme": ("<path> attribute d: Expected number",),  # Plotly, over an axis to 1e308
     "twins": (
-        "AccordionItem error: One item already has the uuid",  # two files that are one in the database
+        "AccordionItem error: One item already has the uuid",  # they are one file in the database: both open at once
         "Failed to execute 'decode' on 'TextDecoder'",  # an empty file is opened
     ),
 }
