@@ -26,6 +26,7 @@ GONE_SECONDS = 60.0
 RELAUNCH_SECONDS = 5.0
 LAUNCH = """
 from cloister.observer.courier_launch import ensure_courier
+from cloister.observer.journal_places import journal_places
 from cloister.observer.settings import load_settings
 settings = load_settings()
 ensure_courier(journal_places(settings)[0], settings)
