@@ -36,7 +36,7 @@ _lock = threading.Lock()
 
 
 class FileNotInRun(CloisterError, LookupError):
-    """A run has no artifact, or no source, of this name."""
+    """A run has no stored artifact, resource or source of this name."""
 
     def __init__(self, run_id: RunId, kind: str, name: str, known: list[str]) -> None:
         nearest = difflib.get_close_matches(name, known, n=1)
@@ -143,6 +143,14 @@ class StoredRun:
             BlobNotFound, DamagedBlob: the database has lost it, or a part of it.
         """
         return self._open("artifact", name, [(entry.name, entry.file_id) for entry in self.artifacts])
+
+    def open_resource(self, path: str) -> Blob:
+        """The bytes of a file that the run read with `open_resource`, by its path; raises as `open_artifact`.
+
+        Sacred's own observer stores no bytes of them.
+        """
+        stored = [(entry.path, entry.file_id) for entry in self.resources if entry.file_id is not None]
+        return self._open("resource", path, stored)
 
     def open_source(self, path: str) -> Blob:
         """The bytes of a file of the run's code; raises as `open_artifact`."""

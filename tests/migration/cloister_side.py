@@ -18,7 +18,7 @@ from typing import Any
 
 import cloister
 import numpy as np
-from cloister import Experiment, Ingredient, RunStore, computed, experiment
+from cloister import Experiment, Ingredient, computed, experiment
 
 ROWS: dict[str, Callable[[], Any]] = {}
 QUIET: dict[str, Any] = {"hardware": False, "capture": "none", "command_line": False}
@@ -42,8 +42,10 @@ def told(ex: Experiment[..., Any], *fields: str) -> dict[str, Any]:
         "result": lambda: stored.result,
         "info": lambda: {key: value for key, value in stored.info.items() if key != "metrics"},
         "metrics": lambda: {name: points_of(stored, name) for name in stored.summary},
-        "artifacts": lambda: [[item.name, read(item.file_id)] for item in stored.artifacts],
-        "resources": lambda: [[Path(item.path).name, read(item.file_id)] for item in stored.resources],
+        "artifacts": lambda: [[item.name, text(stored.open_artifact(item.name))] for item in stored.artifacts],
+        "resources": lambda: [
+            [Path(item.path).name, text(stored.open_resource(item.path))] for item in stored.resources
+        ],
         "comment": lambda: stored.notes,
         "error": lambda: stored.fail_trace[-1].strip(),
     }
@@ -55,9 +57,8 @@ def points_of(stored: Any, name: str) -> list[list[float]]:
     return [[int(step), float(value)] for step, value in zip(points.steps, points.values, strict=True)]
 
 
-def read(file_id: Any) -> str:
-    with RunStore.connect() as store:
-        return store.open_blob(file_id).read().decode()
+def text(blob: Any) -> str:
+    return str(blob.read().decode())
 
 
 def from_command_line(ex: Experiment[..., Any], words: str) -> str:
