@@ -57,6 +57,7 @@ LEFT_OUT_OF_LISTS = (
     "cloister.environment",
     "cloister.sources",
     "cloister.source_notes",
+    "cloister.observer",
     "cloister.system",
     "cloister.journal",
     "cloister.losses",
@@ -77,6 +78,7 @@ class RunRecord:
         config_changes: the entries that differ from their defaults: `key`, `kind` ("changed", "set" or "added"), `source`
             (who set it), `before`, and `types` where they differ.
         unreadable: which fields hold something that nobody expects there, in words.
+        recording_notes: what Sacred's experiment gave and could not be recorded, in words.
     """
 
     id: RunId
@@ -122,6 +124,7 @@ class RunRecord:
     format: str = ""
     unreadable: tuple[str, ...] = ()
     config_changes: tuple[dict[str, Any], ...] = ()
+    recording_notes: tuple[str, ...] = ()
 
     @property
     def duration(self) -> timedelta | None:
@@ -181,6 +184,9 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
             for entry in (*_sequence(document.get("artifacts")), *_sequence(ours.get("lost_artifacts")))
         ),
         sources=read_sources(ours, experiment),
+        recording_notes=tuple(
+            _text(_mapping(note).get("text")) for note in _sequence(_mapping(ours.get("observer")).get("notes"))
+        ),
         source_notes=tuple(_text(note) for note in _sequence(ours.get("source_notes"))),
         git=decode_field_names(_mapping(ours.get("git"))) or facts.git,
         environment=decode_field_names(_mapping(ours.get("environment"))) or facts.environment,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # What a list of runs leaves out; the whole run is loaded when one of them is asked for.
 _OF_THE_WHOLE = frozenset(
     ("info", "fail_trace", "environment", "sources", "source_notes", "system", "ranks", "artifacts", "resources")
-) | {"console_bytes", "meta"}
+) | {"console_bytes", "meta", "recording_notes"}
 
 _stores: dict[tuple[int, str, str, str], RunStore] = {}
 _lock = threading.Lock()

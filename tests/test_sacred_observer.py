@@ -12,9 +12,11 @@ import pytest
 from bson import ObjectId
 from cloister.observer.run_collections import Collections, with_collections
 from cloister.observer.runs import RunStore
+from cloister.viewer.app import create_app
 from pymongo.database import Database
 from recorded_script import RecordedScript, wait_for
 from sacred_scripts import BEGINNING, experiment, need_sacred
+from seeded_runs import text_of
 
 Documents = Database[dict[str, Any]]
 
@@ -140,11 +142,12 @@ def test_a_bad_value_costs_itself_alone(script: RecordedScript, database: Docume
     assert documents["good"]["values"] == [1.0]
     assert store.load_points(run.id, "odd").values.tolist()[::6] == [1.5, 1.0]
     assert [artifact.name for artifact in run.artifacts] == ["train.py"]
-    document = database["runs"].find_one({"_id": run.id})
-    assert document is not None
-    notes = [note["text"] for note in document["cloister"]["observer"]["notes"]]
+    notes = run.recording_notes
     assert [("missing.txt" in note, "missing.bin" in note) for note in notes] == [(True, False), (False, True)]
     assert all(note in printed for note in notes)
+    page = text_of(create_app(store).test_client().get(f"/runs/{run.id}/overview/top").text)
+    assert "Not all of this run could be recorded" in page
+    assert all(note in page for note in notes)
 
 
 def test_bytes_that_are_no_text_and_half_written_characters_fail_no_run(
