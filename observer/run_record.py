@@ -75,8 +75,8 @@ class RunRecord:
         custom_status: the status as it is stored, where that says more than `status`: TIMEOUT, MY_STATUS; else "".
         meta: what Sacred knows of the start: command, options, named configs, comment, priority, queue_time.
         format: which program's layout, "MongoObserver-0.7.0"; "" where the document does not say.
-        config_changes: the entries that differ from their defaults: `key`, `kind` ("changed", "set" or "added"), `source`
-            (who set it), `before`, and `types` where they differ.
+        config_changes: the entries that differ from their defaults: `key`, `kind` ("changed", "set" or "added"),
+            `source` (who set it), `before`, and `types` where they differ.
         unreadable: which fields hold something that nobody expects there, in words.
         recording_notes: what Sacred's experiment gave and could not be recorded, in words.
     """
