@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from .errors import CloisterError
+from .foreign_runs import mapping, text
 from .mongo import stored_for_good
 from .run_record import EXPERIMENT_NAME, PROJECT, UID, UPDATED_AT, VERSION
 from .run_sessions import SESSION
@@ -33,12 +33,11 @@ OWNER = "cloister.owner"
 
 LEASE_SECONDS = 60.0
 MOST_ATTEMPTS = 5  # to begin it: a run that ends every worker that takes it must not end all of them
-LISTED_RUNS = 1_000
 
 # The order in which runs are taken, behind what all questions name.
 QUEUE_ORDER = [("status", 1), (PRIORITY, -1), (QUEUED_AT, 1)]
 _FREE = {"$or": [{LEASE: None}, {"$expr": {"$lt": [f"${LEASE}.until", "$$NOW"]}}]}
-_LEFT_OUT = {"captured_out": 0, "info": 0, "cloister.environment": 0, "cloister.git": 0}
+LEFT_OUT = {"captured_out": 0, "info": 0, "cloister.environment": 0, "cloister.git": 0}
 
 
 class NotYours(CloisterError, RuntimeError):
@@ -49,37 +48,6 @@ class NotYours(CloisterError, RuntimeError):
             f"Run {run} is not this worker's any more: its lease ran out and another worker has it, or it was begun, "
             "cancelled or deleted meanwhile."
         )
-
-
-class NotQueued(CloisterError, LookupError):
-    """A run is to be changed in the queue and does not wait there."""
-
-    def __init__(self, run: object, status: str | None) -> None:
-        state = f"is {status.lower()}" if status else "does not exist"
-        super().__init__(f"Run {run} {state}, so it is not in the queue. 'cloister queue ls' shows what is.")
-
-
-@dataclass(frozen=True)
-class QueuedRun:
-    """A run that waits, for lists.
-
-    Attributes:
-        state: "recording", "waiting", or "taken".
-        taken_by: host and process of the worker that prepares it, empty while nobody does.
-        missing: what of its code could not be stored, in words.
-    """
-
-    id: Any
-    name: str
-    project: str
-    owner: str
-    host: str
-    priority: float
-    queued_at: datetime | None
-    state: str
-    taken_by: str
-    missing: tuple[str, ...]
-    is_ours: bool
 
 
 def queue_fields(*, entry: Mapping[str, Any], priority: float, python: str, settings: Mapping[str, Any]) -> Any:
@@ -106,9 +74,6 @@ def queue_fields(*, entry: Mapping[str, Any], priority: float, python: str, sett
 def ready_fields(missing: Sequence[str]) -> dict[str, Any]:
     """What is recorded last: from then on the run may be taken."""
     return {STATE: "waiting", MISSING: list(missing)}
-
-
-# ---- for workers
 
 
 def take_next(
@@ -145,7 +110,7 @@ def take_next(
         wanted,
         [_leased(worker, lease_seconds)],
         sort=order,
-        projection=_LEFT_OUT,
+        projection=LEFT_OUT,
         return_document=ReturnDocument.AFTER,
     )
 
@@ -179,11 +144,23 @@ def give_back(database: Database[dict[str, Any]], document: Mapping[str, Any], *
     return bool(stored_for_good(database)["runs"].update_one(_held(document), changes).matched_count)
 
 
+def status_of_taken(database: Database[dict[str, Any]], document: Mapping[str, Any]) -> tuple[str, bool]:
+    """The stored status of a run that was taken ("DELETED" without one), and whether nobody else has it or ended it."""
+    found = database["runs"].find_one({"_id": document["_id"]}, {"status": 1, LEASE: 1})
+    if found is None:
+        return "DELETED", False
+    lease = mapping(mapping(mapping(found.get("cloister")).get("queue")).get("lease"))
+    status = text(found.get("status"))
+    if not lease:  # given back or cancelled; else its process has begun it, and as Sacred's observer replaced it whole
+        return status, status not in ("QUEUED", "CANCELLED")
+    return status, lease.get("token") == document["cloister"]["queue"]["lease"]["token"]
+
+
 def end_unbegun(
     database: Database[dict[str, Any]], document: Mapping[str, Any], reason: Sequence[str], exit_as: Mapping[str, Any]
 ) -> bool:
     """Mark a taken run as failed that could not be begun; whether it was still ours."""
-    changes = _ended("FAILED", reason, exit_as)
+    changes = ended_fields("FAILED", reason, exit_as)
     return bool(stored_for_good(database)["runs"].update_one(_held(document), changes).matched_count)
 
 
@@ -205,7 +182,7 @@ def begin_queued(
     document = stored_for_good(database)["runs"].find_one_and_update(
         {by: run, "status": "QUEUED", f"{LEASE}.token": token},
         {"$set": begun, "$inc": {VERSION: 1}, "$currentDate": {UPDATED_AT: True}},
-        projection=_LEFT_OUT,
+        projection=LEFT_OUT,
         return_document=ReturnDocument.AFTER,
     )
     if document is None:
@@ -218,84 +195,17 @@ def _held(document: Mapping[str, Any]) -> dict[str, Any]:
     return {"_id": document["_id"], "status": "QUEUED", f"{LEASE}.token": token}
 
 
-def _ended(status: str, reason: Sequence[str], exit_as: Mapping[str, Any]) -> dict[str, Any]:
+def ended_fields(status: str, reason: Sequence[str], exit_as: Mapping[str, Any]) -> dict[str, Any]:
+    """The update of a queued run that will not be made."""
     fields = {"status": status, "stop_time": datetime.now(timezone.utc), "fail_trace": list(reason)}
     fields |= {"cloister.exit": dict(exit_as), STATE: "ended", LEASE: None}
     return {"$set": fields, "$inc": {VERSION: 1}, "$currentDate": {UPDATED_AT: True}}
 
 
 def _give_up_hopeless(database: Database[dict[str, Any]]) -> None:
-    """Runs whose every worker has died with them."""
+    """Runs whose every worker has died with them; Sacred's, which have no state, among them."""
     reason = f"It was taken {MOST_ATTEMPTS} times, and each time the worker died, or failed, before the run began.\n"
     database["runs"].update_many(
-        {"status": "QUEUED", STATE: "waiting", ATTEMPTS: {"$gte": MOST_ATTEMPTS}, **_FREE},
-        _ended("FAILED", [reason], {}),
+        {"status": "QUEUED", STATE: {"$in": ["waiting", None]}, ATTEMPTS: {"$gte": MOST_ATTEMPTS}, **_FREE},
+        ended_fields("FAILED", [reason], {}),
     )
-
-
-# ---- for people
-
-
-def list_queue(database: Database[dict[str, Any]], project: str | None = None) -> list[QueuedRun]:
-    """What waits, in the order in which it is taken; Sacred's queued runs too, which have no priority of ours."""
-    query = {"status": "QUEUED", **({PROJECT: project} if project else {})}
-    order = [(PRIORITY, -1), (QUEUED_AT, 1), ("_id", 1)]
-    found = list(database["runs"].find(query, _LEFT_OUT).sort(order).limit(LISTED_RUNS))
-    now = datetime.now(timezone.utc)
-    return [_read(document, now) for document in found]
-
-
-def cancel(database: Database[dict[str, Any]], run_id: Any) -> None:
-    """Take a run out of the queue: it stays as a run that was cancelled.
-
-    Raises:
-        NotQueued: it does not wait there.
-    """
-    _change(database, run_id, _ended("CANCELLED", [], {}))
-
-
-def set_priority(database: Database[dict[str, Any]], run_id: Any, priority: float) -> None:
-    """Have a waiting run taken earlier or later.
-
-    Raises:
-        NotQueued: it does not wait there.
-    """
-    fields = {PRIORITY: float(priority), "meta.priority": float(priority)}
-    _change(database, run_id, {"$set": fields, "$inc": {VERSION: 1}, "$currentDate": {UPDATED_AT: True}})
-
-
-def _change(database: Database[dict[str, Any]], run_id: Any, changes: Mapping[str, Any]) -> None:
-    runs = stored_for_good(database)["runs"]
-    if not runs.update_one({"_id": run_id, "status": "QUEUED"}, changes).matched_count:
-        found = runs.find_one({"_id": run_id}, {"status": 1})
-        raise NotQueued(run_id, None if found is None else str(found.get("status")))
-
-
-def _read(document: Mapping[str, Any], now: datetime) -> QueuedRun:
-    ours = document.get("cloister") or {}
-    queue = ours.get("queue") or {}
-    meta = document.get("meta") or {}
-    lease = queue.get("lease") or {}
-    until = _aware(lease.get("until"))
-    is_taken = until is not None and until > now
-    experiment = str((document.get("experiment") or {}).get("name") or "unnamed")
-    priority = queue.get("priority", meta.get("priority"))
-    return QueuedRun(
-        id=document["_id"],
-        name=str(ours.get("name") or f"{experiment}-{document['_id']}"),
-        project=str(ours.get("project") or experiment),
-        owner=str(ours.get("owner") or ""),
-        host=str((document.get("host") or {}).get("hostname") or ""),
-        priority=float(priority) if isinstance(priority, (int, float)) else 0.0,
-        queued_at=_aware(queue.get("queued_at") or meta.get("queue_time")),
-        state="taken" if is_taken else str(queue.get("state") or "waiting"),
-        taken_by=f"{lease.get('host')} process {lease.get('pid')}" if is_taken else "",
-        missing=tuple(map(str, queue.get("missing") or ())),
-        is_ours="uid" in ours,
-    )
-
-
-def _aware(moment: Any) -> datetime | None:
-    if not isinstance(moment, datetime):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

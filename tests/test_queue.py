@@ -15,17 +15,14 @@ from cloister.decorators.run_identity import new_uid
 from cloister.decorators.run_start import RunPlan
 from cloister.observer.account import login_name
 from cloister.observer.process_facts import this_process
+from cloister.observer.queue_list import NotQueued, cancel, list_queue, set_priority
 from cloister.observer.run_queue import (
-    NotQueued,
     NotYours,
     begin_queued,
-    cancel,
     end_unbegun,
     give_back,
-    list_queue,
     queue_fields,
     renew_lease,
-    set_priority,
     take_next,
 )
 from cloister.observer.run_record import new_run_document

@@ -283,6 +283,28 @@ def test_a_source_that_would_leave_its_folder_is_refused(path: Any) -> None:
         relative_path(path)
 
 
+def test_a_document_that_no_worker_can_read_keeps_no_other_run_from_being_made(script: RecordedScript) -> None:
+    runs = script.store.database["runs"]
+    damages = [
+        {"cloister.queue.settings": [1], "cloister.queue.priority": 9.0},
+        {"cloister.queue.missing": 7, "experiment": "none", "meta": 3, "cloister.queue.priority": 8.0},
+        {"cloister.queue.settings": {"capture": "a\0b"}},
+    ]
+    queued = [queue_script(script, "pass", name=f"n{number}.py") for number in range(len(damages) + 1)]
+    for run, damage in zip(queued, damages, strict=False):
+        runs.update_one({"_id": run.id}, {"$set": damage})
+    moved = {**(runs.find_one_and_delete({"_id": queued[1].id}) or {}), "_id": "a/../../b"}
+    runs.insert_one(moved)
+
+    said = run_worker(script)
+
+    assert f"{queued[-1].id} completed after" in said
+    statuses = {run["_id"]: run["status"] for run in runs.find({}, {"status": 1})}
+    assert statuses.pop(queued[-1].id) == "COMPLETED"
+    assert set(statuses) == {queued[0].id, queued[2].id, "a/../../b"}
+    assert set(statuses.values()) == {"FAILED"}
+
+
 def test_nothing_is_written_outside_for_a_hostile_document(script: RecordedScript, tmp_path: Path) -> None:
     queued = queue_script(script, "pass")
     run = document_of(script, queued)
@@ -313,6 +335,7 @@ def test_nothing_is_written_outside_for_a_hostile_document(script: RecordedScrip
         {"kind": "plain", "file": "a.py", "folder": ".", "words": "rm -rf"},
         {"kind": "call", "file": "a.py", "folder": ".", "module": "os; import x"},
         {"kind": "plain", "file": "a.py", "folder": ".", "paths": [".."]},
+        {"kind": "plain", "file": "/".join(["a" * 200] * 15), "folder": "."},
     ],
 )
 def test_how_a_run_is_begun_is_checked(entry: Any) -> None:
@@ -344,7 +367,7 @@ def test_an_interpreter_without_cloister_is_refused_before_a_run_is_taken(
 
 
 SACRED = """
-    import sys
+    import time
     import sacred
     import extra
     from sacred.observers import MongoObserver
@@ -360,6 +383,7 @@ SACRED = """
     @experiment.automain
     def main(lr, sizes, seed, _run):
         _run.log_scalar("loss", lr, 0)
+        time.sleep(0.6)  # so long that the worker looks whether the lease is still its own
         return [lr * extra.FACTOR, sizes, seed]
 """
 
@@ -375,7 +399,7 @@ def test_a_run_that_sacred_queued_is_made_only_where_that_is_asked_for(script: R
     database = script.store.database
     assert "Nothing was waiting." in run_worker(script)
 
-    assert "1 completed after" in run_worker(script, "--sacred")
+    assert "1 completed after" in run_worker(script, "--sacred", "--lease", "1")
 
     [run] = database["runs"].find()
     assert (run["_id"], run["status"]) == (1, "COMPLETED")

@@ -17,6 +17,7 @@ CODE_FOLDER = "code"
 JOB_LIMIT_BYTES = 17 * 1024 * 1024  # a document of MongoDB has at most 16 MiB
 _KINDS = ("script", "call", "plain")
 MOST_WORDS = 10_000
+LONGEST_PATH = 2_000  # bytes; systems take 4,096, and it stands below the run's own folder
 
 
 class BadEntry(CloisterError, ValueError):
@@ -73,7 +74,7 @@ def relative_path(text: Any) -> PurePosixPath:
     Raises:
         BadEntry: it leaves it, or is no path that every file system has.
     """
-    if not isinstance(text, str) or not text or len(text) > 4_000:
+    if not isinstance(text, str) or not text or len(os.fsencode(text)) > LONGEST_PATH:
         raise BadEntry(f"{str(text)[:80]!r} is no path")
     path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts or "\\" in text or any(ord(letter) < 32 for letter in text):

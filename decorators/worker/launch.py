@@ -8,11 +8,14 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...observer.errors import CloisterError
 from ..queued_job import QueuedJob, is_pending, set_job
 from .job_file import CODE_FOLDER, JobEntry, SacredJob, read_job
+
+if TYPE_CHECKING:
+    from ..experiment import Experiment
 
 MODULE_NAME = "__cloister_job__"  # of a script that is not to run what it runs as __main__
 
@@ -31,7 +34,11 @@ class NoExperiment(CloisterError, LookupError):
     """What was queued is not where it was."""
 
     def __init__(self, entry: JobEntry) -> None:
-        super().__init__(f"{entry.file} has no experiment {entry.attribute!r} at its top level any more.")
+        place = entry.file if entry.module == "__main__" else f"Module {entry.module}"
+        super().__init__(
+            f"{place} has no experiment {entry.attribute!r} at its top level, as it had when the run was queued. Queue "
+            "the run again."
+        )
 
 
 def main(folder: Path) -> None:
@@ -66,10 +73,12 @@ def _begin(job: QueuedJob, entry: JobEntry, script: Path) -> None:
         run_script(script)
 
 
-def _find(entry: JobEntry, script: Path) -> Any:
+def _find(entry: JobEntry, script: Path) -> Experiment[..., Any]:
+    from ..experiment import Experiment  # a plain script does without
+
     module = _load(script) if entry.module == "__main__" else importlib.import_module(entry.module)
     found = getattr(module, entry.attribute, None)
-    if found is None:
+    if not isinstance(found, Experiment):  # else any module's attribute that has a `run` could be called
         raise NoExperiment(entry)
     return found
 

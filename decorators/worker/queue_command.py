@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...observer.mongo import check, client_for, database_name, resolve_uri
+from ...observer.queue_list import ListedRun, cancel, list_queue, set_priority
 from ...observer.run_ids import parse_run_id
-from ...observer.run_queue import QueuedRun, cancel, list_queue, set_priority
 from ...observer.settings import load_settings
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _database(uri: str | None) -> Iterator[Database[dict[str, Any]]]:
         yield client[database_name(resolved, settings)]
 
 
-def _cells(run: QueuedRun) -> list[str]:
+def _cells(run: ListedRun) -> list[str]:
     when = "" if run.queued_at is None else f"{_ago(run.queued_at)} on {escape(run.host)}"
     state = "Sacred's own" if not run.is_ours else f"{run.state} {run.taken_by}".strip()
     colour = STATES.get(run.state, "") if run.is_ours else "dim"

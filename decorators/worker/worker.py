@@ -16,7 +16,8 @@ from pymongo.errors import PyMongoError
 
 from ...observer.blobs import BlobNotFound, DamagedBlob
 from ...observer.process_facts import this_process
-from ...observer.run_queue import end_unbegun, give_back, renew_lease, take_next
+from ...observer.queue_list import read_listed
+from ...observer.run_queue import end_unbegun, give_back, renew_lease, status_of_taken, take_next
 from ...observer.settings import Settings
 from ..queued_job import EXIT_NOT_BEGUN
 from .job_file import BadEntry
@@ -61,7 +62,7 @@ class WorkerPlan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run that was taken. `status` is the stored one, or "given back"."""
+    """What became of a run that was taken. `status` is the stored one, "given back", or "given up": another has it."""
 
     id: Any
     name: str
@@ -118,14 +119,13 @@ class Worker:
         """Make runs until the plan or somebody says that it is enough; how many were made."""
         made = 0
         while not self._stop.level and (self._plan.most_runs is None or made < self._plan.most_runs):
-            document = self._ask(self._take)
+            document = self._ask(self._take, until=1)
             if document is None:
                 if self._plan.once:
                     break
                 self._stop.event.wait(LOOK_SECONDS)
                 continue
             made += 1
-            self._on_taken(document)
             self._on_done(self._make(document))
         return made
 
@@ -140,6 +140,7 @@ class Worker:
     def _make(self, document: dict[str, Any]) -> Outcome:
         started = time.monotonic()
         try:
+            self._on_taken(document)
             with workplace(self._database, document, self._settings, keep=self._plan.keep) as place:
                 status, note = self._make_in(place, document)
         except _UNUSABLE as error:
@@ -152,7 +153,12 @@ class Worker:
             self._ask(lambda: give_back(self._database, document))
             self._stop.rise(to=1)
             status, note = "given back", f"this machine cannot make runs: {error}"
-        return Outcome(document["_id"], _name(document), status, time.monotonic() - started, note)
+        except Exception as error:
+            # Wide on purpose: the document is whatever somebody has written, and the runs behind it are to be made.
+            logger.warning("Run %s cannot be made.", document["_id"], exc_info=error)
+            status, note = "FAILED", f"the run is stored in a way that no worker can read: {error!r}"
+            self._ask(lambda: end_unbegun(self._database, document, [f"{note}\n"], {}))
+        return Outcome(document["_id"], read_listed(document).name, status, time.monotonic() - started, note)
 
     def _make_in(self, place: Workplace, document: dict[str, Any]) -> tuple[str, str]:
         asked = document["cloister"]["queue"].get("settings") or {}
@@ -169,29 +175,34 @@ class Worker:
         exit_as = how_it_ended(process)
         if self._stop.level and self._ask(lambda: give_back(self._database, document)):
             return "given back", "the worker was ended before the run began"
+        lines = last_lines(place)
         if process.returncode == EXIT_NOT_BEGUN and self._ask(
             lambda: give_back(self._database, document, was_tried=True)
         ):
             self._stop.event.wait(RETRY_SECONDS)
-            return "given back", "".join(last_lines(place)[-1:]).strip()
-        lines = last_lines(place)
+            return "given back", "".join(lines[-1:]).strip()
         reason = [*lines, f"The run did not begin: its process ended {words_for(exit_as)}.\n"]
         if self._ask(lambda: end_unbegun(self._database, document, reason, exit_as)):
             return "FAILED", f"it did not begin: {''.join(lines[-1:]).strip() or words_for(exit_as)}"
-        stored = self._ask(lambda: self._database["runs"].find_one({"_id": document["_id"]}, {"status": 1})) or {}
-        status = str(stored.get("status") or "deleted")
+        status, is_ours = self._ask(lambda: status_of_taken(self._database, document)) or ("not known", True)
+        if not is_ours:
+            return "given up", "another worker has it, or it was cancelled or deleted meanwhile"
         if status == "RUNNING":
             return status, f"its process has gone ({words_for(exit_as)}); what it recorded is on its way, or it is lost"
         return status, "" if process.returncode == 0 else words_for(exit_as)
 
-    def _ask(self, question: Callable[[], Any]) -> Any:
-        """Put a question to the database until it answers: what a worker has begun, it has to bring to an end."""
+    def _ask(self, question: Callable[[], Any], *, until: int = 2) -> Any:
+        """Put a question to the database until it answers: what a worker has begun, it has to bring to an end.
+
+        Args:
+            until: the level of the wish to end from which on nobody waits for it; None is the answer then.
+        """
         told = False
         while True:
             try:
                 return question()
             except PyMongoError as error:
-                if self._stop.level >= 2:
+                if self._stop.level >= until:
                     logger.warning("The database does not answer (%s); the lease runs out by itself.", error)
                     return None
                 if not told:
@@ -217,6 +228,7 @@ class _Attendance:
 
     def attend(self) -> None:
         renewed = time.monotonic()
+        self._renew()  # reading the code may have taken a while
         while self.process.poll() is None:
             time.sleep(POLL_SECONDS)
             if not self._begun and time.monotonic() - renewed >= self.lease_seconds / RENEWALS:
@@ -229,16 +241,11 @@ class _Attendance:
         try:
             if not renew_lease(self.database, self.document, self.lease_seconds):
                 self._begun = True
-                if not self._is_ours():  # cancelled, or taken by another worker: its process would be refused
+                _, is_ours = status_of_taken(self.database, self.document)
+                if not is_ours:  # cancelled, or taken by another worker: its process would be refused
                     signal_job(self.process, signal.SIGTERM)
         except PyMongoError as error:
             logger.debug("The lease of run %s is not renewed: %s", self.document["_id"], error)
-
-    def _is_ours(self) -> bool:
-        ours = self.document["cloister"]
-        found = self.database["runs"].find_one({"_id": self.document["_id"]}, {"cloister.queue.lease": 1}) or {}
-        lease = ((found.get("cloister") or {}).get("queue") or {}).get("lease") or {}
-        return bool(lease.get("token") == ours["queue"]["lease"]["token"])
 
     def _pass_on(self) -> None:
         level = self.stop.level
@@ -254,8 +261,3 @@ class _Attendance:
         if (level == 3 or waited_enough) and self._told < 3:
             self._told = 3
             signal_job(self.process, signal.SIGKILL)
-
-
-def _name(document: Mapping[str, Any]) -> str:
-    experiment = (document.get("experiment") or {}).get("name")
-    return str((document.get("cloister") or {}).get("name") or f"{experiment}-{document['_id']}")

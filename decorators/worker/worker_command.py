@@ -19,6 +19,7 @@ from ...observer.account import host_name, login_name
 from ...observer.amounts import count_of
 from ...observer.indexes import ensure_indexes
 from ...observer.mongo import check, client_for, database_name, redact_uri, resolve_uri
+from ...observer.queue_list import read_listed
 from ...observer.run_queue import LEASE_SECONDS
 from ...observer.settings import Settings, load_settings
 from .job_process import check_python, default_python
@@ -113,17 +114,14 @@ class _Announcer:
         self._spinner: Status | None = None
 
     def __call__(self, document: Mapping[str, Any]) -> None:
-        ours = document["cloister"]
-        queue = ours.get("queue") or {}
-        experiment = (document.get("experiment") or {}).get("name")
-        name = f"{ours.get('project') or experiment} / {ours.get('name') or f'{experiment} of Sacred'}"
-        self._console.print(f"[bold]{document['_id']}[/] {escape(name)}: taken")
-        queued_with = str(queue.get("python") or "")
-        if queued_with and queued_with.split(".")[:2] != self._minor:
+        run = read_listed(document)
+        name = f"{run.project} / {run.name}{'' if run.is_ours else ' of Sacred'}"
+        self._console.print(f"[bold]{escape(str(run.id))}[/] {escape(name)}: taken")
+        if run.python and run.python.split(".")[:2] != self._minor:
             here = ".".join(self._minor)
-            self._console.print(f"  [yellow]It was queued with Python {escape(queued_with)}; here it is {here}.[/]")
-        for note in queue.get("missing") or ():
-            self._console.print(f"  [yellow]{escape(str(note))}[/]")
+            self._console.print(f"  [yellow]It was queued with Python {escape(run.python)}; here it is {here}.[/]")
+        for note in run.missing:
+            self._console.print(f"  [yellow]{escape(note)}[/]")
         if self._console.is_terminal:
             self._spinner = self._console.status(f"{escape(name)} is being made")
             self._spinner.start()
@@ -139,7 +137,7 @@ def _tell(console: Console, outcome: Outcome) -> None:
     colour = COLOURS.get(outcome.status, "yellow")
     note = f": {escape(outcome.note)}" if outcome.note else ""
     status = escape(outcome.status.lower())
-    console.print(f"[bold]{outcome.id}[/] [{colour}]{status}[/] after {outcome.seconds:.1f} s{note}")
+    console.print(f"[bold]{escape(str(outcome.id))}[/] [{colour}]{status}[/] after {outcome.seconds:.1f} s{note}")
 
 
 def _summarize(console: Console, outcomes: list[Outcome]) -> None:
@@ -153,7 +151,7 @@ def _summarize(console: Console, outcomes: list[Outcome]) -> None:
     for outcome in outcomes[-SHOWN_OUTCOMES:]:
         colour = COLOURS.get(outcome.status, "yellow")
         status = f"[{colour}]{escape(outcome.status.lower())}[/]"
-        table.add_row(str(outcome.id), escape(outcome.name), status, f"{outcome.seconds:.1f}")
+        table.add_row(escape(str(outcome.id)), escape(outcome.name), status, f"{outcome.seconds:.1f}")
     console.print(table)
 
 

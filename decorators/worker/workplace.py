@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 WORK_FOLDER = "work"  # in the data folder
-LOCK_FILE = "lock"  # held by the worker and the process that it starts
+LOCK_FILE = "lock"  # held by the worker and the process that it starts; a folder without one is never swept
 MOST_FILES = 5_000
 LIMIT_BYTES = 128_000_000
 
@@ -65,17 +65,27 @@ def workplace(
             leave the folder.
     """
     parent = work_folder(settings)
-    folder = Path(tempfile.mkdtemp(prefix=f"run-{document['_id']}-", dir=parent))  # 0700
-    lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    number = document["_id"] if isinstance(document["_id"], int) else "other"  # text may be anything, a path too
+    folder = Path(tempfile.mkdtemp(prefix=f"run-{number}-", dir=parent))  # 0700
+    lock = _locked(folder)
     try:
-        fcntl.flock(lock, fcntl.LOCK_SH)
         rebuild(database, document, folder / CODE_FOLDER)
         write_job(folder, document)
         yield Workplace(folder, lock)
     finally:
         os.close(lock)
-        if not keep:
+        if keep:
+            (folder / LOCK_FILE).unlink()
+        else:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked(folder: Path) -> int:
+    new = folder / f"{LOCK_FILE}.new"
+    lock = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    new.rename(folder / LOCK_FILE)  # from here on another worker's sweep looks at it, and finds it held
+    return lock
 
 
 def work_folder(settings: Settings) -> Path:
@@ -127,8 +137,10 @@ def _sources_of(document: Mapping[str, Any]) -> list[Any]:
         pairs = (document.get("experiment") or {}).get("sources")
         if isinstance(pairs, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
             ours = [{"path": path, "file_id": file_id, "is_sacreds": True} for path, file_id in pairs]
-    if not isinstance(ours, list) or len(ours) > MOST_FILES:
+    if not isinstance(ours, list):
         raise UnusableSources("its list of sources is damaged")
+    if len(ours) > MOST_FILES:
+        raise UnusableSources(f"it has {len(ours):,} files, and at most {MOST_FILES:,} are rebuilt")
     return ours
 
 
