@@ -160,10 +160,15 @@ class CommandRun:
 
     # ---- the run
 
+    @property
+    def options(self) -> RunOptions:
+        """What was said of the run beside its config: by the command line, where it is read, else by code."""
+        return self._asked.options if self._asked.words is None else self.resolved.options
+
     def begin(self) -> Run:
         """Open the run. What keeps it from beginning is raised here, and nothing of the experiment has been called."""
         resolved, said = self.resolved, self._experiment.options
-        resolved.options.set_up_logging()
+        self.options.set_up_logging()
         plan = self.plan()
         if plan.queue:
             from .queueing import end_after_queueing
@@ -188,7 +193,7 @@ class CommandRun:
     def settings(self) -> Settings:
         """The settings, as the experiment, code and command line have them, each over the one before."""
         said = self._experiment.options
-        asked = {**_said(self._asked.options.settings()), **_said(self.resolved.options.settings())}
+        asked = {name: value for name, value in self.options.settings().items() if value is not None}
         return load_settings(
             uri=said["uri"],
             project=asked.get("project"),
@@ -223,7 +228,7 @@ class CommandRun:
             meta=resolved.meta,
             config_changes=resolved.change_records,
         )
-        return resolved.options.over(self._asked.options.over(plan))
+        return self.options.over(plan)
 
     def execute(self, run: Run) -> Run:
         """Call the hooks and the function; gives the ended run. What they raise is recorded and raised."""
@@ -236,7 +241,7 @@ class CommandRun:
                     _await(hook, hook.call())
         except BaseException as error:  # Ctrl-C and SystemExit end the run too, each in its own way
             run.end_as(error)
-            if self.resolved.options.pdb and isinstance(error, Exception):
+            if self.options.pdb and isinstance(error, Exception):
                 post_mortem(error)
             raise
         run.end_as(None, result=result)
@@ -287,10 +292,6 @@ def _seed(resolved: Resolved) -> None:
     seed = resolved.config.get("seed")
     if seed is not None:
         seed_everything(check_seed(seed))
-
-
-def _said(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def with_seed(spec: ConfigSpec, parts: Sequence[Part], drawn: int | None) -> ConfigSpec:

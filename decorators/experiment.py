@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .queueing import QueuedRun
     from .run import Run
 
+KNOWN_OPTIONS = tuple(field.name for field in fields(RunOptions) if field.name != "queue")  # of a run made in code
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -42,9 +43,9 @@ class UnknownRunOption(CloisterError, TypeError):
     """`train.run` was given an option that runs do not have."""
 
     def __init__(self, name: str) -> None:
-        known = [field.name for field in fields(RunOptions)]
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {nearest[0]!r}?" if nearest else f"They have {', '.join(known)}."
+        nearest = difflib.get_close_matches(name, KNOWN_OPTIONS, n=1)
+        hint = f"Did you mean {nearest[0]!r}?" if nearest else f"They have {', '.join(KNOWN_OPTIONS)}."
+        hint = "Call .queue(...) in place of .run(...)." if name == "queue" else hint
         super().__init__(f"A run has no option {name!r}. {hint} Values of the config go into config_updates={{...}}.")
 
 
@@ -271,6 +272,10 @@ class Experiment(Part, Generic[Parameters, Result]):
         with explained_exit(program_name()) if asked.words is not None else contextlib.nullcontext():
             command_run = CommandRun(self, asked)
             run = command_run.begin()
+            if (
+                asked.command.act is not None
+            ):  # one that every experiment has: what it refuses is no fault of the script
+                return command_run.execute(run)
         return command_run.execute(run)
 
 
@@ -320,7 +325,7 @@ def experiment(
 
 def _options_of(said: Mapping[str, Any]) -> RunOptions:
     for name in said:
-        if name not in {field.name for field in fields(RunOptions)}:
+        if name not in KNOWN_OPTIONS:
             raise UnknownRunOption(name)
     return RunOptions(**{**said, "tags": tuple(said.get("tags", ()))})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import subprocess
 import sys
@@ -181,6 +182,10 @@ def test_unobserved_and_stock_commands_record_nothing(
             "'evalute' is neither an override (name=value) nor a command. Did you mean 'evaluate'?",
         ),
         (["evaluate", "checkpont=x"], 2, "no config key 'checkpont'. Did you mean 'checkpoint'?"),
+        (["help", "evalute"], 2, "Did you mean 'evaluate'?"),
+        (["evaluate", "--qeue"], 2, "no config key 'qeue'. Did you mean the option --queue?"),
+        (["-F", "runs", "evaluate"], 2, "'-F' is an option of Sacred's that is not needed here"),
+        (["save_config", "config_filename=x.txt"], 2, "Config file x.txt: its name has to end in one of .json"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
@@ -219,6 +224,23 @@ def test_code_runs_commands_with_updates_presets_and_options_whatever_the_comman
     other = train.run(config_updates={"optimizer.lr": 0.7}, unobserved=True)
     assert other.result == ({"lr": 0.7, "name": "sgd"}, 3)
     assert train.last_run is other
+
+
+def test_options_that_code_gives_count_as_those_of_a_command_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @quiet()
+    def train(lr: float = 0.1) -> None:
+        raise ValueError("no")
+
+    for name in ("", "cloister"):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.WARNING)
+
+    with pytest.raises(ValueError, match="no"):
+        train.run(loglevel="ERROR", debug=True, pdb=True)
+
+    assert [logging.getLogger(name).level for name in ("", "cloister")] == [logging.ERROR, logging.DEBUG]
+    assert "--pdb opens no debugger: there is no terminal." in caplog.text
 
 
 def test_what_a_failing_command_raises_fails_its_run_and_is_raised(load: Callable[[Run | None], RunRecord]) -> None:
@@ -333,7 +355,7 @@ def test_a_hook_that_could_not_be_called_is_told_before_there_is_a_run() -> None
     assert train.last_run is None
 
 
-def test_config_hooks_add_and_change_what_nobody_has_set() -> None:
+def test_config_hooks_add_and_change_what_nobody_has_set(capsys: pytest.CaptureFixture[str]) -> None:
     @quiet()
     def train(lr: float = 0.1, batch: int = 32) -> Any:
         return lr, batch, steps()
@@ -360,6 +382,8 @@ def test_config_hooks_add_and_change_what_nobody_has_set() -> None:
     assert train(batch=8) == (0.3, 8, (128, "train with 128"))
     assert train.last_run is not None
     assert train.last_run.config == {"lr": 0.3, "batch": 8, "per_epoch": 128, "note": "train with 128"}
+    train.run("print_config")
+    assert "lr = 0.3  (computed by scaled, later())" in capsys.readouterr().out
 
 
 def test_config_hooks_change_of_nested_entries_what_they_name_and_copy_no_objects() -> None:
@@ -451,6 +475,8 @@ def test_wrong_names_are_explained() -> None:
         train.run("evaluate")
     with pytest.raises(UnknownRunOption, match=r"no option 'comments'.* Did you mean 'comment'"):
         train.run(comments="x")
+    with pytest.raises(UnknownRunOption, match=r"no option 'queue'. Call .queue\(...\) in place of .run"):
+        train.run(queue=True)
     with pytest.raises(UnknownOption, match=r"no option 'projct'. Did you mean 'project'"):
         experiment(projct="x")  # type: ignore[call-overload]
     with pytest.raises(TwoMainFunctions, match=r"runs train\(\) in .* by default, so other\(\)"):

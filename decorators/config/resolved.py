@@ -54,12 +54,6 @@ class Resolved:
     layout: Root = field(kw_only=True)
     prints_config: bool = False
 
-    @property
-    def run_options(self) -> dict[str, str]:
-        """`resume` and `fork_from`, where the command line says so."""
-        named = {"resume": self.options.resume, "fork_from": self.options.fork_from}
-        return {name: value for name, value in named.items() if value is not None}
-
     @cached_property
     def namespace(self) -> Namespace:
         """The values of all entries by name, as objects: what captured functions are filled from."""
