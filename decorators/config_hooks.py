@@ -66,7 +66,7 @@ def with_entries(spec: ConfigSpec, said: Mapping[Part, dict[str, Any]]) -> Confi
     ingredients = dict(spec.ingredients)
     own = list(spec.config_functions)
     for part, entries in said.items():
-        given = _giver_of(entries)
+        given = _giver_of(entries, ", ".join(hook.function.__name__ for hook in part.config_hooks))
         if part.path:
             inner = ingredients[part.path]
             ingredients[part.path] = replace(inner, config_functions=[*inner.config_functions, given])
@@ -75,8 +75,9 @@ def with_entries(spec: ConfigSpec, said: Mapping[Part, dict[str, Any]]) -> Confi
     return replace(spec, config_functions=own, ingredients=ingredients)
 
 
-def _giver_of(entries: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+def _giver_of(entries: dict[str, Any], names: str) -> Callable[[], dict[str, Any]]:
     def config_hooks() -> dict[str, Any]:
         return entries
 
+    config_hooks.__name__ = names  # who computed an entry is told by this name
     return config_hooks

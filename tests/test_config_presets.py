@@ -220,7 +220,9 @@ def test_what_is_no_preset_is_refused_where_it_is_written(spec: ConfigSpec, sour
 
 def test_an_experiment_without_presets_says_so_and_how_files_are_named() -> None:
     spec = ConfigSpec.from_function(train)
-    with pytest.raises(UnknownPreset, match=r"It has none\. A config file is named with its ending, as in @fast\.yaml"):
+    with pytest.raises(
+        UnknownPreset, match=r"so .fast. is none\. A config file is named with its ending, as in @fast\.yaml"
+    ):
         spec.resolve(argv=["@fast"])
 
 

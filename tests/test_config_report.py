@@ -136,6 +136,13 @@ def test_new_entries_reach_a_function_that_takes_any() -> None:
     assert ConfigSpec.from_function(function).resolve(argv=["+x=2"]).arguments == {"lr": 1.0, "x": 2}
 
 
+def test_print_presets_shows_a_files_values_as_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "large.yaml").write_text("hidden: 999\nnote: '12'\nsizes: [1, 2]\n", encoding="utf-8")
+    spec = ConfigSpec.from_function(lambda run, hidden=1, note="", sizes=(1,): None)
+    spec.presets.add("large", tmp_path / "large.yaml")
+    assert "hidden=999, note='12', sizes=[1, 2]" in shown(spec, "print_presets")
+
+
 def test_the_log_tells_changes_in_one_line_and_warns_of_other_types(
     spec: ConfigSpec, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from .assignments import Source, Write, last_source
 from .errors import shorten
-from .literals import quote
+from .literals import Scalar, quote
 
 _logger = logging.getLogger("cloister")
 _ABSENT: Any = object()
@@ -122,7 +122,7 @@ def types_changed(before: Any, after: Any) -> tuple[str, str] | None:
 
 def shorten_value(value: Any) -> str:
     """A value as it would be typed, cut to what a line can hold."""
-    if value is None or isinstance(value, (bool, int, float, str, list, tuple, dict)):
+    if value is None or isinstance(value, (bool, int, float, str, list, tuple, dict, Scalar)):
         text = quote(value)
         return printable(text if len(text) <= _VALUE_CHARACTERS else f"{text[: _VALUE_CHARACTERS - 3]}...")
     return printable(shorten(value))

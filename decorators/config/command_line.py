@@ -24,6 +24,14 @@ HELP_WORDS = ("--help", "-h")
 FORCE_WORDS = ("--force", "-f")
 PRINT_WORDS = ("--print-config", "--print_config", "-p")
 WITH = "with"  # Sacred's word: bare words after it are presets and files
+_NO_OBSERVER = "there is no observer to choose; runs go where CLOISTER_URI, cloister.toml or @experiment(uri=...) say"
+_OF_SACRED = {
+    "-m": _NO_OBSERVER, "--mongo_db": _NO_OBSERVER, "-F": _NO_OBSERVER, "--file_storage": _NO_OBSERVER,
+    "-t": _NO_OBSERVER, "--tiny_db": _NO_OBSERVER, "-s": _NO_OBSERVER, "--sql": _NO_OBSERVER,
+    "-S": _NO_OBSERVER, "--s3": _NO_OBSERVER,
+    "-i": "the number comes from the database; --name names a run",
+    "--id": "the number comes from the database; --name names a run",
+}  # fmt: skip
 _NEGATIVE_NUMBER = re.compile(r"-\.?[0-9]|-\.?inf", re.IGNORECASE)
 
 
@@ -82,6 +90,7 @@ def _read_words(own: list[str], line: CommandLine, entries: _Entries, spec: Conf
     is_after_with = False
     while own:
         word = own.pop(0)
+        refuse_option_of_sacred(word, entries.root)
         if word.startswith("--"):
             line.overrides.append((*_read_option(word, own, entries), False))
         elif word.startswith("@"):
@@ -108,6 +117,13 @@ def _read_words(own: list[str], line: CommandLine, entries: _Entries, spec: Conf
 def find_place(name: str, root: Draft) -> Draft | None:
     """The place that a word names; an option may have dashes where the parameter has underscores."""
     return root.find(name) or (root.find(name.replace("-", "_")) if "-" in name else None)
+
+
+def refuse_option_of_sacred(word: str, root: Draft) -> None:
+    """Raises BadOverride for an option that only Sacred has; an entry of that name comes first."""
+    flag = word.partition("=")[0]
+    if flag in _OF_SACRED and not (flag.startswith("--") and find_place(flag[2:], root) is not None):
+        raise BadOverride(flag, f"is an option of Sacred's that is not needed here: {_OF_SACRED[flag]}")
 
 
 def _take_flag(flags: Sequence[str], words: Sequence[str], root: Draft) -> tuple[bool, list[str]]:
@@ -148,6 +164,8 @@ def _read_option(word: str, rest: list[str], entries: _Entries) -> tuple[str, An
     if place is not None and is_flag(place) and not (rest and is_value_of_flag(rest[0], place)):
         return name, Scalar("true")
     if not rest or _looks_like_option(rest[0]):
+        if place is None and nearest_flag(word) is not None:
+            raise UnknownConfigKey(name, entries.known.placing.known_keys())
         raise BadOverride(word, f"needs a value. Write {word} VALUE, or {word}=VALUE where it begins with a dash")
     values = [rest.pop(0)]
     while place is not None and is_sequence(place) and rest and is_further_item(rest[0]):

@@ -16,6 +16,7 @@ from .command_line import (
     is_further_item,
     is_sequence,
     is_value_of_flag,
+    refuse_option_of_sacred,
 )
 from .draft import Draft
 from .errors import BadOverride
@@ -71,6 +72,9 @@ def _first_bare(words: Sequence[str], commands: Collection[str], root: Draft) ->
     left = list(words)
     while left:
         word = left.pop(0)
+        if word in HELP_WORDS:
+            continue
+        refuse_option_of_sacred(word, root)
         if word.startswith("--") and "=" not in word:
             _drop_values(word, left, commands, root)
         elif word == WITH:

@@ -7,9 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from ...observer.errors import CloisterError
+from ..run_options import nearest_flag
 
 _SHOWN_CHARACTERS = 80
 _LISTED_KEYS = 12
+_NEAREST = "Did you mean"
 
 
 class ConfigError(CloisterError):
@@ -20,7 +22,10 @@ class UnknownConfigKey(ConfigError, LookupError):
     """An override names a parameter that the experiment does not have."""
 
     def __init__(self, key: str, known: Collection[str], source: str = "") -> None:
-        super().__init__(f"This experiment has no config key {key!r}{_set_in(source)}. {suggest(key, known)}")
+        hint = suggest(key, known)
+        if not source and not hint.startswith(_NEAREST) and (flag := nearest_flag(f"--{key}")) is not None:
+            hint = f"{_NEAREST} the option {flag}?"
+        super().__init__(f"This experiment has no config key {key!r}{_set_in(source)}. {hint}")
         self.key = key
 
 
@@ -61,8 +66,11 @@ class UnknownPreset(ConfigError, LookupError):
     """A preset was asked for by a name that none has."""
 
     def __init__(self, name: str, known: Collection[str]) -> None:
-        advice = "" if known else " A config file is named with its ending, as in @fast.yaml."
-        super().__init__(f"This experiment has no preset {name!r}. {suggest(name, known)}{advice}")
+        if known:
+            super().__init__(f"This experiment has no preset {name!r}. {suggest(name, known)}")
+        else:
+            advice = "A config file is named with its ending, as in @fast.yaml"
+            super().__init__(f"This experiment has no presets, so {name!r} is none. {advice}.")
         self.name = name
 
 
@@ -156,7 +164,7 @@ def suggest(key: str, known: Collection[str]) -> str:
         last = key.rpartition(".")[2]
         nearest = [name for name in known if last and name.rpartition(".")[2] == last][:1]
     if nearest:
-        return f"Did you mean {nearest[0]!r}?"
+        return f"{_NEAREST} {nearest[0]!r}?"
     if not known:
         return "It has none."
     listed = sorted(known)

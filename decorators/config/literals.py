@@ -50,6 +50,8 @@ class Scalar:
 
 def quote(value: object) -> str:
     """`value` as one word that the command line reads back as it is, given the hint that fits."""
+    if isinstance(value, Scalar):  # of a file: as it is written there
+        return value.text if not value.quoted else quote(value.text)
     if isinstance(value, str):
         return value if _is_plain_text(value) else "'" + value.replace("'", "''") + "'"
     if isinstance(value, (list, tuple)):
