@@ -325,6 +325,11 @@ class Run:
             self._recorder.warn_unless_stored()
         return stored
 
+    @property
+    def destination(self) -> Path:
+        """The folder that all runs to one database share on this machine."""
+        return self._recorder.destination
+
     def say_where_it_is(self) -> None:
         """Say once where the record is, if the database does not have all of it."""
         self._guard(self._recorder.give_up_memory)

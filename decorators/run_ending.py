@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
@@ -28,6 +29,9 @@ class EndingRun(Protocol):
     def settle(self, timeout_seconds: float, on_wait: Callable[[int], None], on_waited: Callable[[], None]) -> bool: ...
 
     def say_where_it_is(self) -> None: ...
+
+    @property
+    def destination(self) -> Path: ...
 
 
 _open: list[EndingRun] = []
@@ -100,7 +104,10 @@ def _at_exit() -> None:
     limit = load_settings().exit_wait
     started = time.monotonic()
     progress = _Progress(started)
+    away: set[Path] = set()
     for run in _ended:
+        if run.destination in away:
+            continue  # waiting for it would be waiting for the same thing once more
         left = max(0.0, limit - (time.monotonic() - started))
         try:
             stored = run.settle(left, progress.show, progress.clear)
@@ -109,7 +116,7 @@ def _at_exit() -> None:
             run.say_where_it_is()
             return
         if not stored:
-            break  # the same database: waiting for the next run would be waiting for the same thing
+            away.add(run.destination)
 
 
 class _Progress:

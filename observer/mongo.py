@@ -232,6 +232,18 @@ def _refuse_ignored_options(uri: str) -> None:
         raise BadMongoUri(uri, _reason_without_secrets(uri)) from None
 
 
+def fault_in_uri(uri: str) -> str | None:
+    """What the driver says against a URI, without its secrets; None if it can be parsed. Asks nobody."""
+    from pymongo.errors import PyMongoError
+    from pymongo.uri_parser import parse_uri
+
+    try:
+        parse_uri(uri.replace(SRV_SCHEME, SCHEME, 1), warn=False)
+    except (PyMongoError, ValueError, TypeError, LookupError):
+        return _reason_without_secrets(uri)
+    return None
+
+
 def _reason_without_secrets(uri: str) -> str:
     """What the driver says of the URI without its secrets: its messages quote what they stumble over."""
     from pymongo.errors import PyMongoError

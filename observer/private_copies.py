@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import io
 import os
+import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +30,19 @@ class CopyNotKept(CloisterError, OSError):
     def __init__(self, name: object, size_bytes: int, reason: str) -> None:
         self.size_bytes = size_bytes
         super().__init__(f"File {str(name)!r} ({size_bytes:,} bytes) is not recorded: {reason}")
+
+
+def open_to_copy(path: Path) -> BinaryIO:
+    """A file to be copied, open; the caller closes it.
+
+    Raises:
+        OSError: it cannot be read, or is no file: of a pipe one would wait for ever, and a device has no end.
+    """
+    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "it is a pipe or a device, no file", str(path))
+    return stream
 
 
 class PrivateCopies:

@@ -20,7 +20,7 @@ from .journal import TEND_SECONDS, Journal
 from .journal_allowance import JournalAllowance
 from .journal_places import writing_places
 from .journal_segments import has_segments
-from .private_copies import CopyNotKept, PrivateCopies
+from .private_copies import CopyNotKept, PrivateCopies, open_to_copy
 from .run_status import StoredStatus
 from .settings import Settings
 from .shipping_note import read_note
@@ -107,7 +107,7 @@ class Recorder:
             CopyNotKept: no folder takes the copy. It is counted as lost.
             OSError: the file cannot be read.
         """
-        with source.open("rb") as stream:
+        with open_to_copy(source) as stream:
             try:
                 digests = self._copies.keep(stream, source)
             except CopyNotKept as refusal:
@@ -125,7 +125,7 @@ class Recorder:
             CopyNotKept: no folder takes the copy, which is counted as lost. The file's digests are recorded.
             OSError: the file cannot be read.
         """
-        with source.open("rb") as stream:
+        with open_to_copy(source) as stream:
             try:
                 self._journal.record("resource", {**_as_fields(self._copies.keep(stream, source)), "path": path})
             except CopyNotKept as refusal:
@@ -177,6 +177,11 @@ class Recorder:
         self._stopped.set()
         self._copies.force()
         self._journal.close()
+
+    @property
+    def destination(self) -> Path:
+        """The folder that all runs to one database share on this machine."""
+        return self._destination
 
     @property
     def lost(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import CloisterError
+from .private_copies import open_to_copy
 from .recorder import Recorder
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class SilentRecorder(Recorder):
 
     def __init__(self) -> None:
         self.before_beat = None
+        self._destination = Path()
 
     def record_points(self, values: Mapping[str, float], step: int, wall_time: float | None = None) -> None:
         pass
@@ -47,11 +49,11 @@ class SilentRecorder(Recorder):
     def record_artifact(
         self, source: Path, name: str, content_type: str | None, metadata: Mapping[str, Any] | None
     ) -> None:
-        with source.open("rb"):  # a file that is not there is told all the same
+        with open_to_copy(source):  # a file that is not there is told all the same
             pass
 
     def record_resource(self, source: Path, path: str) -> None:
-        with source.open("rb"):
+        with open_to_copy(source):
             pass
 
     def record_source(self, path: str, content: bytes) -> None:

@@ -28,11 +28,14 @@ def find_overwritten(target: Target, overwrite: Any) -> dict[str, Any]:
     Raises:
         NoRunToOverwrite: there is none.
     """
+    from bson.errors import BSONError
     from pymongo.errors import PyMongoError
 
     run_id = _as_id(overwrite)
     try:
-        document = target.runs.find_one({"_id": run_id})
+        document = target.runs.find_one({"_id": {"$eq": run_id}})  # never an operator, whatever it is
+    except (BSONError, OverflowError):  # no id of MongoDB's, so of no run
+        raise NoRunToOverwrite(overwrite, target) from None
     except PyMongoError as error:
         logger.warning(
             "Run %r will be overwritten once the database answers: %s", run_id, in_words(error, target.settings.uri)

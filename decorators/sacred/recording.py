@@ -236,6 +236,10 @@ class SacredRecording:
             self.say_where_it_is()
         return stored
 
+    @property
+    def destination(self) -> Path:
+        return self._recorder.destination
+
     def say_where_it_is(self) -> None:
         self._recorder.give_up_memory()
         self._recorder.warn_unless_stored()

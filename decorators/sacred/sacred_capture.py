@@ -106,7 +106,10 @@ def _harmless(captured_out_filter: Callable[[str], str]) -> Callable[[str], str]
     def filtered(text: str) -> str:
         nonlocal told
         try:
-            return captured_out_filter(text)
+            kept = captured_out_filter(text)
+            if not isinstance(kept, str):
+                raise TypeError(f"it returned {type(kept).__name__!r}, not the text to keep")
+            return kept
         except Exception as error:
             # Wide on purpose: it is the user's own code, and Sacred would mark the run as failed.
             if not told:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -63,7 +63,8 @@ class _InfoConverter(_SacredConverter):
 def _flatten(value: Any) -> Any:
     """What Sacred itself makes of an object; None where it makes nothing of it, or too much."""
     serializer = sys.modules.get("sacred.serializer")  # the experiment has imported it; we never do
-    if serializer is None or isinstance(value, type) or callable(value):
+    # An iterator is the user's own, to be used up by him, and may be endless.
+    if serializer is None or isinstance(value, (type, Iterator)) or callable(value):
         return None
     try:
         from bson import encode

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SACRED_DATABASE = "sacred"
 SACRED_HOST = "mongodb://localhost:27017"
+NOT_IN_NAMES = frozenset(' ./\\$"\0')
+NAME_LIMIT_BYTES = 63
 RESERVED = frozenset({"fs.files", "fs.chunks", "_properties", "system.indexes", "search_space", "search_spaces"})
 
 
@@ -45,6 +47,29 @@ class NoCollection(CloisterError, TypeError):
         super().__init__(
             f"create_from needs a collection of PyMongo's for the runs, and got {type(given).__name__!r}. Pass "
             "client['database']['runs'], or use MongoObserver(url=...)."
+        )
+
+
+class BadUrl(CloisterError, ValueError):
+    """`url=` is nothing that MongoDB's drivers understand."""
+
+    def __init__(self, url: str, reason: object) -> None:
+        from ...observer.mongo import first_sentence, redact_uri
+
+        super().__init__(
+            f"url={redact_uri(url)!r} is no address of a MongoDB: {first_sentence(reason)}. Pass one such as "
+            "'mongodb://user:password@host:27017', with %-escapes for special characters in the password, or "
+            "leave url= out for the database of the settings."
+        )
+
+
+class BadDatabaseName(CloisterError, ValueError):
+    """`db_name=` is no name of a database."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__(
+            f"db_name={name!r} names no database: MongoDB takes up to 63 bytes of text without spaces and any of "
+            "/ \\ . $ \". Pass a name such as 'sacred'."
         )
 
 
@@ -118,20 +143,25 @@ def target_of_arguments(
         ValueError, KeyError: as Sacred's own constructor.
     """
     collections = _collections(collection, collection_prefix)
+    if db_name and (NOT_IN_NAMES & set(db_name) or len(db_name.encode()) > NAME_LIMIT_BYTES):
+        raise BadDatabaseName(db_name)
     if client is not None:
         return _of_client(_checked(client, url), db_name or SACRED_DATABASE, collections)
+    from ...observer.mongo import SCHEME, SRV_SCHEME, fault_in_uri
+
     settings = load_settings()
     if url is None and not options and (settings.uri is not None or db_name is None):
         if db_name is None:
             return Target(settings, collections)
-        from ...observer.mongo import SCHEME, SRV_SCHEME
-
         known = settings.uri or ""
         if known.startswith((SCHEME, SRV_SCHEME)):
             return Target(replace(settings, uri=_with_database(known, db_name)), collections)
     database = db_name or SACRED_DATABASE
     uri = _uri(url, options)
     if uri is not None:
+        fault = fault_in_uri(uri)
+        if fault is not None:
+            raise BadUrl(uri, fault)
         return Target(replace(settings, uri=_with_database(uri, database), uri_file=None), collections)
     from pymongo import MongoClient  # such options, as a codec or a listener, no URI can hold
 
