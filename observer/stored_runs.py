@@ -6,14 +6,18 @@ import atexit
 import difflib
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, get_args, overload
 
+from .amounts import count_of
 from .errors import CloisterError
 from .run_collections import Collections
 from .run_query import BadRunQuery, RunQuery
 from .run_record import RunRecord
+from .run_status import RunStatus
 from .runs import RunStore
 
 if TYPE_CHECKING:
@@ -24,12 +28,13 @@ if TYPE_CHECKING:
     from .points import Points
     from .run_files import ArtifactEntry, ResourceEntry, SourceEntry
     from .run_record import RunId
-    from .run_status import RunStatus
 
 # What a list of runs leaves out; the whole run is loaded when one of them is asked for.
 _OF_THE_WHOLE = frozenset(
     ("info", "fail_trace", "environment", "sources", "source_notes", "system", "ranks", "artifacts", "resources")
 ) | {"console_bytes", "meta", "recording_notes"}
+
+_STATES: tuple[str, ...] = get_args(RunStatus)
 
 _stores: dict[tuple[int, str, str, str], RunStore] = {}
 _lock = threading.Lock()
@@ -193,7 +198,9 @@ class StoredRuns(Sequence[StoredRun]):
 
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, self._runs[:3]))
-        return f"<{len(self)} runs: {shown}{', ...' if len(self) > 3 else ''}>"
+        return (
+            f"<{count_of(len(self), 'run')}: {shown}{', ...' if len(self) > 3 else ''}>" if self._runs else "<no runs>"
+        )
 
 
 def runs(
@@ -224,14 +231,16 @@ def runs(
     Raises:
         BadRunQuery: runs cannot be asked for so.
         BadMongoUri, BadCollections: `uri` or `collections` is no such thing.
+        DatabaseUnreachable: no MongoDB answered there.
     """
     if query is not None:
         raise BadRunQuery(f"{query!r} is no way to ask for runs yet. Say project={query!r} or text={query!r}.")
     if limit is not None and limit < 1:
         raise BadRunQuery(f"{limit} runs are none. Leave limit out for all.")
-    asked = RunQuery(project=project, text=text, sort=sort, status=_words(status), tags=_words(tags))
+    asked = RunQuery(project=project, text=text, sort=sort, status=_states(status), tags=_words(tags))
     store = _store(uri, collections)
-    return StoredRuns([StoredRun(store, record) for record in store.find_runs(asked, limit)])
+    with _answering(store):
+        return StoredRuns([StoredRun(store, record) for record in store.find_runs(asked, limit)])
 
 
 def load_run(run_id: RunId, *, uri: str | None = None, collections: str | Collections = "") -> StoredRun:
@@ -240,13 +249,39 @@ def load_run(run_id: RunId, *, uri: str | None = None, collections: str | Collec
     Raises:
         RunNotFound: there is none.
         BadMongoUri, BadCollections: `uri` or `collections` is no such thing.
+        DatabaseUnreachable: no MongoDB answered there.
     """
     store = _store(uri, collections)
-    return StoredRun(store, store.load_run(run_id), is_whole=True)
+    with _answering(store):
+        return StoredRun(store, store.load_run(run_id), is_whole=True)
 
 
 def _words(given: str | Sequence[str] | None) -> tuple[str, ...]:
     return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+
+
+def _states(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The states; one that is nearly one of ours is a slip. A status of somebody's own may be any other text."""
+    states = _words(given)
+    for word in states:
+        nearest = [] if word in _STATES else difflib.get_close_matches(word, _STATES, n=1, cutoff=0.75)
+        if nearest:
+            raise BadRunQuery(f"No run has the status {word!r}. Did you mean {nearest[0]!r}?")
+    return states
+
+
+@contextmanager
+def _answering(store: RunStore) -> Iterator[None]:
+    """Says in a sentence that no MongoDB answers; the driver's own error describes its topology instead."""
+    from pymongo.errors import ConnectionFailure
+
+    from .mongo import DatabaseUnreachable, address_of
+
+    started = time.monotonic()
+    try:
+        yield
+    except ConnectionFailure as error:
+        raise DatabaseUnreachable(address_of(store.database.client), time.monotonic() - started, error) from None
 
 
 def _store(uri: str | None, collections: str | Collections) -> RunStore:

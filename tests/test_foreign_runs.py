@@ -17,6 +17,7 @@ import pymongo
 import pytest
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.raw_bson import RawBSONDocument
+from cloister.observer.mongo import DatabaseUnreachable
 from cloister.observer.read_only import WritesNotWanted
 from cloister.observer.run_collections import BadCollections, Collections
 from cloister.observer.run_ids import BadRunId, format_run_id, parse_run_id
@@ -317,8 +318,21 @@ def test_a_way_to_ask_for_runs_that_has_no_meaning_is_refused(mongod: str, sacre
         cloister.runs(limit=0, uri=uri)
     with pytest.raises(BadRunQuery, match="51 tags"):
         cloister.runs(tags=["x"] * 51, uri=uri)
+    with pytest.raises(BadRunQuery, match="No run has the status 'complete'. Did you mean 'completed'"):
+        cloister.runs(status=["failed", "complete"], uri=uri)
     with pytest.raises(RunNotFound):
         cloister.load_run("nowhere", uri=uri)
+
+
+def test_a_database_that_does_not_answer_is_told_in_a_sentence() -> None:
+    nowhere = f"mongodb://ana:secret@127.0.0.1:{free_port()}/sacred"
+    for ask in (lambda: cloister.runs(uri=nowhere), lambda: cloister.load_run(1, uri=nowhere)):
+        with pytest.raises(
+            DatabaseUnreachable, match=r"MongoDB at mongodb://127\.0\.0\.1:\d+ did not answer"
+        ) as caught:
+            ask()
+        assert "Topology" not in str(caught.value)
+        assert "secret" not in str(caught.value)
 
 
 # ---- what older ones wrote
