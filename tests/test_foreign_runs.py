@@ -318,7 +318,7 @@ def test_a_way_to_ask_for_runs_that_has_no_meaning_is_refused(mongod: str, sacre
         cloister.runs(limit=0, uri=uri)
     with pytest.raises(BadRunQuery, match="51 tags"):
         cloister.runs(tags=["x"] * 51, uri=uri)
-    with pytest.raises(BadRunQuery, match="No run has the status 'complete'. Did you mean 'completed'"):
+    with pytest.raises(BadRunQuery, match=r"No run has the status 'complete'\. Did you mean 'completed'"):
         cloister.runs(status=["failed", "complete"], uri=uri)
     with pytest.raises(RunNotFound):
         cloister.load_run("nowhere", uri=uri)
