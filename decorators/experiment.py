@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import sys
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
@@ -24,7 +22,7 @@ from .experiment_options import Options, complete
 from .ingredient import Ingredient
 from .part import Command, Function, Part, is_same
 from .read_only import ReadOnlyDict
-from .run_options import RunOptions
+from .run_options import options_of
 from .run_start import main_file_of_process
 from .stock_commands import STOCK_COMMANDS, TRIED_OUT, without_word_for_help
 
@@ -34,19 +32,8 @@ if TYPE_CHECKING:
     from .queueing import QueuedRun
     from .run import Run
 
-KNOWN_OPTIONS = tuple(field.name for field in fields(RunOptions) if field.name != "queue")  # of a run made in code
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
-
-
-class UnknownRunOption(CloisterError, TypeError):
-    """`train.run` was given an option that runs do not have."""
-
-    def __init__(self, name: str) -> None:
-        nearest = difflib.get_close_matches(name, KNOWN_OPTIONS, n=1)
-        hint = f"Did you mean {nearest[0]!r}?" if nearest else f"They have {', '.join(KNOWN_OPTIONS)}."
-        hint = "Call .queue(...) in place of .run(...)." if name == "queue" else hint
-        super().__init__(f"A run has no option {name!r}. {hint} Values of the config go into config_updates={{...}}.")
 
 
 class NoSuchCommand(CloisterError, LookupError):
@@ -106,6 +93,7 @@ class Experiment(Part, Generic[Parameters, Result]):
         self.function: Callable[Parameters, Result] | None = None
         # Whose parameters are the entries. Of an experiment made by its name those are what `config=` says.
         self.shaping: Callable[..., Any] = function or _nothing_of(sys._getframe(1).f_globals, self.name)
+        self.__module__, self.__qualname__ = self.shaping.__module__, self.name
         for preset, values in self.options["presets"].items():
             self.add_preset(preset, values)
         ConfigSpec.from_function(self.shaping, self.options["config"])  # what is no config is refused here
@@ -190,12 +178,20 @@ class Experiment(Part, Generic[Parameters, Result]):
     def __repr__(self) -> str:
         return f"<Experiment {self.name!r}>"
 
+    def __reduce__(self) -> str:
+        return self.global_name or self.__qualname__  # found there by other processes, as a function is
+
     # ---- for the runs
 
     @property
     def main_name(self) -> str | None:
         """The name of the command that is run by default."""
         return None if self.function is None else self.function.__name__
+
+    @property
+    def global_name(self) -> str | None:
+        """Its name at the top level of its module; None where it has none."""
+        return next((name for name, value in self.shaping.__globals__.items() if value is self), None)
 
     @property
     def main_file(self) -> Path | None:
@@ -242,7 +238,7 @@ class Experiment(Part, Generic[Parameters, Result]):
         path, found = self._find_command(command)
         if found is None:
             raise NoSuchCommand(self.name, command, list(self.command_names()))
-        return Asked(found, path, updates=updates or {}, presets=presets, options=_options_of(options))
+        return Asked(found, path, updates=updates or {}, presets=presets, options=options_of(options))
 
     def _find_command(self, name: str | None) -> tuple[str, Command | None]:
         if name is None:
@@ -272,9 +268,7 @@ class Experiment(Part, Generic[Parameters, Result]):
         with explained_exit(program_name()) if asked.words is not None else contextlib.nullcontext():
             command_run = CommandRun(self, asked)
             run = command_run.begin()
-            if (
-                asked.command.act is not None
-            ):  # one that every experiment has: what it refuses is no fault of the script
+            if asked.command.act is not None:  # print_config and its like: what they refuse is told in a sentence too
                 return command_run.execute(run)
         return command_run.execute(run)
 
@@ -321,13 +315,6 @@ def experiment(
         return Experiment(name, function=function, **options)
     complete(options)  # a wrong option is refused where it is written
     return lambda decorated: Experiment(name, function=decorated, **options)
-
-
-def _options_of(said: Mapping[str, Any]) -> RunOptions:
-    for name in said:
-        if name not in KNOWN_OPTIONS:
-            raise UnknownRunOption(name)
-    return RunOptions(**{**said, "tags": tuple(said.get("tags", ()))})
 
 
 def _file_of(function: Callable[..., Any]) -> Path | None:

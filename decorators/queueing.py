@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..observer.errors import CloisterError
 from ..observer.recorder import Recorder
@@ -21,6 +21,9 @@ from ..observer.snapshot_recording import SnapshotRecording
 from .ranks import find_place
 from .run_identity import new_uid
 from .run_start import RunPlan, described
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
 
 logger = logging.getLogger("cloister")
 
@@ -174,7 +177,7 @@ def _number_of(uid: str, recorder: Recorder, settings: Settings) -> Any:
     return None if found is None else found["_id"]
 
 
-def entry_of(experiment: Any, command: str, *, from_command_line: bool) -> Entry:
+def entry_of(experiment: Experiment[..., Any], command: str, *, from_command_line: bool) -> Entry:
     """How a worker finds a command of an experiment again.
 
     Raises:
@@ -182,9 +185,7 @@ def entry_of(experiment: Any, command: str, *, from_command_line: bool) -> Entry
     """
     if from_command_line:
         return Entry("script", () if command == experiment.main_name else (command,))
-    module = experiment.shaping.__globals__.get("__name__", "__main__")
-    names = vars(sys.modules[module]) if module in sys.modules else {}
-    attribute = next((name for name, value in names.items() if value is experiment), None)
+    module, attribute = experiment.__module__, experiment.global_name
     if attribute is None:
         raise CannotQueue(
             f"a worker could not find experiment {experiment.name!r} again, which has no name at the top level of "

@@ -25,6 +25,16 @@ class BadRunOption(CloisterError, ValueError):
         super().__init__(f"The option {flag} {problem}.")
 
 
+class UnknownRunOption(CloisterError, TypeError):
+    """`train.run` was given an option that runs do not have."""
+
+    def __init__(self, name: str) -> None:
+        nearest = difflib.get_close_matches(name, KNOWN_IN_CODE, n=1)
+        hint = f"Did you mean {nearest[0]!r}?" if nearest else f"They have {', '.join(KNOWN_IN_CODE)}."
+        hint = "Call .queue(...) in place of .run(...)." if name == "queue" else hint
+        super().__init__(f"A run has no option {name!r}. {hint} Values of the config go into config_updates={{...}}.")
+
+
 @dataclass(frozen=True)
 class RunOption:
     """One option.
@@ -148,6 +158,7 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
     RunOption("debug", ("--debug", "-d"), "shows what Cloister does, in the log"),
     RunOption("pdb", ("--pdb", "-D"), "opens the debugger where the run fails"),
 )  # fmt: skip
+KNOWN_IN_CODE = tuple(option.name for option in RUN_OPTIONS if option.name != "queue")  # that is another method
 _BY_FLAG = {flag: option for option in RUN_OPTIONS for flag in option.flags}
 
 assert {option.name for option in RUN_OPTIONS} == {field.name for field in fields(RunOptions)}
@@ -206,6 +217,18 @@ def read_run_options(given: Mapping[str, Any]) -> RunOptions:
     return RunOptions(**values)
 
 
+def options_of(said: Mapping[str, Any]) -> RunOptions:
+    """The options that code gives.
+
+    Raises:
+        UnknownRunOption: there is none of that name.
+    """
+    for name in said:
+        if name not in KNOWN_IN_CODE:
+            raise UnknownRunOption(name)
+    return RunOptions(**{**said, "tags": tuple(said.get("tags", ()))})
+
+
 def _option_of(flag: str, is_entry: Callable[[str], bool]) -> RunOption | None:
     if not flag.startswith("-"):
         return None
@@ -246,11 +269,6 @@ def usage_lines() -> list[str]:
 def nearest_flag(word: str) -> str | None:
     """The option that a mistyped word may have meant."""
     return next(iter(difflib.get_close_matches(word.partition("=")[0], _BY_FLAG, n=1)), None)
-
-
-def with_meta(options: Mapping[str, Any], **said: Any) -> dict[str, Any]:
-    """`meta.options` of a run whose code says the same as an option would: `comment=` is `--comment`."""
-    return {**RunOptions(**{name: value for name, value in said.items() if value}).as_meta(), **options}
 
 
 def post_mortem(error: BaseException) -> None:

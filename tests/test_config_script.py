@@ -8,28 +8,16 @@ from pathlib import Path
 
 import pytest
 
-# What `@experiment` does with a spec, without recording.
 TRAIN = '''
 import logging
-from cloister.decorators.config import ConfigSpec
+from functools import partial
+import cloister
 
 logging.basicConfig(level="WARNING", format="%(message)s")
+experiment = partial(cloister.experiment, unobserved=True)
 
 
-def experiment(function=None, *, config=None, command_line=None):
-    def decorate(function):
-        spec = ConfigSpec.from_function(function, config)
-
-        def call(*args, **kwargs):
-            bound = spec.resolve_call(args, kwargs, command_line=command_line).bind("run")
-            return function(*bound.args, **bound.kwargs)
-
-        return call
-
-    return decorate if function is None else decorate(function)
-
-
-@experiment
+@experiment()
 def train(run, lr: float = 0.1, epochs: int = 2):
     """Trains a little."""
     print("trained", lr, epochs)
@@ -67,7 +55,7 @@ def test_a_script_reads_its_command_line(folder: Path) -> None:
         (["lr=x"], "train.py: Config key 'lr' takes a number, not 'x'.\n"),
         (["epochs=1.5"], "train.py: Config key 'epochs' takes a whole number, not '1.5'.\n"),
         (["@no.yaml"], "train.py: Config file no.yaml: there is no such file in "),
-        (["fast"], "train.py: 'fast' is no override. Write name=value, --name value or @file.yaml.\n"),
+        (["fast"], "train.py: 'fast' is neither an override (name=value) nor a command. There are train,"),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(folder: Path, words: list[str], sentence: str) -> None:
@@ -80,7 +68,7 @@ def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(folder: Path, word
 def test_help_goes_to_stdout_with_exit_code_0(folder: Path) -> None:
     ended = started(folder, "train.py", "-h")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "Usage: train.py [name=value" in ended.stdout
+    assert "Usage: train.py [command] [name=value" in ended.stdout
     assert "Trains a little." in ended.stdout
     assert "lr: float = 0.1" in ended.stdout
     assert "trained" not in ended.stdout
@@ -114,13 +102,13 @@ def test_a_script_with_a_parser_of_its_own_is_left_alone(tmp_path: Path) -> None
         assert (ended.returncode, ended.stderr) == (0, "")
         assert "3.0" in ended.stdout
     (tmp_path / "train.py").write_text(
-        TRAIN.replace("@experiment\n", "@experiment(command_line=False)\n") + parser + "train()\n"
+        TRAIN.replace("@experiment()\n", "@experiment(command_line=False)\n") + parser + "train()\n"
     )
     assert started(tmp_path, "train.py", "--rate", "3").stdout == "trained 0.1 2\n"
 
 
 def test_a_script_may_want_both_call_and_command_line(tmp_path: Path) -> None:
-    source = TRAIN.replace("@experiment\n", "@experiment(command_line=True)\n") + "\ntrain(lr=3)\n"
+    source = TRAIN.replace("@experiment()\n", "@experiment(command_line=True)\n") + "\ntrain(lr=3)\n"
     (tmp_path / "train.py").write_text(source)
     assert started(tmp_path, "train.py", "epochs=5").stdout == "trained 3.0 5\n"
     ended = started(tmp_path, "train.py", "lr=5")
@@ -152,9 +140,7 @@ def test_a_spawned_worker_does_not_read_the_command_line(tmp_path: Path) -> None
         "\nif __name__ == '__main__':\n    import multiprocessing\n"
         "    worker = multiprocessing.get_context('spawn').Process(target=train)\n    worker.start(); worker.join()\n"
     )
-    (tmp_path / "train.py").write_text(
-        TRAIN.replace("        def call(", "        @__import__('functools').wraps(function)\n        def call(") + main
-    )
+    (tmp_path / "train.py").write_text(TRAIN + main)
     assert started(tmp_path, "train.py", "lr=5").stdout == "trained 0.1 2\n"
 
 

@@ -18,9 +18,10 @@ from cloister.decorators.captured import MissingArgument
 from cloister.decorators.command_run import CommandNamedAsEntry, LoopIsRunning
 from cloister.decorators.config.errors import MissingConfigValue, UnknownConfigKey
 from cloister.decorators.config_hooks import BadConfigHook
-from cloister.decorators.experiment import NoSuchCommand, TwoMainFunctions, UnknownRunOption
+from cloister.decorators.experiment import NoSuchCommand, TwoMainFunctions
 from cloister.decorators.experiment_options import UnknownOption
 from cloister.decorators.part import CommandClash
+from cloister.decorators.run_options import UnknownRunOption
 from cloister.observer.run_query import RunQuery
 from cloister.observer.run_record import RunRecord
 from cloister.observer.runs import RunStore

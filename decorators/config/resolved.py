@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .assignments import Assignment, Source, Write, last_source
+from .assignments import Assignment, Write
 from .changes import RECORDED_CHANGES, ConfigChange, find_changes, log_changes
 from .namespace import Namespace, put_nested
 from .plain import plain_value
@@ -91,10 +91,6 @@ class Resolved:
 
             show_config(title, self, sys.stdout)
         log_changes(self.changes)
-
-    def source_of(self, key: str) -> Source | None:
-        """Who set an entry last."""
-        return last_source(self.writes, key)
 
     def bind(self, run: Any = None, special: Mapping[str, Any] | None = None) -> inspect.BoundArguments:
         """The call: `bound = resolved.bind(run); function(*bound.args, **bound.kwargs)`.

@@ -16,7 +16,7 @@ from .presets import Presets
 from .resolved import Resolved
 from .resolving import Request, Sources, resolve
 from .root import is_parsed, read_source
-from .script import explained_exit, is_interactive, program_name, should_read_command_line
+from .script import is_interactive, should_read_command_line
 from .signature import ExperimentSignature
 from .usage import render_usage
 
@@ -108,34 +108,6 @@ class ConfigSpec:
                 },
             }
         )
-
-    def resolve_call(
-        self,
-        call_args: Sequence[Any],
-        call_kwargs: Mapping[str, Any],
-        *,
-        command_line: bool | None = None,
-        kept: Mapping[str, Any] | None = None,
-        words: Sequence[str] | None = None,
-        updates: Mapping[str, Any] | None = None,
-        presets: Sequence[Any] = (),
-    ) -> Resolved:
-        """The config of a call, with the command line where it counts (see `reads_command_line`).
-
-        `kept` is the config of a run that goes on: its values stand in for the defaults. `words` are read in the place
-        of the command line. `updates`, `presets`: see `resolve`.
-
-        Where it counts, a wrong config ends the process with exit code 2 and one sentence on stderr, and `--help` with
-        exit code 0; otherwise ConfigError is raised.
-        """
-        given = {"kept": kept, "updates": updates, "presets": presets}
-        if not self.reads_command_line(call_args, call_kwargs, command_line):
-            if command_line is None:
-                self.warn_of_unread_words(call_args, call_kwargs)
-            return self.resolve(call_args, call_kwargs, **given)  # type: ignore[arg-type]
-        with explained_exit(program_name()):
-            argv = sys.argv[1:] if words is None else words
-            return self.resolve(call_args, call_kwargs, argv, **given)  # type: ignore[arg-type]
 
     def reads_command_line(
         self, call_args: Sequence[Any], call_kwargs: Mapping[str, Any], command_line: bool | None = None
