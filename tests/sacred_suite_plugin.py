@@ -24,6 +24,7 @@ from pymongo.database import Database
 
 SERVER = os.environ["SACRED_SUITE_SERVER"]
 OPTIONS = "directConnection=true&serverSelectionTimeoutMS=20000"
+IS_ATTACHED = bool(os.environ.get("SACRED_SUITE_ATTACHED"))  # our observer beside those of the tests
 RealClient = pymongo.MongoClient
 # Tests of Sacred's own failing, which ours does not do: an outage raises nothing, and nothing is pickled.
 NOT_OURS = {
@@ -79,6 +80,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A new one for each test, but where all runs of all tests go into one."""
+    if IS_ATTACHED:
+        yield
+        return
     name = _current["database"] = f"sacred_{uuid.uuid4().hex[:12]}"
     monkeypatch.setenv("CLOISTER_URI", f"{SERVER}/{name}?{OPTIONS}")
     monkeypatch.setenv("CLOISTER_HOME", str(tmp_path / "home"))
@@ -86,3 +91,23 @@ def _a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     yield
     client: Any = RealClient(f"{SERVER}/?{OPTIONS}")
     client.drop_database(name)
+
+
+# ---- Sacred's tests of runs and experiments, which know no database: each of their runs is told to our observer too
+
+
+def attach_to_every_run() -> None:
+    import sacred.run
+
+    call = sacred.run.Run.__call__
+
+    def observed(self: Any, *arguments: Any) -> Any:
+        if not self.unobserved and not self.queue_only:
+            self.observers = [*self.observers, ours.MongoObserver(priority=-1)]  # behind those that the tests look at
+        return call(self, *arguments)
+
+    sacred.run.Run.__call__ = observed
+
+
+if IS_ATTACHED:
+    attach_to_every_run()

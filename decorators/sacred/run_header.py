@@ -28,7 +28,7 @@ def header_of(
     experiment = {stored_name(key): to_stored(value) for key, value in dict(info).items() if key != "sources"}
     name = to_text(info.get("name") or "unnamed", NAME_LIMIT)
     uid = new_uid()
-    run_id = overwrite if overwrite is not None else given.get("_id")
+    run_id = overwrite if overwrite is not None else _usable_id(given.get("_id"))
     started = moment_of(given.get("start_time") or given.get("queue_time"))
     return {
         "uid": uid,
@@ -48,6 +48,18 @@ def header_of(
         **({} if overwrite is None else {"overwrite": True}),
         **target.collections.as_header(),
     }
+
+
+def _usable_id(given: Any) -> Any:
+    """An id that Sacred's user, or another observer, gave; None where MongoDB takes no such id."""
+    from bson import encode
+    from bson.errors import BSONError
+
+    try:
+        encode({"_id": given})
+    except (BSONError, OverflowError, TypeError):
+        return None
+    return None if isinstance(given, (list, tuple)) else given
 
 
 def moment_of(given: Any) -> datetime:
