@@ -319,7 +319,7 @@ def experiment(
 
 def _file_of(function: Callable[..., Any]) -> Path | None:
     file = getattr(function, "__globals__", {}).get("__file__")
-    return Path(file).resolve() if isinstance(file, str) else None
+    return Path(file).resolve() if isinstance(file, str) and file != "<stdin>" else None
 
 
 def _first_line(function: Callable[..., Any]) -> str:

@@ -31,7 +31,7 @@ def _config_command(name: str, command: ConfigCommand) -> Command:
 
 
 def print_dependencies() -> None:
-    """Shows what would run: the code with its digests, the packages that it imports, the git state."""
+    """Shows what would run: code with digests, imported packages, git state."""
 
 
 def _print_dependencies(experiment: Experiment[..., Any], _spec: ConfigSpec, _resolved: Resolved) -> None:

@@ -93,6 +93,21 @@ def test_the_scripts_of_the_page_run(tmp_path: Path) -> None:
     assert run("fit.py", "data.stats", "data.limit=3") == "digits 3 ('/data/digits', 32)\nNone\n"
 
 
+def test_a_script_that_comes_through_stdin_has_no_file(tmp_path: Path) -> None:
+    source = """
+import cloister
+@cloister.experiment
+def train(lr: float = 0.1): ...
+print(train.main_file)
+train.queue()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-"], input=source, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout == "None\n"
+    assert "there is none here. Write the code into a .py file" in ended.stderr
+
+
 def test_a_command_line_names_a_command_that_is_a_run_of_its_own(script: RecordedScript) -> None:
     finished = script.run(SCRIPT, "evaluate", "lr=0.5", "--checkpoint", "last.pt")
 

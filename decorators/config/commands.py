@@ -40,7 +40,7 @@ def print_config() -> None:
 
 
 def save_config(config_filename: str = "config.json") -> None:
-    """Writes that config into a file, config_filename=config.json (or .yaml, .toml), for @config.json.
+    """Writes that config into a file: config_filename=config.json, .yaml or .toml.
 
     Args:
         config_filename: where to; the ending says how
