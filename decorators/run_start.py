@@ -329,6 +329,6 @@ def _meta(plan: RunPlan) -> dict[str, Any]:
 
 
 def main_file_of_process() -> Path | None:
-    """The script that this process runs; None in a notebook, a REPL, under `python -c`, or where stdin is the script."""
+    """The script that this process runs; None in a notebook, a REPL, under `python -c` and `python -`."""
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     return Path(file).resolve() if isinstance(file, str) and file != "<stdin>" else None
