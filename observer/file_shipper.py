@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .blob_upload import BlobSource, BlobUpload, DigestMismatch, store_small_blobs
 from .blobs import Digests, find_blob
+from .content_types import content_type_of
 from .journal_records import JournalRecord
 from .journal_segments import BLOBS_FOLDER
 from .run_losses import RunLosses
@@ -129,7 +130,9 @@ class FileShipper:
         if note["kind"] == "artifact":  # as Sacred calls it: Incense saves it under the last two parts
             filename = f"artifact://{self._runs}/{self._run_id}/{filename}"
         copy, metadata = self._copy(digests.sha256), fields.get("metadata")
-        return BlobSource(copy, digests, filename, fields.get("content_type"), metadata)
+        # A file of the code may be an artifact as well, and is stored once: Incense goes by the type that it finds.
+        content_type = fields.get("content_type") or content_type_of(filename)
+        return BlobSource(copy, digests, filename, content_type, metadata)
 
     def _go_on(self, upload: BlobUpload, seconds: float) -> Any:
         try:

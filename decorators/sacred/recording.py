@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...observer.bson_values import NAME_LIMIT, to_text
+from ...observer.content_types import content_type_of
 from ...observer.private_copies import CopyNotKept
 from ...observer.sacred_recorder import SacredRecorder
 from ...observer.sacred_records import NOTES_LIMIT, OBSERVER_NOTES
 from ...observer.session_names import session_time
 from ..run_ending import end_with_process, settle_at_exit
 from .captured_output import CapturedOutput
-from .content_types import content_type_of
 from .info_entries import InfoEntries, differs
 from .metric_columns import metric_name, read_columns
 from .run_header import moment_of

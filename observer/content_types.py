@@ -1,4 +1,4 @@
-"""What kind of file an artifact is, by its name."""
+"""What kind of file a file is, by its name."""
 
 from __future__ import annotations
 
