@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import CloisterError
 from .foreign_runs import mapping, sequence, text
 from .mongo import stored_for_good
-from .run_queue import LEFT_OUT, PRIORITY, QUEUED_AT, ended_fields
+from .run_queue import LEFT_OUT, PRIORITY, QUEUED_AT, STATE, ended_fields
 from .run_record import PROJECT, UPDATED_AT, VERSION
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ def list_queue(database: Database[dict[str, Any]], project: str | None = None) -
     return [read_listed(document, now) for document in found]
 
 
+def count_sacreds(database: Database[dict[str, Any]]) -> int:
+    """How many wait that Sacred has queued, and no worker takes that is not asked to."""
+    return database["runs"].count_documents({"status": "QUEUED", STATE: None}, limit=LISTED_RUNS)
+
+
 def cancel(database: Database[dict[str, Any]], run_id: Any) -> None:
     """Take a run out of the queue: it stays as a run that was cancelled.
 
@@ -108,7 +113,7 @@ def read_listed(document: Mapping[str, Any], now: datetime | None = None) -> Lis
         taken_by=f"{lease.get('host')} process {lease.get('pid')}" if is_taken else "",
         python=text(queue.get("python")),
         missing=tuple(map(str, sequence(queue.get("missing")))),
-        is_ours="uid" in ours,
+        is_ours="state" in queue,  # adopted runs have a uid, and are Sacred's to make all the same
     )
 
 

@@ -19,7 +19,7 @@ from ...observer.account import host_name, login_name
 from ...observer.amounts import count_of
 from ...observer.indexes import ensure_indexes
 from ...observer.mongo import check, client_for, database_name, redact_uri, resolve_uri
-from ...observer.queue_list import read_listed
+from ...observer.queue_list import count_sacreds, read_listed
 from ...observer.run_queue import LEASE_SECONDS
 from ...observer.settings import Settings, load_settings
 from .job_process import check_python, default_python
@@ -100,7 +100,10 @@ def _run(plan: WorkerPlan, settings: Settings, console: Console, version: str) -
             f"from {escape(redact_uri(uri))}. Ctrl-C ends it."
         )
         Worker(database, plan, settings, stop, taken, told).work()
+        sacreds = 0 if plan.sacreds or outcomes or stop.level else count_sacreds(database)
     _summarize(console, outcomes)
+    if sacreds:
+        console.print(f"{count_of(sacreds, 'run')} queued by Sacred: --sacred makes them too, see the docs first.")
     if stop.level >= 2:
         raise SystemExit(128 + stop.number)
 
@@ -162,7 +165,7 @@ def _signals(stop: StopWish, console: Console) -> Iterator[None]:
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         stop.rise(number=signal.SIGINT)
         words = (
-            "No further run is taken. Ctrl-C again interrupts the run that is being made.",
+            "No further run is taken. Where one is being made, Ctrl-C again interrupts it.",
             "The run is interrupted. Ctrl-C again kills it.",
             "The run is killed.",
         )
