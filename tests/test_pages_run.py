@@ -149,6 +149,32 @@ def test_the_config_shows_what_was_changed_from_its_default(
     assert "3 keys 2 changed from their defaults" in text_of(page)
 
 
+def test_the_config_says_who_changed_what(client: FlaskClient, database: Database[dict[str, Any]]) -> None:
+    insert_run(database, 7, config={"lr": 3e-4, "seed": 1, "optimizer": {"name": "sgd", "betas": "0.9"}, "width": 64})
+    set_fields(
+        database,
+        7,
+        config_defaults={"lr": 1e-3, "seed": 1, "optimizer": {"name": "adam", "betas": 0.9}, "width": 32},
+        config_changes=[
+            {"key": "lr", "kind": "changed", "source": "preset <large>", "before": 1e-3},
+            {"key": "optimizer.betas", "kind": "changed", "source": "code", "before": 0.9, "types": ["float", "str"]},
+            {"key": "optimizer", "kind": "changed", "source": "base.yaml"},
+            {"key": "width", "kind": "changed", "source": "derived()"},
+            {"key": 7, "source": None},
+        ],
+    )
+    words = text_of(client.get("/runs/7/config").text)
+    assert "lr 1e-3 3e-4 preset <large>" in words
+    assert 'betas 0.9 "0.9" code str instead of float' in words
+    assert 'name "adam" "sgd" base.yaml' in words
+    assert "width 32 64 derived()" in words
+    assert "seed 1 width" in words or "seed 1 optimizer" in words, "as by default: nobody said so"
+    found = text_of(client.get("/runs/7/config?q=preset", headers=HTMX).text)
+    assert "3e-4" in found
+    assert "width" not in found
+    assert 'title="0.0003, preset &lt;large&gt;"' in client.get("/runs/7").text
+
+
 def test_the_config_is_searched_in_keys_and_values(client: FlaskClient, database: Database[dict[str, Any]]) -> None:
     insert_run(database, 7, config={"lr": 0.1, "model": {"encoder": "resnet34", "depth": 3}})
     assert "encoder" in client.get("/runs/7/config?q=RESNET").text

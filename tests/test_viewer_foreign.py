@@ -118,7 +118,7 @@ def test_a_run_shows_what_sacred_knows_of_it(client: FlaskClient) -> None:
     assert "Written by Sacred" in overview
     assert "a comment" in overview
     assert "150 of 3 metrics" in overview
-    assert "Lost nobody has counted" in overview
+    assert "Lost not counted" in overview
     assert "shared [1, 2]" in overview
     assert "trained with 0.1" in text_of(client, "/runs/1/console")
     environment = text_of(client, "/runs/1/environment")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from .config_sources import ConfigSource, source_of
 from .wording import format_config_value, format_exact
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 OPEN_UP_TO_KEYS = 12  # larger branches stand folded at first
 DEEPEST = 40
+HINT_LIMIT = 400
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Leaf:
         before: the default, when the value differs from it.
         added: the value has no default at all, although the run knows defaults.
         given: the value was set for this run, of which no defaults are known.
+        source: who changed it, where that is known.
     """
 
     key: str
@@ -35,10 +38,17 @@ class Leaf:
     before: str | None = None
     added: bool = False
     given: bool = False
+    source: ConfigSource | None = None
 
     @property
     def changed(self) -> bool:
         return self.before is not None or self.added or self.given
+
+    @property
+    def hint(self) -> str:
+        """All digits, and who changed it."""
+        exact = self.exact[:HINT_LIMIT]
+        return exact if self.source is None else f"{exact}, {self.source.words}"
 
 
 @dataclass(frozen=True)
@@ -54,20 +64,31 @@ class Branch:
 
 
 def build_tree(
-    config: Mapping[str, Any], defaults: Mapping[str, Any], text: str = "", given: Collection[str] = ()
+    config: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    text: str = "",
+    given: Collection[str] = (),
+    sources: Mapping[str, ConfigSource] | None = None,
 ) -> Branch:
     """The config as a branch without a key.
 
     Args:
         text: only what has it in its path or its value, in any case.
         given: the paths that were set for this run, where that is known and the defaults are not.
+        sources: who changed which entry.
     """
-    return _build("", "", config, defaults if defaults else _Given(given), text.strip().lower(), 0)
+    search = _Search(text.strip().lower(), sources or {})
+    return _build("", "", config, defaults if defaults else _Given(given), search, 0)
 
 
-def iter_leaves(config: Mapping[str, Any], defaults: Mapping[str, Any], given: Collection[str] = ()) -> Iterator[Leaf]:
+def iter_leaves(
+    config: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    given: Collection[str] = (),
+    sources: Mapping[str, ConfigSource] | None = None,
+) -> Iterator[Leaf]:
     """All values in the order of the config."""
-    yield from _iter_leaves(build_tree(config, defaults, given=given))
+    yield from _iter_leaves(build_tree(config, defaults, given=given, sources=sources))
 
 
 def info_of(run: RunRecord) -> dict[str, Any]:
@@ -89,22 +110,36 @@ def _iter_leaves(branch: Branch) -> Iterator[Leaf]:
             yield child
 
 
-def _build(key: str, path: str, config: Mapping[str, Any], defaults: Any, text: str, depth: int) -> Branch:
+@dataclass(frozen=True)
+class _Search:
+    """What is looked for, and who changed which entry: the same all over the tree."""
+
+    text: str
+    sources: Mapping[str, ConfigSource]
+
+    def finds(self, leaf: Leaf) -> bool:
+        said = leaf.source.words if leaf.source else ""
+        return any(self.text in words.lower() for words in (leaf.path, leaf.value, said))
+
+
+def _build(key: str, path: str, config: Mapping[str, Any], defaults: Any, search: _Search, depth: int) -> Branch:
     children: list[Leaf | Branch] = []
     for name, value in config.items():
         inner_path = f"{path}.{name}" if path else str(name)
         default = _default_of(defaults, name)
         if isinstance(value, Mapping) and value and depth < DEEPEST:
-            inner = _build(str(name), inner_path, value, default, text, depth + 1)
+            inner = _build(str(name), inner_path, value, default, search, depth + 1)
             if inner.children:
                 children.append(inner)
         else:
             leaf = _leaf(str(name), inner_path, value, default)
-            if text in inner_path.lower() or text in leaf.value.lower():
+            if leaf.changed and search.sources:
+                leaf = replace(leaf, source=source_of(inner_path, search.sources))
+            if search.finds(leaf):
                 children.append(leaf)
     keys = sum(child.key_count if isinstance(child, Branch) else 1 for child in children)
     changed = sum(child.changed_count if isinstance(child, Branch) else int(child.changed) for child in children)
-    return Branch(key, path, tuple(children), keys, changed, bool(text or changed or keys <= OPEN_UP_TO_KEYS))
+    return Branch(key, path, tuple(children), keys, changed, bool(search.text or changed or keys <= OPEN_UP_TO_KEYS))
 
 
 def _default_of(defaults: Any, name: str) -> Any:

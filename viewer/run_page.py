@@ -10,6 +10,7 @@ from ..observer.run_collections import collections_of
 from ..observer.run_record import RunId, RunRecord
 from ..observer.runs import RunStore
 from .chart_sections import SYSTEM_PREFIX
+from .config_sources import sources_of
 from .config_tree import info_of, iter_leaves
 from .run_ending import describe_ending
 from .run_figures import choose_figures
@@ -53,7 +54,7 @@ def _load_overview(run_id: RunId) -> dict[str, Any]:
     store = current_store()
     run = store.load_run(run_id)
     metrics = logged_metrics(store, run)
-    leaves = list(iter_leaves(run.config, run.config_defaults, given_paths(run)))
+    leaves = list(iter_leaves(run.config, run.config_defaults, given_paths(run), sources_of(run)))
     info = list(iter_leaves(info_of(run), {}))
     return {
         "run": run,
