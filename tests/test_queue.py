@@ -39,6 +39,12 @@ SKELETON = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _couriers_are_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares a process for each run that is queued."""
+    monkeypatch.setenv("CLOISTER_COURIER", "thread")
+
+
 def test_a_queued_run_is_a_whole_document_that_has_not_begun(script: RecordedScript) -> None:
     script.write("X = 1", "used_later.py")
     (script.folder / "package").mkdir()

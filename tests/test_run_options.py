@@ -92,6 +92,12 @@ def test_a_beat_interval_that_is_no_number_is_refused(monkeypatch: pytest.Monkey
 # ---- in a run
 
 
+@pytest.fixture(autouse=True)
+def _couriers_are_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares a process for each run."""
+    monkeypatch.setenv("CLOISTER_COURIER", "thread")
+
+
 SCRIPT = """
     import cloister
 
@@ -290,8 +296,9 @@ def test_code_that_differs_from_its_commit_is_refused(repository: RecordedScript
     _git(repository.folder, "commit", "-m", "second")
     repository.write("changed = True", "helper.py")
 
-    assert "differs from commit" in _refusal(repository)
-    assert "(helper.py)" in _refusal(repository)
+    refusal = _refusal(repository)
+    assert "differs from commit" in refusal
+    assert "(helper.py)" in refusal
 
 
 @pytest.mark.parametrize("ignored", [False, True])
@@ -301,8 +308,9 @@ def test_code_that_git_does_not_know_is_refused_also_where_it_is_imported_later(
     if ignored:
         repository.write("helper.py", ".gitignore")
 
-    assert "code that it imports is not in git repository" in _refusal(repository)
-    assert "(helper.py)" in _refusal(repository)
+    refusal = _refusal(repository)
+    assert "code that it imports is not in git repository" in refusal
+    assert "(helper.py)" in refusal
 
 
 def test_code_outside_any_repository_is_refused(script: RecordedScript) -> None:

@@ -39,7 +39,16 @@ print("went on")
 BEFORE = WAITING + "import cloister\nwith cloister.start_run(experiment='t', hardware=False): pass\n"
 
 
-def test_a_queued_run_is_made_under_its_number_from_what_was_stored(script: RecordedScript) -> None:
+@pytest.fixture(autouse=True)
+def _couriers_are_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares a process for each run that is queued, and for each that is made."""
+    monkeypatch.setenv("CLOISTER_COURIER", "thread")
+
+
+def test_a_queued_run_is_made_under_its_number_from_what_was_stored(
+    script: RecordedScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CLOISTER_COURIER")
     script.write("VALUE = 4.5", "helper.py")
     queued = queue_script(script, GOOD, "--lr", "0.1", priority=1, comment="why")
     script.write("raise SystemExit('changed since')", "helper.py")
