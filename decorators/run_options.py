@@ -266,9 +266,9 @@ def usage_lines() -> list[str]:
     return lines
 
 
-def nearest_flag(word: str) -> str | None:
+def nearest_flag(word: str, likeness: float = 0.6) -> str | None:
     """The option that a mistyped word may have meant."""
-    return next(iter(difflib.get_close_matches(word.partition("=")[0], _BY_FLAG, n=1)), None)
+    return next(iter(difflib.get_close_matches(word.partition("=")[0], _BY_FLAG, n=1, cutoff=likeness)), None)
 
 
 def post_mortem(error: BaseException) -> None:

@@ -198,6 +198,8 @@ def test_unobserved_and_stock_commands_record_nothing(
             "'evalute' is neither an override (name=value) nor a command. Did you mean 'evaluate'?",
         ),
         (["evaluate", "checkpont=x"], 2, "no config key 'checkpont'. Did you mean 'checkpoint'?"),
+        (["evaluate", "lr"], 2, "'lr' is no override"),
+        (["lr", "=", "0.5"], 2, "'lr' is a config key. Write lr=VALUE, without spaces."),
         (["help", "evalute"], 2, "Did you mean 'evaluate'?"),
         (["evaluate", "--qeue"], 2, "no config key 'qeue'. Did you mean the option --queue?"),
         (["-F", "runs", "evaluate"], 2, "'-F' is an option of Sacred's that is not needed here"),

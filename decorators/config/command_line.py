@@ -106,6 +106,8 @@ def _read_words(own: list[str], line: CommandLine, entries: _Entries, spec: Conf
             raise BadOverride(word, _advice_on_option(word))
         elif word == WITH:
             is_after_with = True
+        elif is_after_with and is_entry(word, entries.root, spec):
+            raise BadOverride(word, advice_on_entry(word))
         elif is_after_with:
             line.layers.append(find_layer(word, spec))
         elif word in spec.all_presets or has_config_suffix(word):
@@ -119,9 +121,20 @@ def find_place(name: str, root: Draft) -> Draft | None:
     return root.find(name) or (root.find(name.replace("-", "_")) if "-" in name else None)
 
 
+def is_entry(word: str, root: Draft, spec: ConfigSpec) -> bool:
+    """Whether a bare word names an entry, as in `lr = 0.5`, and nothing else."""
+    return find_place(word, root) is not None and word not in spec.all_presets and not has_config_suffix(word)
+
+
+def advice_on_entry(word: str) -> str:
+    return f"is a config key. Write {word}=VALUE, without spaces"
+
+
 def refuse_option_of_sacred(word: str, root: Draft) -> None:
     """Raises BadOverride for an option that only Sacred has; an entry of that name comes first."""
     flag = word.partition("=")[0]
+    if word.startswith("--"):
+        flag = f"--{flag[2:].replace('-', '_')}"
     if flag in _OF_SACRED and not (flag.startswith("--") and find_place(flag[2:], root) is not None):
         raise BadOverride(flag, f"is an option of Sacred's that is not needed here: {_OF_SACRED[flag]}")
 

@@ -10,8 +10,10 @@ from ..run_options import split_run_options
 from .command_line import (
     HELP_WORDS,
     WITH,
+    advice_on_entry,
     find_place,
     is_bare,
+    is_entry,
     is_flag,
     is_further_item,
     is_sequence,
@@ -64,7 +66,7 @@ def split_command_line(words: Sequence[str], commands: Collection[str], spec: Co
         return ParsedLine(None, tuple(words), wants_help)
     name = found if found in commands else found.replace("-", "_")
     if name not in commands:
-        raise BadOverride(found, _advice(found, commands, spec))
+        raise BadOverride(found, _advice(found, commands, spec, root))
     return ParsedLine(str(name), tuple(str(word) for word in marked if word is not found), wants_help)
 
 
@@ -99,7 +101,9 @@ def _drop_values(option: str, left: list[str], commands: Collection[str], root: 
             left.pop(0)
 
 
-def _advice(word: str, commands: Collection[str], spec: ConfigSpec) -> str:
+def _advice(word: str, commands: Collection[str], spec: ConfigSpec, root: Draft) -> str:
+    if is_entry(word, root, spec):
+        return advice_on_entry(word)
     if word in spec.all_presets or has_config_suffix(word):
         return f"is a preset or a file, and no command: write @{word}, or 'with {word}'"
     near = get_close_matches(word.replace("-", "_"), commands, n=1)

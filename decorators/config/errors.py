@@ -23,7 +23,7 @@ class UnknownConfigKey(ConfigError, LookupError):
 
     def __init__(self, key: str, known: Collection[str], source: str = "") -> None:
         hint = suggest(key, known)
-        if not source and not hint.startswith(_NEAREST) and (flag := nearest_flag(f"--{key}")) is not None:
+        if not source and not hint.startswith(_NEAREST) and (flag := nearest_flag(f"--{key}", 0.8)) is not None:
             hint = f"{_NEAREST} the option {flag}?"
         super().__init__(f"This experiment has no config key {key!r}{_set_in(source)}. {hint}")
         self.key = key
