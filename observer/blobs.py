@@ -31,7 +31,7 @@ class DamagedBlob(CloisterError, OSError):
 
     def __init__(self, filename: str, reason: object) -> None:
         super().__init__(
-            f"The stored file {filename!r} is damaged: {reason}. Restore it from a backup of the database."
+            f"The stored file {filename[:200]!r} is damaged: {reason}. Restore it from a backup of the database."
         )
 
 
@@ -64,13 +64,18 @@ class Blob:
     """
 
     def __init__(self, chunks: Collection[dict[str, Any]], document: Mapping[str, Any]) -> None:
+        """
+        Raises:
+            DamagedBlob: `document` does not say how large the file is.
+        """
         self.file_id = document["_id"]
         self.filename: str = str(document.get("filename") or "")
-        self.size: int = int(document.get("length") or 0)
-        self.content_type: str | None = document.get("contentType")
-        self.md5: str | None = document.get("md5")
-        self.sha256: str | None = (document.get("cloister") or {}).get("sha256")
-        self._chunk_bytes = int(document.get("chunkSize") or CHUNK_BYTES)
+        self.size = self._count(document, "length", 0)
+        self.content_type = _text(document.get("contentType"))
+        self.md5 = _text(document.get("md5"))
+        ours = document.get("cloister")
+        self.sha256 = _text(ours.get("sha256")) if isinstance(ours, Mapping) else None
+        self._chunk_bytes = self._count(document, "chunkSize", CHUNK_BYTES)
         self._chunks = chunks
         self._position = 0
         self._held: dict[int, bytes] = {}
@@ -102,8 +107,10 @@ class Blob:
     def _chunk(self, number: int) -> bytes:
         if number not in self._held:
             wanted = {"$gte": number, "$lt": number + CHUNKS_AT_ONCE}
-            found = self._chunks.find({"files_id": self.file_id, "n": wanted}).sort("n", 1)
-            self._held = {chunk["n"]: bytes(chunk["data"]) for chunk in found}
+            found = self._chunks.find({"files_id": self.file_id, "n": wanted}).sort("n", 1).limit(CHUNKS_AT_ONCE)
+            # Of a number, `bytes` would make as many zeros.
+            whole = [chunk for chunk in found if isinstance(chunk.get("data"), bytes)]
+            self._held = {int(chunk["n"]): bytes(chunk["data"]) for chunk in whole if type(chunk["n"]) in (int, float)}
         chunk = self._held.get(number)
         if chunk is None:
             raise DamagedBlob(self.filename, f"chunk {number} is missing")
@@ -112,14 +119,25 @@ class Blob:
             raise DamagedBlob(self.filename, f"chunk {number} has {len(chunk)} bytes instead of {expected}")
         return chunk
 
+    def _count(self, document: Mapping[str, Any], field: str, otherwise: int) -> int:
+        value = document.get(field) or otherwise
+        if not (isinstance(value, (int, float)) and 0 <= value < 2**63):
+            raise DamagedBlob(self.filename, f"its {field} is {str(value)[:50]!r}")
+        return int(value)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
 
 def open_blob(database: Database[dict[str, Any]], file_id: Any) -> Blob:
     """A stored file by its id.
 
     Raises:
         BlobNotFound: there is none.
+        DamagedBlob: the database does not say how large it is.
     """
-    document = database["fs.files"].find_one({"_id": file_id})
+    document = database["fs.files"].find_one({"_id": {"$eq": file_id}})
     if document is None:
         raise BlobNotFound(file_id)
     return Blob(database["fs.chunks"], document)

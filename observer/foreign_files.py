@@ -77,10 +77,11 @@ def _with_bytes(database: Database[dict[str, Any]], resources: tuple[ResourceEnt
     if not paths:
         return resources
     stored = {
-        (each.get("filename"), each.get("md5")): each
+        (each["filename"], each["md5"]): each
         for each in database["fs.files"].find({"filename": {"$in": paths}, "md5": {"$type": "string"}}, _FIELDS)
+        if type(each["filename"]) is type(each["md5"]) is str  # a list of texts is found too
     }
-    found = [stored.get((each.path, each.md5)) if each.file_id is None else None for each in resources]
+    found = [stored.get((each.path, each.md5 or "")) if each.file_id is None else None for each in resources]
     return tuple(
         entry if file is None else replace(entry, file_id=file["_id"], size=_size(file))
         for entry, file in zip(resources, found, strict=True)

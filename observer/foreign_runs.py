@@ -231,4 +231,5 @@ def sequence(value: Any) -> list[Any]:
 
 
 def text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)
+    # BSON's code is a str too, and one that is no key.
+    return value if type(value) is str else "" if value is None else str(value)

@@ -76,7 +76,7 @@ def read_resources(ours: Mapping[str, Any], document: Mapping[str, Any]) -> Iter
         known.add((path, md5))
         yield ResourceEntry(path, md5 or None, entry.get("file_id"), _int(entry.get("size")) or None)
     for entry in sequence(document.get("resources")):
-        pair = (entry, None) if isinstance(entry, str) else read_pair(entry)
+        pair = (text(entry), None) if isinstance(entry, str) else read_pair(entry)
         if pair and (pair[0], text(pair[1])) not in known:
             known.add((pair[0], text(pair[1])))
             yield ResourceEntry(pair[0], text(pair[1]) or None, None, None)

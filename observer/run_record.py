@@ -8,7 +8,16 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from .field_names import decode_field_name, decode_field_names, encode_field_name
-from .foreign_runs import patience_seconds, read_facts, read_lines, values_reader, without_metrics
+from .foreign_runs import (
+    mapping,
+    patience_seconds,
+    read_facts,
+    read_lines,
+    sequence,
+    text,
+    values_reader,
+    without_metrics,
+)
 from .metric_summary import SYSTEM_PREFIX, MetricSummary, read_summaries
 from .run_files import ArtifactEntry, ResourceEntry, SourceEntry, read_artifact, read_resources, read_sources
 from .run_sessions import (
@@ -144,10 +153,10 @@ class RunRecord:
 
 def read_run(document: Mapping[str, Any]) -> RunRecord:
     """A run's document as a `RunRecord`. Fields that are missing or of a foreign shape become empty, never an error."""
-    ours = _mapping(document.get("cloister"))
-    experiment = _mapping(document.get("experiment"))
-    host = _mapping(document.get("host"))
-    console = _mapping(ours.get("console"))
+    ours = mapping(document.get("cloister"))
+    experiment = mapping(document.get("experiment"))
+    host = mapping(document.get("host"))
+    console = mapping(ours.get("console"))
     start_time, heartbeat = _time(document.get("start_time")), _time(document.get("heartbeat"))
     stop_time = _time(document.get("stop_time"))
     status = _read_status(document, heartbeat, start_time, stop_time)
@@ -157,55 +166,55 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
     run_id = document.get("_id")
     return RunRecord(
         id=run_id,
-        uid=_text(ours.get("uid")) or None,
+        uid=text(ours.get("uid")) or None,
         project=_name(ours.get("project")) or experiment_name,
-        name=_text(ours.get("name")) or f"{experiment_name}-{run_id}",
+        name=text(ours.get("name")) or f"{experiment_name}-{run_id}",
         experiment=experiment_name,
-        command=_text(document.get("command")),
+        command=text(document.get("command")),
         status=status,
         # Omniboard's come first: whoever tags a run of ours there wants to find the tags here.
-        tags=facts.tags or tuple(_text(tag) for tag in _sequence(ours.get("tags"))),
-        notes=facts.notes or _text(ours.get("notes")),
-        owner=_text(ours.get("owner")),
-        host=_text(host.get("hostname") if host else document.get("host") or ""),
+        tags=facts.tags or tuple(text(tag) for tag in sequence(ours.get("tags"))),
+        notes=facts.notes or text(ours.get("notes")),
+        owner=text(ours.get("owner")),
+        host=text(host.get("hostname") if host else document.get("host") or ""),
         start_time=start_time,
         stop_time=stop_time,
         heartbeat=heartbeat,
         updated_at=_time(ours.get("updated_at")) or max(filter(None, (start_time, heartbeat, stop_time)), default=None),
-        config=_mapping(plain(_mapping(document.get("config")))),
-        config_defaults=decode_field_names(_mapping(ours.get("config_defaults"))),
-        summary=read_summaries(_mapping(ours.get("summary"))),
-        system=read_summaries(_mapping(ours.get("system"))),
+        config=mapping(plain(mapping(document.get("config")))),
+        config_defaults=decode_field_names(mapping(ours.get("config_defaults"))),
+        summary=read_summaries(mapping(ours.get("summary"))),
+        system=read_summaries(mapping(ours.get("system"))),
         result=plain(document.get("result")),
-        info=without_metrics(plain(_mapping(document.get("info")))),
+        info=without_metrics(plain(mapping(document.get("info")))),
         fail_trace=read_lines(document.get("fail_trace")),
         artifacts=tuple(
             read_artifact(entry)
-            for entry in (*_sequence(document.get("artifacts")), *_sequence(ours.get("lost_artifacts")))
+            for entry in (*sequence(document.get("artifacts")), *sequence(ours.get("lost_artifacts")))
         ),
         sources=read_sources(ours, experiment),
         recording_notes=tuple(
-            _text(_mapping(note).get("text")) for note in _sequence(_mapping(ours.get("observer")).get("notes"))
+            text(mapping(note).get("text")) for note in sequence(mapping(ours.get("observer")).get("notes"))
         ),
-        source_notes=tuple(_text(note) for note in _sequence(ours.get("source_notes"))),
-        git=decode_field_names(_mapping(ours.get("git"))) or facts.git,
-        environment=decode_field_names(_mapping(ours.get("environment"))) or facts.environment,
-        argv=tuple(_text(word) for word in _sequence(ours.get("argv"))),
-        exit=_mapping(ours.get("exit")),
-        lost={name: _int(_mapping(ours.get("lost")).get(name)) for name in ("points", "lines", "bytes")},
+        source_notes=tuple(text(note) for note in sequence(ours.get("source_notes"))),
+        git=decode_field_names(mapping(ours.get("git"))) or facts.git,
+        environment=decode_field_names(mapping(ours.get("environment"))) or facts.environment,
+        argv=tuple(text(word) for word in sequence(ours.get("argv"))),
+        exit=mapping(ours.get("exit")),
+        lost={name: _int(mapping(ours.get("lost")).get(name)) for name in ("points", "lines", "bytes")},
         console_lines=_int(console.get("lines")),
         console_bytes=_int(console.get("bytes")),
-        resumed=read_resumed(_sequence(ours.get("resumed"))),
+        resumed=read_resumed(sequence(ours.get("resumed"))),
         paused_seconds=min(max(0.0, _float(ours.get("paused_seconds"))), 1e10),
         forked_from=read_origin(ours.get("forked_from")),
         ranks=read_ranks(ours.get("ranks"), derive_status, status),
         world_size=max(1, _int(ours.get("world_size"))),
         custom_status=custom_status(document.get("status")),
         resources=tuple(read_resources(ours, document)),
-        meta=_mapping(plain(_mapping(document.get("meta")))),
-        format=_text(document.get("format")),
+        meta=mapping(plain(mapping(document.get("meta")))),
+        format=text(document.get("format")),
         unreadable=facts.unreadable,
-        config_changes=tuple(decode_field_names(_mapping(change)) for change in _sequence(ours.get("config_changes"))),
+        config_changes=tuple(decode_field_names(mapping(change)) for change in sequence(ours.get("config_changes"))),
     )
 
 
@@ -301,19 +310,7 @@ def _read_status(
 
 
 def _name(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return dict(value) if isinstance(value, Mapping) else {}
-
-
-def _sequence(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else []
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)
+    return text(value) if isinstance(value, str) else ""
 
 
 def _int(value: Any) -> int:

@@ -55,7 +55,7 @@ def register_run(database: Database[dict[str, Any]], header: Mapping[str, Any]) 
             # Either somebody registered the run in this moment, or a Sacred observer, which takes the highest number
             # plus one and knows no counter, took this number. Or an id that was asked for is another run's.
             given = None
-            _skip_taken_numbers(database)
+            skip_taken_numbers(database)
             continue
         database["projects"].update_one(
             {"_id": header["project"]}, {"$setOnInsert": {"created_at": datetime.now(timezone.utc)}}, upsert=True
@@ -64,7 +64,7 @@ def register_run(database: Database[dict[str, Any]], header: Mapping[str, Any]) 
 
 
 def _new_document(database: Database[dict[str, Any]], header: Mapping[str, Any], given: Any) -> dict[str, Any]:
-    number = _next_number(database) if given is None else given
+    number = next_number(database) if given is None else given
     if not is_from_sacred(header):
         return new_run_document(header, number)
     document = new_sacred_document(header, number)
@@ -77,7 +77,8 @@ def _new_document(database: Database[dict[str, Any]], header: Mapping[str, Any],
     return document
 
 
-def _next_number(database: Database[dict[str, Any]]) -> int:
+def next_number(database: Database[dict[str, Any]]) -> int:
+    """A number that nobody else is given."""
     from pymongo import ReturnDocument
 
     counter = database["counters"].find_one_and_update(
@@ -85,13 +86,13 @@ def _next_number(database: Database[dict[str, Any]]) -> int:
     )
     number = int(counter["last"]) if counter else 1
     # The first number that we give here: runs of Sacred's may have any, and those that were deleted are not used again.
-    return _next_number(database) if number == 1 and _skip_taken_numbers(database) else number
+    return next_number(database) if number == 1 and skip_taken_numbers(database) else number
 
 
-def _skip_taken_numbers(database: Database[dict[str, Any]]) -> bool:
+def skip_taken_numbers(database: Database[dict[str, Any]]) -> bool:
     """Count on from the highest number that a run has; returns whether there is one."""
-    # Any other id may be there too: text, ObjectId, dates, and floats that are no numbers to count on from.
-    numbers = {"$type": "number", "$lt": LARGEST_NUMBER}
+    # Any other id may be there too: text, ObjectId, dates, floats and decimals that are none to count on from.
+    numbers = {"$type": ["int", "long", "double"], "$lt": LARGEST_NUMBER}
     highest = database["runs"].find_one({"_id": numbers}, {"_id": 1}, sort=[("_id", -1)])
     if highest is None or highest["_id"] < 1:
         return False

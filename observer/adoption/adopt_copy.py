@@ -10,12 +10,14 @@ from ..indexes import ensure_indexes
 from ..metric_chunks import metric_id
 from ..mongo import stored_for_good
 from ..run_record import UID
+from ..run_registry import next_number, skip_taken_numbers
 from .adopted_console import store_consoles
 from .adopted_documents import metric_document, run_document
 from .adopted_files import AdoptedFile, FilesCopied
 from .adopted_points import store_points
 from .adoption import Earlier
-from .after_runs import count_from_highest, finish_database
+from .after_runs import finish_database
+from .mongo_source import readable
 from .prepared_run import BEGUN, DONE, PreparedRun, adopted_note, first_fields, packed_metrics, recorded_fields
 from .run_source import FileRef, RunHead, RunSource
 
@@ -44,7 +46,7 @@ class CopyInto:
         omniboard: Database[dict[str, Any]] | None = None,
     ) -> None:
         self._source = source
-        self._database = stored_for_good(database)
+        self._database = readable(stored_for_good(database))
         self._files = FilesCopied(source, self._database, on_bytes)
         self._omniboard = omniboard
         self._projects: dict[str, Any] = {}
@@ -61,7 +63,7 @@ class CopyInto:
 
     def begin(self) -> None:
         ensure_indexes(self._database)
-        count_from_highest(self._database)
+        skip_taken_numbers(self._database)
 
     def adopt(self, runs: Sequence[PreparedRun], earlier: Mapping[str, Earlier]) -> dict[str, Any]:
         from pymongo import UpdateOne
@@ -91,7 +93,7 @@ class CopyInto:
         fields["adopted"] = adopted_note(run, self._source.kind, self._source.label, DONE)
         if lost := run.lost_artifacts(files):
             fields["lost_artifacts"] = lost
-        if run.head.uid in earlier and run.has_new_tags:
+        if run.head.uid in earlier and run.has_new_tags(earlier[run.head.uid].adopted):
             fields |= {"tags": list(run.record.tags), "notes": run.record.notes}
         ours = {f"cloister.{name}": value for name, value in fields.items()}
         return {**run_document(run, files), **ours}
@@ -122,7 +124,7 @@ class CopyInto:
             there = self._database["runs"].find_one({UID: run.head.uid}, {"_id": 1})
             if there is not None:  # another adoption of the same source was faster
                 return there["_id"]
-            number = self._next_number()
+            number = next_number(self._database)
             try:
                 self._database["runs"].insert_one(self._first_document(run, number))
             except DuplicateKeyError:
@@ -133,14 +135,6 @@ class CopyInto:
         note = adopted_note(run, self._source.kind, self._source.label, BEGUN)
         ours = {**first_fields(run), "name": run.name_as(run_id), "adopted": note}
         return {**run_document(run, {}), "_id": run_id, "cloister": ours}
-
-    def _next_number(self) -> int:
-        from pymongo import ReturnDocument
-
-        counter = self._database["counters"].find_one_and_update(
-            {"_id": "runs"}, {"$inc": {"last": 1}}, upsert=True, return_document=ReturnDocument.AFTER
-        )
-        return int(counter["last"]) if counter else 1
 
     def _store_sacred_metrics(self, runs: Sequence[PreparedRun], ids: Mapping[str, Any]) -> None:
         """The documents that Sacred's readers look for, under the ids that our own have."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..database_faults import is_refused_document
+from ..foreign_runs import mapping, sequence
 from ..indexes import ensure_indexes
 from ..mongo import stored_for_good
 from ..run_record import UID
@@ -14,6 +15,7 @@ from .adopted_files import AdoptedFile, FilesInPlace
 from .adopted_points import store_points
 from .adoption import Earlier
 from .after_runs import finish_database
+from .mongo_source import readable
 from .prepared_run import (
     DONE,
     PreparedRun,
@@ -23,6 +25,7 @@ from .prepared_run import (
     packed_metrics,
     recorded_fields,
 )
+from .run_identity import UID_PATTERN, is_unchanged
 from .run_source import FileRef, RunHead, RunSource
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ class InPlace:
 
     def __init__(self, source: RunSource, database: Database[dict[str, Any]], on_bytes: Callable[[int], None]) -> None:
         self._source = source
-        self._database = stored_for_good(database)
+        self._database = readable(stored_for_good(database))
         self._files = FilesInPlace(source, self._database, on_bytes)
         self._projects: dict[str, Any] = {}
 
@@ -76,16 +79,16 @@ class InPlace:
             "adopted": adopted_note(run, self._source.kind, self._source.label, DONE),
         }
         unchanged = {name: {"$eq": run.document.get(name)} for name in ("status", "heartbeat", "stop_time")}
-        mark = run.head.uid if is_known else {"$exists": False}
+        mark = run.head.uid if is_known else {"$not": UID_PATTERN}
         condition = {"_id": {"$eq": run.head.id}, **unchanged, UID: mark}
         if is_known:
-            if run.has_new_tags:
+            if run.has_new_tags(run.head.adopted):
                 fields |= {"tags": list(run.record.tags), "notes": run.record.notes}
             changes: dict[str, Any] = {f"cloister.{name}": value for name, value in fields.items()}
         else:
             changes = {"cloister": {**first_fields(run), **fields}}
         artifacts = completed_artifacts(run, files)
-        if len(artifacts) == len(run.document.get("artifacts") or []) and artifacts:
+        if artifacts and len(artifacts) == len(sequence(run.document.get("artifacts"))):
             changes["artifacts"] = artifacts  # the same entries, which also say now how large their files are
         return UpdateOne(condition, {"$set": changes})
 
@@ -103,19 +106,20 @@ class InPlace:
     def _make_room(self, run: PreparedRun) -> None:
         """A document with 16 MB of output takes no more: the console has all of it, the document keeps the end."""
         kept = run.captured_out[-CAPTURED_CHARACTERS:]
-        self._database["runs"].update_one({"_id": run.head.id}, {"$set": {"captured_out": kept}})
+        self._database["runs"].update_one({"_id": {"$eq": run.head.id}}, {"$set": {"captured_out": kept}})
         run.oddities.append(
             f"its document was full: captured_out keeps the last {len(kept):,} of its {len(run.captured_out):,} "
             "characters, the console has all"
         )
 
     def _stored(self, runs: Sequence[PreparedRun]) -> dict[str, Any]:
-        seen = {run.head.uid: run for run in runs}
+        seen = {run.head.uid: dict(run.head.seen) for run in runs}
         found = self._database["runs"].find({UID: {"$in": list(seen)}}, {UID: 1, "cloister.adopted.seen": 1})
+        noted = {document["cloister"]["uid"]: document for document in found}
         return {
-            document["cloister"]["uid"]: document["_id"]
-            for document in found
-            if document["cloister"].get("adopted", {}).get("seen") == dict(seen[document["cloister"]["uid"]].head.seen)
+            uid: document["_id"]
+            for uid, document in noted.items()
+            if is_unchanged(seen[uid], mapping(document["cloister"].get("adopted")).get("seen"))
         }
 
 

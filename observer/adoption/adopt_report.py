@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +15,7 @@ from .failure_pickles import FailedRun, Failures
 from .run_source import RunHead
 
 RUNS_SHOWN = 200  # of one line
+ODDITIES_SHOWN = 1_000
 
 
 def print_plan(console: Console, source: str, into: str, found: Survey, tally: Tally, *, in_place: bool) -> None:
@@ -100,8 +102,10 @@ def _print_rest(console: Console, found: Survey, tally: Tally) -> None:
         _print(console, f"{count_of(len(found.ours), 'run')} recorded by Cloister need no adoption.")
     if tally.oddities:
         _print(console, "What is odd:")
-    for oddity, runs in tally.oddities.items():
+    for oddity, runs in islice(tally.oddities.items(), ODDITIES_SHOWN):
         _print(console, f"  {f'run {_words(runs)}: ' if runs else ''}{oddity}")
+    if len(tally.oddities) > ODDITIES_SHOWN:
+        _print(console, f"  and {len(tally.oddities) - ODDITIES_SHOWN:,} more; each run keeps its own notes.")
     for run, reason in tally.failed.items():
         _print(console, f"Run {run} could not be adopted: {reason}")
 

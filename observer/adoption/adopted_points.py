@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RANGES_AT_ONCE = 200
 _NUMBERS = frozenset((int, float, bool))
 EARLY_SECONDS = 60.0
+NAME_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def read_metric(metric: SourceMetric, started: datetime | None, odd: list[str]) 
     """A metric's points; what of its documents has no place among them is noted in `odd`."""
     series = [read_series(document) for document in metric.documents]
     points = Points.concatenate([each.points for each in series])
-    shown = f"metric {metric.name!r}"
+    shown = f"metric {metric.name[:NAME_SHOWN]!r}"
     strange = sum(_note_oddities(document, shown, odd) for document in metric.documents)
     is_packed = all(each.x is None for each in series)
     if not is_packed:

@@ -11,7 +11,7 @@ from ..database_faults import is_refused_document
 from ..run_ids import format_run_id
 from .adoption_errors import NoSuchRun
 from .prepared_run import DONE, PreparedRun, prepare_run
-from .run_identity import further_uid
+from .run_identity import further_uid, is_unchanged
 from .run_source import RunHead, RunSource
 
 logger = logging.getLogger("cloister")
@@ -128,7 +128,7 @@ def _list_of(found: Survey, head: RunHead, kind: str) -> list[RunHead]:
     if known is not None and known.adopted is not None:
         if known.adopted.get("state") == DONE and known.adopted.get("kind") != kind:
             return found.elsewhere
-        if known.adopted.get("state") == DONE and known.adopted.get("seen") == dict(head.seen):
+        if known.adopted.get("state") == DONE and is_unchanged(dict(head.seen), known.adopted.get("seen")):
             return found.unchanged
     if head.is_going_on():
         return found.going_on

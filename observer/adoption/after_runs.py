@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from ..run_registry import skip_taken_numbers
 from .omniboard_settings import take_over_omniboard
 
 if TYPE_CHECKING:
@@ -32,13 +33,6 @@ def finish_database(
     ]
     if writes:
         database["projects"].bulk_write(writes, ordered=False)
-        count_from_highest(database)
+        skip_taken_numbers(database)
     if omniboard is not None:
         take_over_omniboard(omniboard, database)
-
-
-def count_from_highest(database: Database[dict[str, Any]]) -> None:
-    """Let the counter go on behind the highest number that a run has."""
-    highest = database["runs"].find_one({"_id": {"$type": "number"}}, {"_id": 1}, sort=[("_id", -1)])
-    if highest is not None and highest["_id"] < 2**62:
-        database["counters"].update_one({"_id": "runs"}, {"$max": {"last": int(highest["_id"])}}, upsert=True)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..blobs import CHUNK_BYTES, SHA256, Blob
 from ..foreign_files import spellings
+from ..foreign_runs import mapping
 from ..run_collections import collections_of, with_collections
 from ..run_ids import format_run_id
-from .run_identity import adopted_uid
+from .run_identity import UID_PATTERN, adopted_uid
 from .run_source import (
     FileRef,
     Readable,
@@ -57,7 +58,7 @@ class MongoSource:
         self._database = readable(database)
         self._label = label
         self._ours = noted_in
-        self._metrics: dict[Any, list[tuple[Any, str, int]]] = {}  # by run: id, name and length of its documents
+        self._metrics: dict[str, list[tuple[Any, str, int]]] = {}  # by run: id, name and length of its documents
         self._oddities: list[str] = []
 
     @property
@@ -70,17 +71,17 @@ class MongoSource:
         # After the runs: one that has ended by now has all its metrics.
         self._survey_metrics()
         heads = [self._head(document) for document in documents]
-        known = {_key(head.id) for head in heads}
+        known = {format_run_id(head.id) for head in heads}
         self._oddities = self._orphans(known)
         return sorted(heads, key=_age)
 
     def load(self, heads: Sequence[RunHead]) -> Iterator[tuple[RunHead, SourceRun | None]]:
         runs = self._database["runs"]
-        wanted = {_key(head.id): head for head in heads}
+        wanted = {format_run_id(head.id): head for head in heads}
         found = {}
         cursor = runs.find({"_id": {"$in": [head.id for head in heads]}}, {self._ours: 0})
         for document in cursor.batch_size(DOCUMENTS_AT_ONCE):
-            found[_key(document["_id"])] = document
+            found[format_run_id(document["_id"])] = document
         stored = self._stored_resources(found.values())
         for key, head in wanted.items():
             document = found.get(key)
@@ -108,24 +109,23 @@ class MongoSource:
     # ---- runs
 
     def _head(self, document: Mapping[str, Any]) -> RunHead:
-        ours = document.get(self._ours)
-        ours = ours if isinstance(ours, Mapping) else {}
+        ours = mapping(document.get(self._ours))
+        uid = ours.get("uid")  # anybody may have written one
+        known = isinstance(uid, str) and UID_PATTERN.match(uid) is not None
+        adopted = ours.get("adopted") if known and isinstance(ours.get("adopted"), Mapping) else None
         seen = {name: document.get(name) for name in ("status", "start_time", "heartbeat", "stop_time", "omniboard")}
-        adopted = ours.get("adopted")
         return RunHead(
             id=document["_id"],
-            uid=ours["uid"]
-            if isinstance(ours.get("uid"), str)
-            else adopted_uid(document, self._database["runs"].full_name),
+            uid=str(uid) if known else adopted_uid(document, self._database["runs"].full_name),
             status=str(document.get("status") or ""),
             start_time=aware(document.get("start_time")),
             heartbeat=aware(document.get("heartbeat")),
             seen=seen,
             beat_seconds=beat_seconds(document),
-            adopted=adopted if isinstance(adopted, Mapping) else None,
-            is_ours="uid" in ours and not isinstance(adopted, Mapping),
+            adopted=adopted,
+            is_ours=known and adopted is None,
             size_bytes=document[_SIZE],
-            points=sum(length for _, _, length in self._metrics.get(_key(document["_id"]), ())),
+            points=sum(length for _, _, length in self._metrics.get(format_run_id(document["_id"]), ())),
         )
 
     # ---- metrics
@@ -137,28 +137,28 @@ class MongoSource:
         self._metrics = {}
         for document in self._database["metrics"].aggregate(stages):
             entry = document["_id"], str(document.get("name")), document["n"]
-            self._metrics.setdefault(_key(document.get("run_id")), []).append(entry)
+            self._metrics.setdefault(format_run_id(document.get("run_id")), []).append(entry)
 
     def _metrics_of(self, run_id: Any) -> list[SourceMetric]:
         names: dict[str, list[Any]] = {}
-        for key, name, _ in sorted(self._metrics.get(_key(run_id), ()), key=lambda entry: str(entry[0])):
+        for key, name, _ in sorted(self._metrics.get(format_run_id(run_id), ()), key=lambda entry: str(entry[0])):
             names.setdefault(name, []).append(key)
         keys = [key for found in names.values() for key in found]
         cursor = self._database["metrics"].find({"_id": {"$in": keys}}).batch_size(DOCUMENTS_AT_ONCE)
-        by_key = {str(document["_id"]): document for document in cursor}
+        by_key = {format_run_id(document["_id"]): document for document in cursor}
         return [
-            SourceMetric(name, tuple(by_key[str(key)] for key in found if str(key) in by_key))
+            SourceMetric(name, tuple(by_key[format_run_id(key)] for key in found if format_run_id(key) in by_key))
             for name, found in sorted(names.items())
         ]
 
-    def _orphans(self, known: set[Any]) -> list[str]:
+    def _orphans(self, known: set[str]) -> list[str]:
         odd = []
         for key, entries in self._metrics.items():
             if key not in known:
                 points = sum(length for _, _, length in entries)
                 odd.append(
-                    f"{len(entries)} metrics ({points:,} points) are of run {format_run_id(key[1])}, which was "
-                    "deleted: they are left as they are"
+                    f"{len(entries)} metrics ({points:,} points) are of run {key}, which was deleted: they are left as "
+                    "they are"
                 )
         return odd
 
@@ -171,8 +171,12 @@ class MongoSource:
             return {}
         fields = {"filename": 1, "md5": 1}
         found = self._database["fs.files"].find({"filename": {"$in": [path for path, _ in pairs]}}, fields)
-        stored = {(document["filename"], document.get("md5")): document["_id"] for document in found}
-        return {pair: stored[pair] for pair in pairs if pair[1] is not None and pair in stored}
+        stored = {
+            (document["filename"], document["md5"]): document["_id"]
+            for document in found
+            if type(document["filename"]) is type(document.get("md5")) is str  # a list of texts is found too
+        }
+        return {pair: stored[pair] for pair in pairs if pair in stored}
 
     def _prefetch(self, keys: Sequence[Any]) -> Iterator[tuple[Any, bytes]]:
         left = PREFETCHED_BYTES
@@ -183,8 +187,7 @@ class MongoSource:
                 yield chunk["files_id"], bytes(data)
 
     def _describe(self, document: Mapping[str, Any], held: bytes | None) -> SourceFile:
-        ours = document.get("cloister")
-        ours = ours if isinstance(ours, Mapping) else {}
+        ours = mapping(document.get("cloister"))
         digest = ours.get("sha256") or ours.get("digest")
         kind = document.get("contentType")
 
@@ -210,7 +213,7 @@ def _missing(ref: FileRef) -> str:
 def _resource_pairs(document: Mapping[str, Any]) -> list[tuple[str, str | None]]:
     found = document.get("resources")
     return [
-        (pair[0], pair[1] if isinstance(pair[1], str) else None)
+        (str(pair[0]), str(pair[1]) if isinstance(pair[1], str) else None)  # BSON's code is a str, and no key
         for pair in (found if isinstance(found, list) else [])
         if isinstance(pair, list) and len(pair) >= 2 and isinstance(pair[0], str)
     ]
@@ -227,12 +230,6 @@ def readable(database: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
         uuid_representation=database.codec_options.uuid_representation,
     )
     return with_collections(database.with_options(codec_options=options), collections_of(database))
-
-
-def _key(run_id: Any) -> tuple[type, Any]:
-    """A run's id as a key: 7 and "7" are two runs, 7 and 7.0 are one, and an id may be a document."""
-    kind = float if isinstance(run_id, (int, float)) and not isinstance(run_id, bool) else type(run_id)
-    return (kind, format_run_id(run_id)) if isinstance(run_id, (dict, list)) else (kind, run_id)
 
 
 def _age(head: RunHead) -> tuple[datetime, str]:

@@ -15,6 +15,7 @@ from ..run_record import SCHEMA, RunRecord, read_run
 from .adopted_console import console_counts
 from .adopted_files import AdoptedFile
 from .adopted_points import AdoptedMetric, read_metric
+from .run_identity import is_unchanged
 from .run_source import FileRef, RunHead, SourceResource, SourceRun
 
 BEGUN, DONE = "begun", "done"  # of `cloister.adopted.state`
@@ -46,11 +47,10 @@ class PreparedRun:
     def points(self) -> int:
         return sum(len(metric.points) for metric in self.metrics)
 
-    @property
-    def has_new_tags(self) -> bool:
-        """Whether somebody has changed tags or notes in Omniboard since the last adoption."""
-        known = (self.head.adopted or {}).get("seen") or {}
-        return known.get("omniboard") != self.head.seen.get("omniboard")
+    def has_new_tags(self, noted: Mapping[str, Any] | None) -> bool:
+        """Whether somebody has changed tags or notes in Omniboard since the adoption that noted this."""
+        seen = mapping(mapping(noted).get("seen"))
+        return not is_unchanged(self.head.seen.get("omniboard"), seen.get("omniboard"))
 
     def name_as(self, run_id: Any) -> str:
         """The run's name under this id: one that only follows from its old id follows from the new one."""
@@ -222,7 +222,12 @@ def source_pairs(document: Mapping[str, Any]) -> list[tuple[str, FileRef]]:
 
 
 def _is_ref(value: Any) -> bool:
-    return value is not None and not isinstance(value, (dict, list))
+    """Whether a file may have this id. A document may be one, and is none's of Sacred; neither is code, or a NaN."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return value is not None and value == value
 
 
 def _odd_fields(document: Mapping[str, Any], record: RunRecord) -> list[str]:

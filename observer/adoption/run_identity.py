@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import Any
 from ..run_ids import format_run_id
 from .run_source import aware
 
+UID_PATTERN = re.compile(r"\A[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 _VERSION, _VARIANT = 0x7, 0b10
 
 
@@ -44,6 +46,11 @@ def further_uid(uid: str, run_id: Any) -> str:
     digest = hashlib.sha256(f"{uid}\0{format_run_id(run_id)}".encode()).digest()
     number = uuid.UUID(uid).int >> 62 << 62 | int.from_bytes(digest[:8], "big") >> 2
     return str(uuid.UUID(int=number))
+
+
+def is_unchanged(seen: Any, noted: Any) -> bool:
+    """Whether values are the same ones: as they are stored, so that NaN is itself, and a date with and without zone."""
+    return format_run_id({"": seen}) == format_run_id({"": noted})
 
 
 def _milliseconds(moment: datetime) -> int:
