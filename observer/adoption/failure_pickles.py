@@ -174,7 +174,7 @@ def _read(folder: Folder, name: str) -> FailedRun:
     value = load_plain_pickle(folder.read(name, SIZE_LIMIT_BYTES))
     if not isinstance(value, dict) or "_id" not in value or not isinstance(value.get("status"), str):
         raise NoRunInPickle
-    document = {**storable(value), "_id": value["_id"]}
+    document = storable(value)
     document.pop("cloister", None)
     return FailedRun(name, document, adopted_uid(document, folder.path.name))
 

@@ -27,6 +27,7 @@ from .run_source import (
 )
 
 RUN_FILE = "run.json"
+_NUMBER = re.compile("0|[1-9][0-9]{0,17}", re.ASCII)
 SOURCES, RESOURCES = "_sources", "_resources"
 _MD5 = re.compile(r"_([0-9a-f]{32})(?:\.[^.]*)?$")
 CONSOLE_LIMIT_BYTES = 256 * 1024 * 1024
@@ -78,16 +79,22 @@ class FileStorage:
                 yield head, None
 
     def files(self, refs: Iterable[FileRef]) -> dict[FileRef, SourceFile | str]:
-        return {ref: describe_file(self._folder, str(ref)) for ref in refs}
+        return {ref: self._describe(str(ref)) for ref in refs}
 
     def oddities(self) -> list[str]:
         return self._oddities
 
     # ---- inside
 
+    def _describe(self, relative: str) -> SourceFile | str:
+        if self._alone and PurePosixPath(relative).parts[:1] not in ((self._alone,), (SOURCES,), (RESOURCES,)):
+            # Only the run's folder was given: what else lies beside it is nobody's business.
+            return str(RefusedPath(relative, "it leads out of the run's folder"))
+        return describe_file(self._folder, relative)
+
     def _head(self, name: str, entry: Mapping[str, Any]) -> RunHead:
         seen = {field: entry.get(field) for field in ("status", "start_time", "heartbeat", "stop_time")}
-        run_id = int(name) if name.isascii() and name.isdigit() and len(name) < 19 else name
+        run_id = int(name) if _NUMBER.fullmatch(name) else name  # "007" is a name: there may be a 7 beside it
         facts = {**entry, "_id": run_id, "start_time": parse_moment(entry.get("start_time"))}
         return RunHead(
             id=run_id,

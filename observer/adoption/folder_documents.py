@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timezone
+from datetime import datetime
 from typing import Any
 
+from bson import ObjectId
+
 from ..run_record import SACRED_FORMAT
-from .run_source import parse_moment
+from .run_source import aware, parse_moment
 
 TEXT_KEYS = ("command", "status")
 _MOMENTS = ("start_time", "stop_time", "heartbeat")
 _INT64 = 2**63
+_STORABLE = (int, bool, float, type(None), bytes, datetime, ObjectId)
 
 
 def run_document(run_id: Any, entry: Mapping[str, Any], config: Any, info: Any, captured_out: str) -> dict[str, Any]:
@@ -41,8 +44,7 @@ def run_document(run_id: Any, entry: Mapping[str, Any], config: Any, info: Any, 
     }
     for name in _MOMENTS:
         value = entry.get(name)
-        moment = parse_moment(value) if isinstance(value, str) else value
-        document[name] = moment.astimezone(timezone.utc) if moment is not None else None
+        document[name] = parse_moment(value) if isinstance(value, str) else aware(value)
     return storable(document)  # type: ignore[no-any-return]
 
 
@@ -56,11 +58,14 @@ def storable(value: Any, depth: int = 0) -> Any:
         return "<nested too deeply>" if depth > 90 else [storable(child, depth + 1) for child in value]
     if isinstance(value, int) and not isinstance(value, bool) and not -_INT64 <= value < _INT64:
         return str(value) if value.bit_length() < 3000 else f"<an int of {value.bit_length()} bits>"
-    return _clean(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _clean(value)
+    return value if type(value) in _STORABLE else f"<{type(value).__name__}>"
 
 
 def _clean(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()  # JSON can spell lone surrogates, UTF-8 cannot
+    # JSON can spell lone surrogates, UTF-8 cannot. Most text is not copied: one may stand in many places.
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -27,11 +27,16 @@ class RefusedPath(CloisterError, OSError):
 class Folder:
     """A folder whose files are opened by their path in it. Thread-safe; holds nothing open."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, may_be_link: bool = True) -> None:
+        """
+        Args:
+            may_be_link: whether `path` itself may be one; the user has named it then.
+        """
         self.path = path
+        self._opened_as = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY if may_be_link else _FOLDER
 
     def child(self, name: str) -> Folder:
-        return Folder(self.path / name)
+        return Folder(self.path / name, may_be_link=False)
 
     def names(self) -> list[str]:
         """What lies in it, links left out, sorted."""
@@ -83,7 +88,10 @@ class Folder:
     def _descriptor(self, relative: str) -> int:
         parts = _parts(relative)
         # Name by name, each opened in the folder before it: a link that is put there meanwhile leads nowhere either.
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+        try:
+            descriptor = os.open(self.path, self._opened_as)
+        except OSError as error:
+            raise RefusedPath(relative, _reason(error)) from error
         try:
             for name in parts[:-1]:
                 below = os.open(name, _FOLDER, dir_fd=descriptor)

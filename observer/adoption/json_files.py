@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from .folder_files import Folder, RefusedPath
 
 DOCUMENT_LIMIT_BYTES = 64 * 1024 * 1024  # a run in Sacred's database has at most 16
 METRICS_LIMIT_BYTES = 1024 * 1024 * 1024
-# A whole text, one that was cut, a sign, a number or word.
-_TOKEN = re.compile(r'(?P<text>"(?:[^"\\]|\\.)*")|(?P<cut>".*)|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
+BRACKETS_LIMIT = 4_000_000  # an empty list is 2 bytes in a file and 64 in memory
+DEPTH_LIMIT = 900  # Python's reader takes no more
+_TOKEN = re.compile(r'[\[\]{},:"]|[^\s\[\]{},:"]+')  # where a text begins, a sign, a number or word
+# What may matter inside a text. Each is found by itself: a pattern for a whole text needs 100 bytes for each character.
+_IN_TEXT = re.compile(r'\\.|"', re.DOTALL)
+_LONG_NUMBER = re.compile("[0-9]{19}")
 _SALVAGE_LIMIT = 64 * 1024 * 1024
 
 
@@ -27,18 +32,37 @@ def load_json_file(folder: Folder, name: str, limit_bytes: int = DOCUMENT_LIMIT_
         RefusedPath: it is not a plain file, or too large.
     """
     data = folder.read(name, limit_bytes)
+    if data.count(b"[") + data.count(b"{") > BRACKETS_LIMIT:
+        raise UnreadableJson(f"{name} holds more than {BRACKETS_LIMIT:,} lists and objects")
     text = data.decode("utf-8", "replace")
     try:
-        return json.loads(text), None
+        return load_json(text), None
     except RecursionError as error:
         raise UnreadableJson(f"{name} is nested too deeply") from error
     except ValueError as error:
         reason = str(error)
     try:
-        value = json.loads(completed(text))
+        value = load_json(completed(text))
     except (ValueError, RecursionError) as error:
         raise UnreadableJson(f"{name} is no JSON ({reason})") from error
     return value, f"{name} ends in the middle ({len(data):,} bytes): what stands before that is taken"
+
+
+def load_json(text: str) -> Any:
+    """JSON whose whole numbers beyond 64 bits are texts: MongoDB takes none, and no float is so large.
+
+    Raises:
+        ValueError: it is none.
+        RecursionError: it is nested too deeply.
+    """
+    # Asking for each number costs as much again, so only where one may be so long.
+    return json.loads(text, parse_int=_whole_number if _LONG_NUMBER.search(text) else None)
+
+
+def _whole_number(digits: str) -> int | str:
+    if len(digits) <= 20 and -(2**63) <= int(digits) < 2**63:
+        return int(digits)
+    return digits if len(digits) < 1_000 else f"<an int of {len(digits)} digits>"
 
 
 def completed(text: str) -> str:
@@ -49,30 +73,41 @@ def completed(text: str) -> str:
     """
     if len(text) > _SALVAGE_LIMIT:
         raise ValueError("too long to be completed")
-    open_brackets: list[str] = []
-    good_end, good_brackets = 0, ""
+    opened: list[str] = []
+    good_end = 0  # how far it is whole; no bracket stands behind that place
     wants_value = True  # after a colon, a comma in a list, an opening bracket of a list
-    for match in _TOKEN.finditer(text):
-        sign = match.group()
+    for sign, start, end in _tokens(text):
         if sign in "[{":
-            open_brackets.append("]" if sign == "[" else "}")
-            good_end, good_brackets = match.end(), "".join(reversed(open_brackets))
-            wants_value = sign == "["
+            opened.append("]" if sign == "[" else "}")
+            if len(opened) > DEPTH_LIMIT:
+                raise ValueError("nested too deeply")
+            good_end, wants_value = end, sign == "["
         elif sign in "]}":
-            if not open_brackets or open_brackets.pop() != sign:
+            if not opened or opened.pop() != sign:
                 raise ValueError("brackets that do not match")
-            good_end, good_brackets = match.end(), "".join(reversed(open_brackets))
+            good_end = end
         elif sign == ",":
             # What stands before a comma is whole; a number at the very end may be half of one.
-            good_end, good_brackets = match.start(), "".join(reversed(open_brackets))
-            wants_value = bool(open_brackets) and open_brackets[-1] == "]"
+            good_end, wants_value = start, bool(opened) and opened[-1] == "]"
         elif sign == ":":
             wants_value = True
-        elif wants_value and match["text"] is not None:
-            good_end, good_brackets = match.end(), "".join(reversed(open_brackets))
-    if not good_brackets:
+        elif wants_value and sign == '"':
+            good_end = end
+    if not opened:
         raise ValueError("not the beginning of an object")
-    return text[:good_end] + good_brackets
+    return text[:good_end] + "".join(reversed(opened))
+
+
+def _tokens(text: str) -> Iterator[tuple[str, int, int]]:
+    """Each sign, number or word, where it begins and ends; of a text its quote. One that was cut ends it all."""
+    place = 0
+    while match := _TOKEN.search(text, place):
+        sign, start, place = match.group(), match.start(), match.end()
+        if sign == '"':
+            place = next((inside.end() for inside in _IN_TEXT.finditer(text, place) if inside.group() == '"'), 0)
+            if not place:
+                return
+        yield sign, start, place
 
 
 __all__ = [
@@ -81,5 +116,6 @@ __all__ = [
     "RefusedPath",
     "UnreadableJson",
     "completed",
+    "load_json",
     "load_json_file",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import pickletools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from .pickled_types import CONSTRUCTORS, INERT, NoValue
 SIZE_LIMIT_BYTES = 256 * 1024 * 1024
 OPERATIONS_LIMIT = 5_000_000
 ITEMS_LIMIT = 2_000_000  # of the whole value: a pickle may name one list in many places, and that again
+TEXT_LIMIT = 512 * 1024 * 1024  # of all texts and bytes, each counted wherever it is named
 DEPTH_LIMIT = 90  # MongoDB takes 100
 
 
@@ -48,7 +49,7 @@ class _Made:
     arguments: tuple[Any, ...] = ()
     state: Any = None
     items: list[Any] = field(default_factory=list)
-    pairs: dict[Any, Any] = field(default_factory=dict)
+    pairs: dict[str, Any] = field(default_factory=dict)
 
 
 class _Mark:
@@ -70,7 +71,7 @@ def load_plain_pickle(data: bytes) -> Any:
         return _Plain().convert(_Machine().run(data), 0)
     except RefusedPickle:
         raise
-    except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, NoValue) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, OSError, NoValue) as error:
         raise RefusedPickle(f"it is damaged ({str(error)[:200] or type(error).__name__})") from error
 
 
@@ -171,6 +172,8 @@ class _Machine:
         (target.pairs if isinstance(target, _Made) else target).update(_paired(values))
 
     def _remember(self, place: int) -> None:
+        if not 0 <= place <= OPERATIONS_LIMIT:  # also: numbers of any size can be chosen to collide in the dict
+            raise ValueError(f"place {place} of the memo")
         self._memo[place] = self._stack[-1]
 
     def _name(self, module: Any, name: Any) -> None:
@@ -209,6 +212,7 @@ class _Plain:
 
     def __init__(self) -> None:
         self._left = ITEMS_LIMIT
+        self._text_left = TEXT_LIMIT
 
     def convert(self, value: Any, depth: int) -> Any:
         self._left -= 1
@@ -216,8 +220,12 @@ class _Plain:
             raise RefusedPickle(f"it holds more than {ITEMS_LIMIT:,} values")
         if depth > DEPTH_LIMIT:
             raise RefusedPickle(f"it is nested more than {DEPTH_LIMIT} deep")
+        if isinstance(value, (str, bytes, bytearray)):
+            self._text_left -= len(value)
+            if self._text_left < 0:
+                raise RefusedPickle(f"its texts have more than {TEXT_LIMIT // 2**20} MiB")
         if isinstance(value, dict):
-            return {_key(key): self.convert(child, depth + 1) for key, child in value.items()}
+            return {key: self.convert(child, depth + 1) for key, child in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.convert(child, depth + 1) for child in value]
         if isinstance(value, _Made):
@@ -231,14 +239,15 @@ class _Plain:
         arguments = tuple(None if isinstance(one, _Named) else self.convert(one, depth + 1) for one in made.arguments)
         state = None if made.state is None else self.convert(made.state, depth + 1)
         items = [self.convert(one, depth + 1) for one in made.items]
-        pairs = {_key(key): self.convert(child, depth + 1) for key, child in made.pairs.items()}
+        pairs = {key: self.convert(child, depth + 1) for key, child in made.pairs.items()}
         return construct(arguments, state, items, pairs)
 
 
-def _paired(values: list[Any]) -> dict[Any, Any]:
-    if len(values) % 2 or not all(isinstance(key, Hashable) and not isinstance(key, _Made) for key in values[::2]):
+def _paired(values: list[Any]) -> dict[str, Any]:
+    if len(values) % 2:
         raise ValueError("a dict of odd parts")
-    return dict(zip(values[::2], values[1::2], strict=True))
+    # Texts at once: of numbers somebody may choose many that collide in a dict.
+    return dict(zip(map(_key, values[::2]), values[1::2], strict=True))
 
 
 def _key(key: Any) -> str:

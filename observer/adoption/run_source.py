@@ -71,7 +71,8 @@ class RunHead:
         if heard is None:
             return False
         patience = max(SILENT_SECONDS, SILENT_BEATS * (self.beat_seconds or 0.0))
-        return (now or datetime.now(timezone.utc)) - heard < timedelta(seconds=patience)
+        # A sign of life from the future is none: of a clock that was wrong, or made up.
+        return abs((now or datetime.now(timezone.utc)) - heard) < timedelta(seconds=patience)
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def parse_moment(text: Any) -> datetime | None:
         return None
     try:
         return aware(datetime.fromisoformat(text))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -158,6 +159,6 @@ def beat_seconds(document: Mapping[str, Any]) -> float | None:
     given = options.get("--beat-interval") if isinstance(options, Mapping) else None
     try:
         seconds = float(given) if isinstance(given, (str, int, float)) else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return seconds if seconds is not None and 0 <= seconds < 1e9 else None

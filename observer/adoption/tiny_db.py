@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -13,7 +12,7 @@ from ..foreign_runs import mapping, sequence
 from .file_storage import describe_file
 from .folder_documents import run_document
 from .folder_files import Folder
-from .json_files import UnreadableJson, load_json_file
+from .json_files import UnreadableJson, load_json, load_json_file
 from .run_identity import adopted_uid
 from .run_source import FileRef, RunHead, SourceFile, SourceResource, SourceRun, beat_seconds, parse_moment
 
@@ -65,7 +64,11 @@ class TinyDb:
             if not isinstance(entry, dict):
                 self._oddities.append(f"Entry {number!r} of {METADATA} is left out: it is no run")
                 continue
-            heads.append(self._head({**restored(entry, 0), "_id": entry.get("_id", number)}))
+            whole = {**restored(entry, 0), "_id": entry.get("_id", number)}
+            if adopted_uid(whole, self.label) in self._runs:
+                self._oddities.append(f"Entry {number!r} of {METADATA} is left out: it has the id of another one")
+                continue
+            heads.append(self._head(whole))
         return sorted(heads, key=lambda head: head.start_time or datetime.max.replace(tzinfo=timezone.utc))
 
     def load(self, heads: Sequence[RunHead]) -> Iterator[tuple[RunHead, SourceRun | None]]:
@@ -109,7 +112,7 @@ def restored(value: Any, depth: int) -> Any:
     if kind == "TinyDate":
         return parse_moment(text) or text
     try:
-        return json.loads(text)
+        return load_json(text)
     except (ValueError, RecursionError):
         return text
 
