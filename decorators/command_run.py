@@ -304,8 +304,10 @@ def with_seed(spec: ConfigSpec, parts: Sequence[Part], drawn: int | None) -> Con
         """Drawn for each run that is given none.
 
         Args:
-            seed: what all random numbers of the run follow from; another one for each run that is given none
+            seed: what all random numbers of the run follow from
         """
         return {"seed": drawn}
+
+    seed.__name__ = "drawing one for each run"  # who computed an entry is told by this name
 
     return replace(spec, config_functions=[seed, *spec.config_functions])

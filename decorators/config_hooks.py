@@ -66,7 +66,7 @@ def with_entries(spec: ConfigSpec, said: Mapping[Part, dict[str, Any]]) -> Confi
     ingredients = dict(spec.ingredients)
     own = list(spec.config_functions)
     for part, entries in said.items():
-        given = _giver_of(entries, ", ".join(hook.function.__name__ for hook in part.config_hooks))
+        given = _giver_of(entries, " and ".join(f"{hook.function.__name__}()" for hook in part.config_hooks))
         if part.path:
             inner = ingredients[part.path]
             ingredients[part.path] = replace(inner, config_functions=[*inner.config_functions, given])
@@ -79,5 +79,5 @@ def _giver_of(entries: dict[str, Any], names: str) -> Callable[[], dict[str, Any
     def config_hooks() -> dict[str, Any]:
         return entries
 
-    config_hooks.__name__ = names  # who computed an entry is told by this name
+    config_hooks.__name__ = f"the hook {names}"  # who computed an entry is told by this name
     return config_hooks

@@ -189,7 +189,11 @@ def test_unobserved_and_stock_commands_record_nothing(
     ("words", "code", "shown"),
     [
         (["help"], 0, "evaluate             Look how good a checkpoint is."),
-        (["help"], 0, "what all random numbers of the run follow from"),
+        (
+            ["help"],
+            0,
+            "seed = None  (computed by drawing one for each run)\n        what all random numbers of the run follow",
+        ),
         (["help", "evaluate"], 0, "checkpoint: str = best.pt"),
         (["evaluate", "--help"], 0, "checkpoint: str = best.pt"),
         (
@@ -401,7 +405,7 @@ def test_config_hooks_add_and_change_what_nobody_has_set(capsys: pytest.CaptureF
     assert train.last_run is not None
     assert train.last_run.config == {"lr": 0.3, "batch": 8, "per_epoch": 128, "note": "train with 128"}
     train.run("print_config")
-    assert "lr = 0.3  (computed by scaled, later())" in capsys.readouterr().out
+    assert "lr = 0.3  (computed by the hook scaled() and later())" in capsys.readouterr().out
 
 
 def test_config_hooks_change_of_nested_entries_what_they_name_and_copy_no_objects() -> None:

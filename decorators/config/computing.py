@@ -36,7 +36,8 @@ class ConfigFunction:
     path: str
 
     def __str__(self) -> str:
-        return f"{getattr(self.function, '__name__', 'a config function')}()"
+        name = getattr(self.function, "__name__", "a config function")
+        return name if " " in name else f"{name}()"  # ours are told in words
 
 
 Asker = str | ConfigFunction  # who is computed: an entry by its key, or what a function gives
