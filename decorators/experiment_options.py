@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -19,6 +18,8 @@ class UnknownOption(CloisterError, TypeError):
     """An experiment was given an option that there is not."""
 
     def __init__(self, name: str) -> None:
+        import difflib  # only a wrong name needs it
+
         nearest = difflib.get_close_matches(name, DEFAULTS, n=1)
         hint = f"Did you mean {nearest[0]!r}?" if nearest else f"There are {', '.join(DEFAULTS)}."
         super().__init__(f"@experiment takes no option {name!r}. {hint} What the function takes is in its signature.")

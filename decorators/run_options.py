@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 import sys
@@ -29,6 +28,8 @@ class UnknownRunOption(CloisterError, TypeError):
     """`train.run` was given an option that runs do not have."""
 
     def __init__(self, name: str) -> None:
+        import difflib  # only a wrong name needs it
+
         nearest = difflib.get_close_matches(name, KNOWN_IN_CODE, n=1)
         hint = f"Did you mean {nearest[0]!r}?" if nearest else f"They have {', '.join(KNOWN_IN_CODE)}."
         hint = "Call .queue(...) in place of .run(...)." if name == "queue" else hint
@@ -268,6 +269,8 @@ def usage_lines() -> list[str]:
 
 def nearest_flag(word: str, likeness: float = 0.6) -> str | None:
     """The option that a mistyped word may have meant."""
+    import difflib
+
     return next(iter(difflib.get_close_matches(word.partition("=")[0], _BY_FLAG, n=1, cutoff=likeness)), None)
 
 

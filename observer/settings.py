@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import re
@@ -47,6 +46,8 @@ class UnknownSetting(CloisterError, LookupError):
     """A cloister.toml names a setting that does not exist."""
 
     def __init__(self, path: Path, name: str, known: list[str]) -> None:
+        import difflib  # only a wrong name needs it
+
         nearest = difflib.get_close_matches(name, known, n=1)
         hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
         super().__init__(f"{path} has an unknown setting {name!r}. {hint}The settings are {', '.join(known)}.")
@@ -153,6 +154,8 @@ def _tell_misspelled() -> None:
     for variable in os.environ:
         if variable.startswith(ENVIRONMENT_PREFIX) and variable not in known and variable not in _told:
             _told.add(variable)
+            import difflib
+
             nearest = difflib.get_close_matches(variable, known, n=1, cutoff=MISSPELLED)
             if nearest:
                 logger.warning("The environment variable %s sets nothing. Did you mean %s?", variable, nearest[0])

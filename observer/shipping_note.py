@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from .journal_segments import NUMBER_FILE
-from .run_ids import format_run_id, parse_run_id
 
 logger = logging.getLogger("cloister")
 
@@ -46,7 +45,7 @@ def read_note(folders: Iterable[Path]) -> ShippingNote | None:
     for folder in folders:
         try:
             found = json.loads((folder / NUMBER_FILE).read_text(encoding="utf-8"))
-            given = found["id"] if "id" in found else parse_run_id(found["word"])
+            given = found["id"] if "id" in found else _parse(found["word"])
             return ShippingNote(given, int(found.get("left_bytes", 0)), found.get("answered"))
         except (OSError, ValueError, KeyError, TypeError):
             continue
@@ -55,6 +54,18 @@ def read_note(folders: Iterable[Path]) -> ShippingNote | None:
 
 def _as_json(note: ShippingNote) -> dict[str, Any]:
     # Ids that another observer has given need not be numbers.
-    known = {"id": note.id} if isinstance(note.id, (int, str)) else {"word": format_run_id(note.id)}
+    known = {"id": note.id} if isinstance(note.id, (int, str)) else {"word": _format(note.id)}
     answered = {} if note.answered is None else {"answered": note.answered}
     return {**known, "left_bytes": note.left_bytes, **answered}
+
+
+def _parse(word: str) -> Any:
+    from .run_ids import parse_run_id  # spares the start of a run what hardly any needs
+
+    return parse_run_id(word)
+
+
+def _format(run_id: Any) -> str:
+    from .run_ids import format_run_id
+
+    return format_run_id(run_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from ..run_options import split_run_options
 from .command_line import (
@@ -106,6 +105,8 @@ def _advice(word: str, commands: Collection[str], spec: ConfigSpec, root: Draft)
         return advice_on_entry(word)
     if word in spec.all_presets or has_config_suffix(word):
         return f"is a preset or a file, and no command: write @{word}, or 'with {word}'"
+    from difflib import get_close_matches  # only a wrong word needs it
+
     near = get_close_matches(word.replace("-", "_"), commands, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(commands)}"
     return f"is neither an override (name=value) nor a command. {hint}"

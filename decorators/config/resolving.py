@@ -26,7 +26,6 @@ from .resolved import Resolved
 from .root import Root, read_source
 from .script import HelpWanted
 from .signature import INJECTED
-from .usage import render_usage
 
 if TYPE_CHECKING:
     from .spec import ConfigSpec
@@ -97,6 +96,8 @@ def resolve(spec: ConfigSpec, sources: Sources, request: Request) -> Resolved:
     defaults = before.root.plain_defaults()
     line = CommandLine() if request.argv is None else parse_command_line(request.argv, before, spec)
     if line.wants_help:
+        from .usage import render_usage  # only who wants help pays for it
+
         raise HelpWanted(render_usage(spec, before, {}))
     called = _assign_call(spec, request)
     updates = assignments_of(request.updates, CODE)

@@ -18,7 +18,6 @@ from .resolving import Request, Sources, resolve
 from .root import is_parsed, read_source
 from .script import is_interactive, should_read_command_line
 from .signature import ExperimentSignature
-from .usage import render_usage
 
 _logger = logging.getLogger("cloister")
 
@@ -151,6 +150,8 @@ class ConfigSpec:
 
     def usage(self, commands: Mapping[str, str] | None = None) -> str:
         """What `--help` prints. `commands`: what each does, in a line."""
+        from .usage import render_usage  # only who wants help pays for it
+
         return render_usage(self, Sources.read(self).defaults(), commands or {})
 
     def warn_of_unread_words(self, call_args: Sequence[Any], call_kwargs: Mapping[str, Any]) -> None:
