@@ -28,6 +28,7 @@ SRV_SCHEME = "mongodb+srv://"
 _SECRET_OPTION = re.compile(r"(?i)(password|token|secret|authmechanismproperties)")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]{0,30}:/{1,3}")
 _HOST = re.compile(r"^(\[[0-9A-Fa-f:.%]*\]|[^:@/?#\[\]]*)(:\d{0,5})?$")
+_SHORT = re.compile(r"^[^:@/?#\[\]]+:\d{1,5}(:[^:@/?#\[\]]*)?$")  # what Sacred's -m takes
 
 
 class BadMongoUri(CloisterError, ValueError):
@@ -37,7 +38,7 @@ class BadMongoUri(CloisterError, ValueError):
         super().__init__(
             f"{redact_uri(uri)!r} is not a MongoDB URI: {first_sentence(reason)}. It looks like "
             "mongodb://user:password@host:27017/cloister, with %-escapes for special characters in the password. Mend "
-            "CLOISTER_URI (or 'uri' in cloister.toml), or remove it to use the embedded database."
+            "it where it was given (--uri, CLOISTER_URI or 'uri' in cloister.toml), or use the embedded database."
         )
 
 
@@ -223,7 +224,8 @@ def _refuse_ignored_options(uri: str) -> None:
     from pymongo.uri_parser import split_options
 
     if not uri.startswith((SCHEME, SRV_SCHEME)):
-        raise BadMongoUri(uri, f"it does not begin with {SCHEME} or {SRV_SCHEME}")
+        sacreds = "; Sacred's short form host:27017:name is written mongodb://host:27017/name" * bool(_SHORT.match(uri))
+        raise BadMongoUri(uri, f"it does not begin with {SCHEME} or {SRV_SCHEME}{sacreds}")
     query = uri.partition("?")[2]
     try:
         if query:

@@ -111,6 +111,11 @@ class TestBadUris:
         with pytest.raises(BadMongoUri, match=r"is not a MongoDB URI.*mongodb://user:password@host:27017/cloister"):
             connect(Settings(uri=uri)).close()
 
+    @pytest.mark.parametrize("uri", ["lab-db:27017:sacred", "lab-db:27017"])
+    def test_sacreds_short_form_is_answered_with_the_long_one(self, uri: str) -> None:
+        with pytest.raises(BadMongoUri, match="host:27017:name is written mongodb://host:27017/name"):
+            connect(Settings(uri=uri)).close()
+
     def test_the_refusal_of_a_uri_does_not_repeat_its_password(self) -> None:
         with pytest.raises(BadMongoUri) as caught:
             connect(Settings(uri=f"mongodb://ana:{SECRET}/x@lab-db/"))
