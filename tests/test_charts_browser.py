@@ -309,6 +309,20 @@ def test_a_run_that_is_hidden_and_shown_keeps_the_others_colours(page: Page, vie
     assert drawn(page, "val/acc", column="color") == ["#2238b8", "#107460"]
 
 
+@pytest.mark.parametrize("count", [6, 76, 90, 96])
+def test_on_a_phone_the_x_axis_has_three_ticks_or_more(
+    viewer: str, browser: Browser, database: Documents, count: int
+) -> None:
+    insert_run(database, 4)
+    store_metric(database, 4, "val/acc", np.linspace(0, 1, count))
+    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
+        page = context.new_page()
+        page.goto(f"{viewer}/runs/4/charts")
+        drawn(page, "val/acc")
+        ticks = page.evaluate("(card) => [...card.chartCard.plot.labels.x.keys()]", chart(page, "val/acc"))
+    assert len(ticks) >= 3
+
+
 def test_on_a_phone_a_tap_pins_the_card_above_the_plot(viewer: str, browser: Browser) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()

@@ -232,7 +232,7 @@ function niceStep(low, high, wanted, { whole = false, widened = true } = {}) {
       const [first, last] = [down(low / step + slack), up(high / step - slack)];
       const air = Math.abs(last - high / step) + Math.abs(low / step - first);
       const count = last - first + 1;
-      const cost = price + air / wanted + Math.abs(count - wanted) * 0.12 + (count < 4 && wanted > 3 ? 0.2 : 0);
+      const cost = price + air / wanted + Math.abs(count - wanted) * 0.12 + (count < Math.min(wanted, 4) ? 0.2 : 0) + (count < 2 ? 1 : 0); // one tick alone tells no scale
       if (cost < lowestCost) [best, lowestCost] = [step, cost];
     }
   }
