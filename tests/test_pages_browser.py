@@ -184,6 +184,17 @@ def test_no_page_is_wider_than_the_screen(page: Any, database: Database[dict[str
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
+def test_on_a_phone_the_open_tab_is_in_sight(page: Any, database: Database[dict[str, Any]]) -> None:
+    add_run(database, 1)
+    page.set_viewport_size({"width": 390, "height": 844})
+    for tab in ("", "/config", "/environment"):
+        page.goto(f"/runs/1{tab}")
+        page.wait_for_function(
+            "() => { const { left, right } = document.querySelector('.tabs [aria-current]').getBoundingClientRect();"
+            " return left >= 0 && right <= innerWidth }"
+        )
+
+
 HEADING_LEVELS = """
     [...document.querySelectorAll("h1, h2, h3, h4")]
         .filter((heading) => !heading.closest("template, dialog, details:not([open])"))
