@@ -49,6 +49,25 @@ def test_a_project_is_listed_with_its_runs_and_those_running_now(
     assert "digits 2 Running 1" in text_of(page)
 
 
+def test_the_first_columns_are_metrics_that_runs_of_the_list_have(
+    client: FlaskClient, database: Database[dict[str, Any]]
+) -> None:
+    for run_id in (1, 2, 3):
+        add_run(database, run_id, metrics={"val/loss": 0.9})
+    add_run(database, 4, metrics={"test/acc": 0.9})
+    headers = table_headers(client.get("/p/digits").text)
+    assert headers.index("val/loss") < headers.index("Curve")
+    assert headers[headers.index("Name") + 1] == "val/loss"
+
+
+def test_a_row_of_a_run_that_waits_says_so_on_a_phone(client: FlaskClient, database: Database[dict[str, Any]]) -> None:
+    insert_run(database, 1, status="QUEUED", start_time=None, meta={"priority": 5.0})
+    page = client.get("/p/digits").text
+    assert re.search(r'name-sub">not started</span>', page)
+    assert "Not started yet Its charts appear here once it runs." in text_of(client.get("/runs/1/charts").text)
+    assert "Priority 5 " in text_of(client.get("/runs/1/environment").text)
+
+
 def test_runs_come_newest_first_and_a_click_sorts_them_in_the_database(
     client: FlaskClient, database: Database[dict[str, Any]]
 ) -> None:

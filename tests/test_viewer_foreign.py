@@ -184,7 +184,9 @@ def test_values_that_are_no_numbers_are_counted(own: FlaskClient, database: Docu
     odd, text = own.get("/api/v1/curves?metric=odd&metric=text&runs=1").get_json()["curves"]
     assert (odd["y"], odd["not_numbers"]) == ([0.5, None, None, None, 1.0], 2)
     assert (text["y"], text["not_numbers"]) == ([None], 1)
-    assert "1 of 1 value no number" in text_of(own, "/runs/1")
+    page = text_of(own, "/runs/1")
+    assert "odd 1 at step 4" in page
+    assert "no number" not in page.split("Points stored")[0], "a metric without any number is no key figure"
 
 
 def test_a_repository_with_changes_says_that_sacred_did_not_keep_them(own: FlaskClient, database: Documents) -> None:

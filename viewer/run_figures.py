@@ -40,7 +40,8 @@ def choose_figures(run: RunRecord, metrics: Mapping[str, MetricSummary]) -> tupl
     if run.status != "queued" and (metrics or run.uid is not None):
         last.append(_points_figure(run, metrics))
     ranked = sorted(rank_metrics(own_metrics(metrics)), key=lambda name: metrics[name].not_numbers > 0)
-    names = ranked[: MOST_FIGURES - len(last)]
+    numeric = [name for name in ranked if metrics[name].not_numbers < metrics[name].count]
+    names = (numeric or ranked)[: MOST_FIGURES - len(last)]
     return (*(_metric_figure(metrics[name]) for name in names), *last)
 
 

@@ -30,7 +30,7 @@ def describe_start(run: RunRecord) -> FactGroup | None:
         ("Presets", ", ".join(presets_of(run))),
         ("Set for this run", _pairs(meta.get("config_updates"))),
         ("Queued", format_clock_time(queue_time_of(run)) if queue_time_of(run) else None),
-        ("Priority", meta.get("priority")),
+        ("Priority", _number_words(meta.get("priority"))),
         ("Options", _options(meta.get("options"))),
         *((str(key), value) for key, value in meta.items() if key not in _KNOWN),
         ("Written by", f"{recorder_of(run)}, {run.format}".rstrip(", ") if run.uid is None else ""),
@@ -117,6 +117,11 @@ def _iter_leaves(updates: Mapping[Any, Any], prefix: str = "", depth: int = 0) -
 def _is_unset(value: Any) -> bool:
     """Nothing, or an option that was not given. A zero is something."""
     return value is None or value is False or (isinstance(value, (str, list, tuple, Mapping)) and not value)
+
+
+def _number_words(value: Any) -> Any:
+    """5 for 5.0, which queues keep."""
+    return format_number(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 def _words(value: Any) -> str:

@@ -97,8 +97,17 @@ def choose_columns(runs: Sequence[RunRecord], columns: Columns) -> tuple[str, ..
     if len(runs) == 1:
         differing = list(columns.config)
     config = sorted(differing, key=lambda key: key.rsplit(".", 1)[-1] in _DULL_KEYS)[:DEFAULT_CONFIGS]
-    metrics = sorted(columns.metrics, key=_metric_rank)[: DEFAULT_COLUMNS - len(config)]
+    seldom = _seldom_logged(runs, columns.metrics)
+    metrics = sorted(columns.metrics, key=lambda name: (name in seldom, _metric_rank(name)))[
+        : DEFAULT_COLUMNS - len(config)
+    ]
     return (*(f"metrics.{name}" for name in metrics), *(f"config.{key}" for key in config))
+
+
+def _seldom_logged(runs: Sequence[RunRecord], names: Iterable[str]) -> frozenset[str]:
+    """Metrics of few runs, such as a test that one run had: their column, and its curves, would stand empty."""
+    logged = [run.summary for run in runs if run.summary]
+    return frozenset(name for name in names if 2 * sum(name in summary for summary in logged) < len(logged))
 
 
 def rank_metrics(names: Iterable[str]) -> list[str]:
