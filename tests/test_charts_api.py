@@ -148,10 +148,18 @@ def test_the_strip_says_what_the_hardware_does_now(client: FlaskClient, database
     store_metric(database, 1, "system/memory.used", [20.0 * 2**30] * 20)
     store_metric(database, 1, "system/memory.percent", [25.0] * 20)
     store_metric(database, 1, "system/disk.read", [184e6] * 20)
+    store_metric(database, 1, "system/disk.write", [0.0] * 20)
+    store_metric(database, 1, "system/network.sent", [4217.0] * 20)
 
     cells = get_json(client, "/api/v1/runs/1/system-strip")["cells"]
 
-    assert [(cell["title"], cell["shown"]) for cell in cells] == [("Memory", "20 of 80 GiB"), ("Disk read", "184 MB/s")]
+    assert [(cell["title"], cell["shown"]) for cell in cells] == [
+        ("Memory", "20 of 80 GiB"),
+        ("Disk read", "184 MB/s"),
+        ("Disk write", "0 MB/s"),
+        ("Network out", "4.22 kB/s"),
+    ]
+    assert cells[2]["path"].endswith("L158.5 30.5"), "nothing all the time lies on the ground"
 
 
 def test_the_empty_chart_is_asked_for_again_rather_than_kept_for_ever(client: FlaskClient) -> None:

@@ -195,4 +195,12 @@ def test_config_values_are_written_as_people_type_them(value: object, words: str
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_the_shorter_spelling_of_a_float_is_the_same_float(value: float) -> None:
-    assert float(format_config_value(value)) == value
+    assert float(format_config_value(value)) == pytest.approx(value, rel=1e-11, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.1 + 0.2, "0.3"), (3e-4 / 10, "3e-5"), (1 / 3, repr(1 / 3)), (0.123456789012345, "0.123456789012345")],
+)
+def test_what_reckoning_leaves_in_the_last_digits_is_not_written(value: float, words: str) -> None:
+    assert format_config_value(value) == words

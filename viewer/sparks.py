@@ -23,6 +23,8 @@ def spark_path(
     low = 0.0 if from_zero else float(values[finite].min())
     high = float(values[finite].max())
     across = _scaled(x, float(x[0]), float(x[-1]), width - 2 * _PADDING) + _PADDING
+    if from_zero and not high > 0:  # nothing all the time lies on the ground
+        high = 1.0
     up = height - _PADDING - _scaled(values, low, high, height - 2 * _PADDING)
     starts = finite & ~np.concatenate(([False], finite[:-1]))
     letters = np.where(starts, "M", "L")

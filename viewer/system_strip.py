@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .chart_sections import SYSTEM_PREFIX
-from .hardware_sections import GIB, describe_hardware
+from .hardware_sections import GIB, MB, describe_hardware
 from .sparks import spark_area, spark_path
 from .wording import MISSING, format_number
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 WINDOW_SECONDS = 600
 MOST_CELLS = 6
+KB = 1e3
 CELL_WIDTH, CELL_HEIGHT, CELL_PIXELS = 160, 32, 70
 
 # Short title and metric, in the order of interest; the first six that the run has are shown.
@@ -84,6 +85,8 @@ def _in_words(metric: str, value: float, capacity: float | None) -> str:
     spec = describe_hardware(metric)
     if not np.isfinite(value):
         return MISSING
+    if spec.unit == "MB/s" and 0 < value < MB:
+        return f"{format_number(value / KB, 3)} kB/s"
     number = format_number(round(value / spec.divisor) if spec.unit in ("%", "°C", "W") else value / spec.divisor, 3)
     if spec.unit == "GiB" and capacity:
         return f"{number} of {format_number(round(capacity / GIB))} GiB"

@@ -232,13 +232,20 @@ def format_config_value(value: Any, *, quoted: bool = False) -> str:
 
 
 def _shorter_spelling(value: float) -> str:
-    plain = repr(value)
     if not math.isfinite(value):
         return _format_odd(value)
+    value = _without_noise(value)
+    plain = repr(value)
     if 0.1 <= abs(value) < 10_000 or value == 0:
         return plain
     short = _shortest_scientific(value)
     return short if len(short) <= len(plain) else plain
+
+
+def _without_noise(value: float) -> float:
+    """0.3 for 0.30000000000000004: what reckoning leaves in the last digits. Titles have them all."""
+    rounded = float(f"{value:.12g}")
+    return rounded if len(repr(rounded)) + 8 <= len(repr(value)) else value
 
 
 def _shortest_scientific(value: float) -> str:
