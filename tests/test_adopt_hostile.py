@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pymongo
@@ -12,6 +15,8 @@ import pytest
 from adopted_reading import adopt, read_one
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
+from cloister.observer.adoption.folder_files import Folder
+from cloister.observer.adoption.json_files import UnreadableJson, load_json_file
 from cloister.observer.blobs import DamagedBlob
 from cloister.observer.runs import RunStore
 from pymongo.database import Database
@@ -153,3 +158,91 @@ def test_a_chunk_that_is_a_number_is_no_gigabyte_of_zeros(source: Documents) -> 
     source["fs.chunks"].insert_one({"files_id": file_id, "n": 0, "data": 2**40})
     with pytest.raises(DamagedBlob, match="chunk 0 is missing"):
         RunStore(source).open_blob(file_id).read(10)
+
+
+# ---- folders
+
+STARTED = "2024-03-01T12:00:00"
+
+
+def file_storage_run(folder: Path, **fields: Any) -> Path:
+    """A run as FileStorageObserver stores it."""
+    folder.mkdir(parents=True)
+    entry = {"experiment": {"name": "made", "sources": []}, "status": "COMPLETED", "start_time": STARTED, **fields}
+    (folder / "run.json").write_text(json.dumps(entry), encoding="utf-8")
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    return folder
+
+
+def test_a_single_runs_folder_names_no_file_beside_it(tmp_path: Path, store: RunStore, database_uri: str) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "key").write_text("the secret", encoding="utf-8")
+    (tmp_path / "note.txt").write_text("the secret", encoding="utf-8")
+    (tmp_path / "_sources").mkdir()
+    (tmp_path / "_sources" / "train_0.py").write_text("a source", encoding="utf-8")
+    named = [["a", ".ssh/key"], ["b", "note.txt"], ["c", "7/own.py"], ["d", "_sources/train_0.py"]]
+    run = file_storage_run(tmp_path / "7", experiment={"name": "made", "sources": named}, resources=named[:2])
+    (run / "own.py").write_text("a source", encoding="utf-8")
+    done = adopt(run, uri=database_uri)
+    assert done.returncode == 0, done.said
+    assert "'.ssh/key' is not read: it leads out of the run's folder" in done.said
+    assert {entry.path for entry in store.load_run(7).sources} == {"a", "b", "c", "d"}
+    assert {entry.path for entry in store.load_run(7).sources if entry.file_id is not None} == {"c", "d"}
+    assert [file["length"] for file in store.database["fs.files"].find()] == [len("a source")]
+
+
+def test_a_folder_of_another_spelling_is_another_run(tmp_path: Path, store: RunStore, database_uri: str) -> None:
+    for name in ("7", "007", "\u0667"):
+        file_storage_run(tmp_path / "runs" / name, result=name)
+    file_storage_run(tmp_path / "runs" / os.fsdecode(b"\xff"))
+    done = adopt(tmp_path / "runs", uri=database_uri)
+    assert done.returncode == 0, done.said
+    assert "Rename the folder" in done.said
+    assert {run_id: store.load_run(run_id).result for run_id in (7, "007", "\u0667")} == {
+        7: "7",
+        "007": "007",
+        "\u0667": "\u0667",
+    }
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [5, [1], {"a": 1}, "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", 10**400, math.nan, True, "", "\ud800"],
+)
+def test_odd_json_costs_itself(tmp_path: Path, store: RunStore, database_uri: str, odd: Any) -> None:
+    fields = dict.fromkeys(("heartbeat", "stop_time", "host", "resources", "artifacts", "command", "fail_trace"), odd)
+    run = file_storage_run(
+        tmp_path / "runs" / "1", **fields | {"artifacts": [odd]}, meta={"options": {"--beat-interval": odd}}, result=odd
+    )
+    file_storage_run(
+        tmp_path / "runs" / "2", start_time=odd, status=odd, experiment={"name": odd, "sources": [["a", odd]]}
+    )
+    columns = {"steps": [0, odd], "values": [1.0, odd], "timestamps": [STARTED, odd]}
+    metrics = {"loss": columns, "odd": odd, f"named {odd}": columns}
+    (run / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    (run / "config.json").write_text(json.dumps({"a": odd}), encoding="utf-8")
+    done = adopt(tmp_path / "runs", uri=database_uri)
+    assert done.returncode == 0, done.said
+    assert store.load_points(1, "loss").values[0] == 1.0
+    assert store.load_run(2).id == 2
+    assert "Nothing to do" in adopt(tmp_path / "runs", uri=database_uri).said
+
+
+@pytest.mark.parametrize("odd", [5, [1], {"a": 1}, None, math.nan, 10**400, True, "x" * 2000, "a\0b", "\ud800"])
+def test_entries_of_a_tinydb_may_have_any_id(tmp_path: Path, store: RunStore, database_uri: str, odd: Any) -> None:
+    entry = {"experiment": {"name": "tiny"}, "status": "COMPLETED", "start_time": "{TinyDate}:2024-03-01T12:00:00"}
+    entries = {"1": {**entry, "_id": odd}, "2": {**entry, "_id": odd}, "3": {**entry, "_id": "plain"}}
+    (tmp_path / "metadata.json").write_text(json.dumps({"runs": entries}), encoding="utf-8")
+    done = adopt(tmp_path, uri=database_uri)
+    assert "Entry '2' of metadata.json is left out" in done.said
+    assert store.load_run("plain").project == "tiny"
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 2_000_000, '{"a":' * 500_000, '"' + "\\" * 3_000_000, '{"a": [' + "[]," * 4_100_000]
+)
+def test_json_that_is_cut_costs_no_more_than_its_length(tmp_path: Path, text: str) -> None:
+    """Each of them took minutes, or gigabytes, where a pattern looked for whole texts and brackets were copied."""
+    (tmp_path / "bomb.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UnreadableJson, match=r"lists and objects|no JSON|too deeply"):
+        load_json_file(Folder(tmp_path), "bomb.json")

@@ -99,6 +99,15 @@ def test_a_damaged_pickle_is_refused_or_read(place: int, octet: int) -> None:
 # ---- hostile
 
 TRACE = "{trace}"
+_ZERO_HASH = 2**61 - 1
+_MEGABYTE = b"\x80\x04X" + struct.pack("<I", 2**20) + b"a" * 2**20
+_LONG_TIME = b"\x8c\x10_Timestamp__time\x8a\x08" + (2**62).to_bytes(8, "little")
+
+
+def _colliding(number: int) -> bytes:
+    return b"\x8a\x0a" + (number * _ZERO_HASH).to_bytes(10, "little") + b"N"
+
+
 HOSTILE = {
     "os.system by reduce": b"\x80\x04cposix\nsystem\n(S'touch {trace}'\ntR.",
     "os.system in a dict": b"\x80\x04}S'status'\ncposix\nsystem\n(S'touch {trace}'\ntRs.",
@@ -134,17 +143,24 @@ HOSTILE = {
     "a list in itself": b"\x80\x04]\x94h\x00a.",
     "a dict in itself": b"\x80\x04}\x94\x8c\x01ah\x00s.",
     "lists that double 40 times": b"\x80\x04]\x94" + b"".join(b"](h%ch%ce\x94" % (n, n) for n in range(40)) + b".",
-    "marks without end": b"\x80\x04" + b"(" * 1_000_000 + b".",
+    "marks without end": b"\x80\x04" + b"(" * 400_000 + b".",
     "no end": b"\x80\x04N",
-    "more operations than there may be": b"\x80\x04N" + b"N0" * 2_600_000 + b".",
+    "more operations than there may be": b"\x80\x04N" + b"N0" * 260_000 + b".",
+    "numbers that collide as keys": b"\x80\x04}(" + b"".join(map(_colliding, range(60_000))) + b"u0.",
+    "numbers that collide in the memo": b"N" + b"".join(b"p%d\n" % (n * _ZERO_HASH) for n in range(60_000)) + b".",
+    "a text that is named a thousand times": _MEGABYTE + b"\x94](" + b"h\x00" * 1000 + b"e.",
+    "a time that no clock has": b"\x80\x04cbson.timestamp\nTimestamp\n)\x81}" + _LONG_TIME + b"sb.",
     "an int of a million digits": b"L" + b"9" * 1_000_000 + b"L\n.",
 }  # fmt: skip
 
 PROGRAM = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+from cloister.observer.adoption import plain_pickle
 from cloister.observer.adoption.plain_pickle import RefusedPickle, load_plain_pickle
 
+# A tenth of what they are, which takes a tenth of the time to reach.
+plain_pickle.OPERATIONS_LIMIT, plain_pickle.ITEMS_LIMIT = 500_000, 200_000
 before = set(sys.modules)
 for path in sys.argv[1:]:
     try:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..foreign_runs import sequence
-from .folder_documents import run_document
+from .folder_documents import clean_text, run_document
 from .folder_files import Folder, RefusedPath
 from .json_files import METRICS_LIMIT_BYTES, UnreadableJson, load_json_file
 from .run_identity import adopted_uid
@@ -61,6 +61,9 @@ class FileStorage:
         for name in [self._alone] if self._alone else self._folder.names():
             if not self._folder.is_folder(name) or not self._folder.child(name).has(RUN_FILE):
                 self._note_left_out(name)
+                continue
+            if clean_text(name) != name:
+                self._oddities.append(f"The run in folder {name!r} is left out: that is no UTF-8. Rename the folder.")
                 continue
             try:
                 entry, _ = load_json_file(self._folder.child(name), RUN_FILE)

@@ -53,17 +53,18 @@ def storable(value: Any, depth: int = 0) -> Any:
     if isinstance(value, dict):
         if depth > 90:
             return "<nested too deeply>"
-        return {_clean(str(key)).replace("\0", ""): storable(child, depth + 1) for key, child in value.items()}
+        return {clean_text(str(key)).replace("\0", ""): storable(child, depth + 1) for key, child in value.items()}
     if isinstance(value, list):
         return "<nested too deeply>" if depth > 90 else [storable(child, depth + 1) for child in value]
     if isinstance(value, int) and not isinstance(value, bool) and not -_INT64 <= value < _INT64:
         return str(value) if value.bit_length() < 3000 else f"<an int of {value.bit_length()} bits>"
     if isinstance(value, str):
-        return _clean(value)
+        return clean_text(value)
     return value if type(value) in _STORABLE else f"<{type(value).__name__}>"
 
 
-def _clean(text: str) -> str:
+def clean_text(text: str) -> str:
+    """Text that UTF-8 can hold, what it cannot as escapes."""
     # JSON can spell lone surrogates, UTF-8 cannot. Most text is not copied: one may stand in many places.
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from .folder_documents import clean_text
 from .folder_files import Folder, RefusedPath
 
 DOCUMENT_LIMIT_BYTES = 64 * 1024 * 1024  # a run in Sacred's database has at most 16
@@ -16,6 +17,7 @@ DEPTH_LIMIT = 900  # Python's reader takes no more
 _TOKEN = re.compile(r'[\[\]{},:"]|[^\s\[\]{},:"]+')  # where a text begins, a sign, a number or word
 # What may matter inside a text. Each is found by itself: a pattern for a whole text needs 100 bytes for each character.
 _IN_TEXT = re.compile(r'\\.|"', re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _LONG_NUMBER = re.compile("[0-9]{19}")
 _SALVAGE_LIMIT = 64 * 1024 * 1024
 
@@ -49,14 +51,23 @@ def load_json_file(folder: Folder, name: str, limit_bytes: int = DOCUMENT_LIMIT_
 
 
 def load_json(text: str) -> Any:
-    """JSON whose whole numbers beyond 64 bits are texts: MongoDB takes none, and no float is so large.
+    """JSON as MongoDB takes it: whole numbers beyond 64 bits are texts, halves of characters escapes.
 
     Raises:
         ValueError: it is none.
         RecursionError: it is nested too deeply.
     """
     # Asking for each number costs as much again, so only where one may be so long.
-    return json.loads(text, parse_int=_whole_number if _LONG_NUMBER.search(text) else None)
+    value = json.loads(text, parse_int=_whole_number if _LONG_NUMBER.search(text) else None)
+    return _cleaned(value) if _SURROGATE.search(text) else value
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {clean_text(key): _cleaned(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(child) for child in value]
+    return clean_text(value) if isinstance(value, str) else value
 
 
 def _whole_number(digits: str) -> int | str:
