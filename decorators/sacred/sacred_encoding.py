@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from io import IOBase
+from types import FunctionType, ModuleType
 from typing import Any
 
 from ...observer.bson_values import VALUE_LIMIT_BYTES, BsonConverter, key_text
 from ...observer.field_names import decode_field_name, encode_field_name
 
 FOREIGN_LIMIT_BYTES = 1_000_000  # of one object that only jsonpickle knows how to keep
+PARTS_DEPTH, PARTS_LOOKED_AT = 8, 10_000  # of such an object
 
 
 def to_stored(value: Any, limit_bytes: int = VALUE_LIMIT_BYTES) -> Any:
@@ -63,12 +66,13 @@ class _InfoConverter(_SacredConverter):
 def _flatten(value: Any) -> Any:
     """What Sacred itself makes of an object; None where it makes nothing of it, or too much."""
     serializer = sys.modules.get("sacred.serializer")  # the experiment has imported it; we never do
-    # An iterator is the user's own, to be used up by him, and may be endless.
-    if serializer is None or isinstance(value, (type, Iterator)) or callable(value):
+    if serializer is None or isinstance(value, type) or callable(value):
         return None
     try:
         from bson import encode
 
+        if _holds_iterator(value):
+            return None
         flattened = serializer.flatten(value)
         if isinstance(flattened, Mapping) and len(encode({"": flattened})) <= FOREIGN_LIMIT_BYTES:
             return dict(flattened)
@@ -76,3 +80,22 @@ def _flatten(value: Any) -> Any:
         # Wide on purpose: jsonpickle calls methods of the user's own object, and BSON refuses what they give.
         return None
     return None
+
+
+def _holds_iterator(value: Any) -> bool:
+    """Whether jsonpickle would use up an iterator, which is the user's own to be used up, and may be endless."""
+    waiting: list[tuple[Any, int]] = [(value, 0)]
+    for looked_at, (part, depth) in enumerate(waiting):  # which grows meanwhile
+        if isinstance(part, Iterator) and not isinstance(part, IOBase):
+            return True
+        if isinstance(part, (type, ModuleType, FunctionType)):
+            continue  # kept by name
+        if depth < PARTS_DEPTH and looked_at < PARTS_LOOKED_AT:
+            if isinstance(part, Mapping):
+                parts = list(part.values())
+            elif isinstance(part, (list, tuple, set, frozenset)):
+                parts = list(part)
+            else:
+                parts = list(getattr(part, "__dict__", {}).values())
+            waiting += [(each, depth + 1) for each in parts[:PARTS_LOOKED_AT]]
+    return False
