@@ -1,7 +1,7 @@
 """Sacred's own tests, asked of our observer against a real MongoDB.
 
-Those of its MongoObserver and its queue are run with our class in place of Sacred's; those of its runs and experiments
-with our observer attached to each run.
+Those of its MongoObserver and its queue, from a checkout that the environment variable SACRED_SOURCES names, are run
+with our class in place of Sacred's; those of its runs and experiments with our observer attached to each run.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from recorded_script import wait_for
 from sacred_scripts import need_sacred
 
 SACRED = "0.8.7"
-# They are not in the distribution on PyPI, and no part of this repository; the tag has them.
-ARCHIVE = f"https://github.com/IDSIA/sacred/archive/refs/tags/{SACRED}.tar.gz"
+# Its tests of its observer are in no distribution on PyPI; whoever has a checkout names it here.
+CHECKOUT = "SACRED_SOURCES"
 TESTS_OF_RUNS = ("test_run.py", "test_experiment.py", "test_stdout_capturing.py")
 FILES = ("test_mongo_observer.py", "test_queue_mongo_observer.py")
 # Sacred skips its own tests on all Pythons that there are now, because of the mock that ours do not use.
@@ -33,28 +33,24 @@ OWN_SKIP = re.compile(r"sys\.version_info >= \(3, 10\)")
 UNITS = re.compile(r"\n    # Attempt to insert a metric with units.*?(?=\n\n\n)", re.DOTALL)
 
 
-def fetch_tests(folder: Path) -> None:
-    """Sacred's sources at its tag, through pip as for any package; skips where they are out of reach."""
-    folder.mkdir()
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:", "--retries=0"]
-    command += ["--timeout=5", "--disable-pip-version-check", f"--dest={folder}", ARCHIVE]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    archives = list(folder.glob("*.tar.gz")) + list(folder.glob("*.zip"))
-    if not archives:
-        reason = done.stderr.strip().splitlines()[-1:] or ["no archive came"]
-        pytest.skip(f"Sacred's tests are not at hand: its tag {SACRED} cannot be fetched ({reason[0][:200]})")
-    with tarfile.open(archives[0]) as archive:
-        members = [member for member in archive.getmembers() if "/tests/test_observers/" in member.name]
-        for member in members:
-            content = archive.extractfile(member)
-            if content is not None:
-                (folder / Path(member.name).name).write_bytes(content.read())
+def find_tests_of_the_observer() -> Path:
+    """The folder of a checkout that has them; skips where none is named."""
+    named = os.environ.get(CHECKOUT)
+    if not named:
+        pytest.skip(
+            f"Sacred's tests of its observer are not on PyPI: set {CHECKOUT} to a checkout of Sacred {SACRED} "
+            "to run them. test_sacred_events.py asks the same"
+        )
+    folder = Path(named) / "tests" / "test_observers"
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    assert not missing, f"{CHECKOUT}={named!r} is no checkout of Sacred {SACRED}: {folder} has no {', '.join(missing)}"
+    return folder
 
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     """A folder with Sacred's tests, as they are but for what they skip and what they mock."""
-    source = installed(f"sacred-{SACRED}-tests", fetch_tests)
+    source = find_tests_of_the_observer()
     folder = tmp_path / "suite" / "test_observers"
     folder.mkdir(parents=True)
     for name in FILES:
