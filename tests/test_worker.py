@@ -297,7 +297,7 @@ def test_a_document_that_no_worker_can_read_keeps_no_other_run_from_being_made(s
     damages = [
         {"cloister.queue.settings": [1], "cloister.queue.priority": 9.0},
         {"cloister.queue.missing": 7, "experiment": "none", "meta": 3, "cloister.queue.priority": 8.0},
-        {"cloister.queue.settings": {"capture": "a\0b"}},
+        {"cloister.queue.settings": {"capture": "a\0b"}, "cloister.name": "\x1b]0;[red]gone"},
     ]
     queued = [queue_script(script, "pass", name=f"n{number}.py") for number in range(len(damages) + 1)]
     for run, damage in zip(queued, damages, strict=False):
@@ -308,6 +308,8 @@ def test_a_document_that_no_worker_can_read_keeps_no_other_run_from_being_made(s
     said = run_worker(script)
 
     assert f"{queued[-1].id} completed after" in said
+    assert r"\x1b]0;[red]gone" in said
+    assert "\x1b" not in said
     statuses = {run["_id"]: run["status"] for run in runs.find({}, {"status": 1})}
     assert statuses.pop(queued[-1].id) == "COMPLETED"
     assert set(statuses) == {queued[0].id, queued[2].id, "a/../../b"}

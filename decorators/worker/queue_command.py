@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ...observer.mongo import check, client_for, database_name, resolve_uri
 from ...observer.queue_list import ListedRun, cancel, list_queue, set_priority
 from ...observer.run_ids import parse_run_id
 from ...observer.settings import load_settings
+from .shown import shown
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -49,7 +49,7 @@ def ls(project: str | None, uri: str | None) -> None:
     console.print(table)
     for run in runs:
         for note in run.missing:
-            console.print(f"{run.id}: {escape(note)}", style="yellow", soft_wrap=True)
+            console.print(f"{shown(run.id)}: {shown(note)}", style="yellow", soft_wrap=True)
 
 
 @queue.command(name="cancel")
@@ -84,12 +84,12 @@ def _database(uri: str | None) -> Iterator[Database[dict[str, Any]]]:
 
 
 def _cells(run: ListedRun) -> list[str]:
-    when = "" if run.queued_at is None else f"{_ago(run.queued_at)} on {escape(run.host)}"
+    when = "" if run.queued_at is None else f"{_ago(run.queued_at)} on {shown(run.host)}"
     state = "Sacred's own" if not run.is_ours else f"{run.state} {run.taken_by}".strip()
     colour = STATES.get(run.state, "") if run.is_ours else "dim"
-    shown = f"[{colour}]{escape(state)}[/]" if colour else escape(state)
-    cells = [str(run.id), f"{run.priority:g}", run.project, run.name]
-    return [*map(escape, cells), when, escape(run.owner), shown]
+    coloured = f"[{colour}]{shown(state)}[/]" if colour else shown(state)
+    cells = [run.id, f"{run.priority:g}", run.project, run.name]
+    return [*map(shown, cells), when, shown(run.owner), coloured]
 
 
 def _ago(moment: datetime) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
@@ -23,6 +22,7 @@ from ...observer.queue_list import count_sacreds, read_listed
 from ...observer.run_queue import LEASE_SECONDS
 from ...observer.settings import Settings, load_settings
 from .job_process import check_python, default_python
+from .shown import shown
 from .worker import Outcome, StopWish, Worker, WorkerPlan
 from .workplace import sweep
 
@@ -94,10 +94,10 @@ def _run(plan: WorkerPlan, settings: Settings, console: Console, version: str) -
         database = client[database_name(uri, settings)]
         ensure_indexes(database)
         whose = "everybody" if plan.owner is None else plan.owner
-        of = f" of project {escape(plan.project)}" if plan.project else ""
+        of = f" of project {shown(plan.project)}" if plan.project else ""
         console.print(
-            f"Worker on {escape(host_name())} (Python {version}) takes runs{of} queued by {escape(whose)} "
-            f"from {escape(redact_uri(uri))}. Ctrl-C ends it."
+            f"Worker on {shown(host_name())} (Python {version}) takes runs{of} queued by {shown(whose)} "
+            f"from {shown(redact_uri(uri))}. Ctrl-C ends it."
         )
         Worker(database, plan, settings, stop, taken, told).work()
         sacreds = 0 if plan.sacreds or outcomes or stop.level else count_sacreds(database)
@@ -119,14 +119,14 @@ class _Announcer:
     def __call__(self, document: Mapping[str, Any]) -> None:
         run = read_listed(document)
         name = f"{run.project} / {run.name}{'' if run.is_ours else ' of Sacred'}"
-        self._console.print(f"[bold]{escape(str(run.id))}[/] {escape(name)}: taken")
+        self._console.print(f"[bold]{shown(run.id)}[/] {shown(name)}: taken")
         if run.python and run.python.split(".")[:2] != self._minor:
             here = ".".join(self._minor)
-            self._console.print(f"  [yellow]It was queued with Python {escape(run.python)}; here it is {here}.[/]")
+            self._console.print(f"  [yellow]It was queued with Python {shown(run.python)}; here it is {here}.[/]")
         for note in run.missing:
-            self._console.print(f"  [yellow]{escape(note)}[/]")
+            self._console.print(f"  [yellow]{shown(note)}[/]")
         if self._console.is_terminal:
-            self._spinner = self._console.status(f"{escape(name)} is being made")
+            self._spinner = self._console.status(f"{shown(name)} is being made")
             self._spinner.start()
 
     def rest(self) -> None:
@@ -138,9 +138,9 @@ class _Announcer:
 
 def _tell(console: Console, outcome: Outcome) -> None:
     colour = COLOURS.get(outcome.status, "yellow")
-    note = f": {escape(outcome.note)}" if outcome.note else ""
-    status = escape(outcome.status.lower())
-    console.print(f"[bold]{escape(str(outcome.id))}[/] [{colour}]{status}[/] after {outcome.seconds:.1f} s{note}")
+    note = f": {shown(outcome.note)}" if outcome.note else ""
+    status = shown(outcome.status.lower())
+    console.print(f"[bold]{shown(outcome.id)}[/] [{colour}]{status}[/] after {outcome.seconds:.1f} s{note}")
 
 
 def _summarize(console: Console, outcomes: list[Outcome]) -> None:
@@ -153,8 +153,8 @@ def _summarize(console: Console, outcomes: list[Outcome]) -> None:
         table.add_column(column, justify="right" if column in ("Run", "Seconds") else "left")
     for outcome in outcomes[-SHOWN_OUTCOMES:]:
         colour = COLOURS.get(outcome.status, "yellow")
-        status = f"[{colour}]{escape(outcome.status.lower())}[/]"
-        table.add_row(escape(str(outcome.id)), escape(outcome.name), status, f"{outcome.seconds:.1f}")
+        status = f"[{colour}]{shown(outcome.status.lower())}[/]"
+        table.add_row(shown(outcome.id), shown(outcome.name), status, f"{outcome.seconds:.1f}")
     console.print(table)
 
 
