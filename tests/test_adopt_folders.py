@@ -170,6 +170,35 @@ def test_what_is_no_beginning_of_json_is_not_completed(text: str) -> None:
         completed(text)
 
 
+def test_a_queued_run_of_a_file_storage_brings_its_code(tmp_path: Path, store: RunStore, database_uri: str) -> None:
+    code = b"print('later')\n"
+    sources = [("train.py", code), ("parts/data.py", b"first"), ("other/data.py", b"second"), ("lost.py", b"")]
+    run = {
+        "experiment": {
+            "name": "digits",
+            "mainfile": "train.py",
+            "sources": [{"py/tuple": [path, hashlib.md5(data).hexdigest()]} for path, data in sources],
+        },
+        "command": "main",
+        "status": "QUEUED",
+    }
+    folder = tmp_path / "runs" / "4"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    (folder / "train.py").write_bytes(code)
+    (folder / "data.py").write_bytes(b"second")  # Sacred copies all of them into one folder, by their last names
+
+    done = adopt(tmp_path / "runs", uri=database_uri)
+
+    assert done.returncode == 0, done.said
+    found = store.load_run(4)
+    assert (found.status, [source.path for source in found.sources]) == ("queued", ["train.py", "other/data.py"])
+    assert digest(store, found.sources[0].file_id) == hashlib.sha256(code).hexdigest()
+    assert "its source 'parts/data.py' is not the file that lies there under this name" in done.said
+    assert "lost.py" in done.said
+
+
 def test_links_and_paths_that_leave_the_folder_are_refused(
     files: Path, store: RunStore, database_uri: str, tmp_path: Path
 ) -> None:

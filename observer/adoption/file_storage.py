@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mimetypes
 import os
 import re
@@ -30,6 +31,7 @@ RUN_FILE = "run.json"
 _NUMBER = re.compile("0|[1-9][0-9]{0,17}", re.ASCII)
 SOURCES, RESOURCES = "_sources", "_resources"
 _MD5 = re.compile(r"_([0-9a-f]{32})(?:\.[^.]*)?$")
+SOURCE_LIMIT_BYTES = 16 * 1024 * 1024
 CONSOLE_LIMIT_BYTES = 256 * 1024 * 1024
 
 
@@ -154,14 +156,30 @@ class FileStorage:
     def _name_files(self, document: dict[str, Any], name: str, entry: Mapping[str, Any], odd: list[str]) -> None:
         """Sources, resources and artifacts as the documents of MongoObserver name them, with paths for file ids."""
         experiment = document["experiment"]
+        is_queued = entry.get("status") == "QUEUED"
         experiment["sources"] = [
-            [str(pair[0]), _shared(pair[1], SOURCES)] for pair in _pairs(experiment.get("sources"))
+            [str(pair[0]), source]
+            for pair in _pairs(experiment.get("sources"))
+            if (source := self._of_queued(name, pair, odd) if is_queued else _shared(pair[1], SOURCES)) is not None
         ]
         for artifact in sequence(entry.get("artifacts")):
             if isinstance(artifact, str):
                 document["artifacts"].append({"name": artifact, "file_id": f"{name}/{artifact}"})
             else:
                 odd.append(f"an artifact without a name ({str(artifact)[:100]})")
+
+    def _of_queued(self, name: str, pair: list[Any], odd: list[str]) -> str | None:
+        """Where a source of a queued run lies: in the folder of the run, by its last name. The later of two has it."""
+        file = PurePosixPath(str(pair[0]).replace("\\", "/")).name
+        try:
+            content = self._folder.read(f"{name}/{file}", SOURCE_LIMIT_BYTES)
+        except RefusedPath as error:
+            odd.append(str(error))
+            return None
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != pair[1]:
+            odd.append(f"its source {str(pair[0])[:100]!r} is not the file that lies there under this name")
+            return None
+        return f"{name}/{file}"
 
     def _note_left_out(self, name: str) -> None:
         if name in (SOURCES, RESOURCES) or not self._folder.is_folder(name):
@@ -209,7 +227,12 @@ def _take_resources(document: dict[str, Any], entry: Mapping[str, Any]) -> list[
 
 
 def _pairs(value: Any) -> list[list[Any]]:
-    return [pair for pair in value if isinstance(pair, list) and len(pair) >= 2] if isinstance(value, list) else []
+    pairs = [_untupled(pair) for pair in value] if isinstance(value, list) else []
+    return [pair for pair in pairs if isinstance(pair, list) and len(pair) >= 2]
+
+
+def _untupled(pair: Any) -> Any:
+    return pair.get("py/tuple") if isinstance(pair, dict) else pair
 
 
 def _shared(stored: Any, folder: str) -> str:
