@@ -173,6 +173,8 @@ def test_the_config_says_who_changed_what(client: FlaskClient, database: Databas
     assert "3e-4" in found
     assert "width" not in found
     assert 'title="0.0003, preset &lt;large&gt;"' in client.get("/runs/7").text
+    told = client.get("/api/v1/runs/7").get_json()["config_changes"]
+    assert told[3] == {"key": "width", "kind": "changed", "source": "derived()"}
 
 
 def test_the_config_is_searched_in_keys_and_values(client: FlaskClient, database: Database[dict[str, Any]]) -> None:

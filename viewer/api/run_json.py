@@ -135,6 +135,7 @@ BRIEF_RUN_SCHEMA = object_schema(**_BRIEF)
 RUN_SCHEMA = object_schema(
     **_BRIEF,
     config_defaults=map_schema(ANYTHING),
+    config_changes=list_schema(map_schema(ANYTHING)),
     system=map_schema(SUMMARY_SCHEMA),
     info=map_schema(ANYTHING),
     argv=TEXTS,
@@ -193,6 +194,7 @@ def run_json(run: RunRecord) -> dict[str, Any]:
     return {
         **brief_run_json(run),
         "config_defaults": json_value(run.config_defaults),
+        "config_changes": [json_value(change) for change in run.config_changes],
         "system": {name: summary_json(summary) for name, summary in json_value_keys(run.system).items()},
         "info": json_value(run.info),
         "argv": json_value(run.argv),
