@@ -17,6 +17,7 @@ from .metric_reader import StoredMetric, load_curve
 from .metric_stretches import MetricKey, load_many
 from .metric_tails import Stretch, join_stretches
 from .points import Points
+from .resumed_metrics import find_sacreds_own
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -62,6 +63,7 @@ class SacredMetrics:
         self._run_id = run["_id"]
         self._uid = run["cloister"]["uid"]
         self._copies: dict[bytes, _Copy] = {}
+        self._ids: dict[bytes, Any] = {}  # of documents that Sacred has written, before the run was resumed
         self._hardware: set[bytes] = set()
         self._unknown: dict[bytes, str] = {}  # metrics that may have no document yet
         self._looked = time.monotonic()
@@ -97,6 +99,7 @@ class SacredMetrics:
         if not self._unknown:
             return []
         known = set() if self._is_new else self._load_copies(self._unknown)
+        known |= set() if self._is_new else self._take_over(known)
         writes = [
             UpdateOne({"_id": ObjectId(metric)}, {"$setOnInsert": self._first_document(metric, name)}, upsert=True)
             for metric, name in self._unknown.items()
@@ -106,7 +109,7 @@ class SacredMetrics:
             self._documents.bulk_write(writes[start : start + 1000], ordered=False)
         listed = self._load_listed()
         shown = [metric for metric in self._unknown if metric not in self._hardware]
-        entries = [{"name": self._unknown[metric], "id": str(ObjectId(metric))} for metric in shown]
+        entries = [{"name": self._unknown[metric], "id": str(self._id(metric))} for metric in shown]
         self._unknown = {}
         return [entry for entry in entries if entry["id"] not in listed]
 
@@ -114,7 +117,6 @@ class SacredMetrics:
         self, segment: int, stretches: Mapping[bytes, Stretch], summaries: Mapping[bytes, MetricSummary]
     ) -> None:
         """Append to the documents what they lack, where that is the end of `stretches` and they stay short."""
-        from bson import ObjectId
         from pymongo import UpdateOne
 
         writes: list[UpdateOne] = []
@@ -131,7 +133,7 @@ class SacredMetrics:
             update: dict[str, Any] = {"$set": {**columns, **counts}}
             if copy.count:
                 update = {"$set": counts, "$push": {name: {"$each": values} for name, values in columns.items()}}
-            known = {"_id": ObjectId(metric), "cloister.count": copy.count, "cloister.thinned": False}
+            known = {"_id": self._id(metric), "cloister.count": copy.count, "cloister.thinned": False}
             writes.append(UpdateOne(known, update))
             written[metric] = total
             if len(writes) >= _WRITES_AT_ONCE:
@@ -183,6 +185,18 @@ class SacredMetrics:
 
     # ---- inside
 
+    def _id(self, metric: bytes) -> Any:
+        from bson import ObjectId
+
+        return self._ids.get(metric) or ObjectId(metric)
+
+    def _take_over(self, known: set[bytes]) -> set[bytes]:
+        """Documents of Sacred's for metrics that have none of ours, if an adopted run goes on here."""
+        lacking = {each: name for each, name in self._unknown.items() if each not in known | self._hardware}
+        taken = find_sacreds_own(self._database, self._run_id, lacking) if lacking else {}
+        self._ids |= taken
+        return self._load_copies(taken) if taken else set()
+
     def _first_document(self, metric: bytes, name: str) -> dict[str, Any]:
         if metric in self._hardware:
             # Omniboard draws all metrics of a run on one axis until they are deselected: beside bytes of memory a loss
@@ -203,7 +217,6 @@ class SacredMetrics:
             self._load_copies(written)
 
     def _rewrite(self, stored: Mapping[bytes, Points], summaries: Mapping[bytes, MetricSummary]) -> None:
-        from bson import ObjectId
         from pymongo import UpdateOne
 
         writes, written = [], {}
@@ -211,7 +224,7 @@ class SacredMetrics:
             count = summaries[metric].count
             total = written[metric] = count if count > SACRED_POINTS else len(points)
             cover = {"count": total, "stored": len(points), "thinned": len(points) < total}
-            known = {"_id": ObjectId(metric), "cloister.count": {"$lte": total}}
+            known = {"_id": self._id(metric), "cloister.count": {"$lte": total}}
             writes.append(UpdateOne(known, {"$set": {**self._columns(metric, points), "cloister": cover}}))
         self._write(writes, written)
 
@@ -246,14 +259,14 @@ class SacredMetrics:
 
     def _load_copies(self, metrics: Iterable[bytes]) -> set[bytes]:
         """How far the documents of these metrics are; returns those that have one."""
-        from bson import ObjectId
 
         found = set()
-        keys = [ObjectId(metric) for metric in metrics]
+        by_id = {self._id(metric): metric for metric in metrics}
+        keys = list(by_id)
         for start in range(0, len(keys), 1000):
             known = {"_id": {"$in": keys[start : start + 1000]}}
             for document in self._documents.find(known, {"cloister.count": 1}):
-                metric = document["_id"].binary
+                metric = by_id[document["_id"]]
                 found.add(metric)
                 copy = self._copies.get(metric)
                 count = int((document.get("cloister") or {}).get("count", 0))

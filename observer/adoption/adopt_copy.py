@@ -19,6 +19,7 @@ from .adoption import Earlier
 from .after_runs import finish_database
 from .mongo_source import readable
 from .prepared_run import BEGUN, DONE, PreparedRun, adopted_note, first_fields, packed_metrics, recorded_fields
+from .run_identity import goes_on_here
 from .run_source import FileRef, RunHead, RunSource
 
 if TYPE_CHECKING:
@@ -56,9 +57,11 @@ class CopyInto:
         uids = [head.uid for head in heads]
         for start in range(0, len(uids), UIDS_AT_ONCE):
             known = {UID: {"$in": uids[start : start + UIDS_AT_ONCE]}}
-            for document in self._database["runs"].find(known, {UID: 1, "cloister.adopted": 1}):
+            asked = {f"cloister.{name}": 1 for name in ("uid", "adopted", "journal", "resumed")}
+            for document in self._database["runs"].find(known, asked):
                 ours = document["cloister"]
-                found[ours["uid"]] = Earlier(document["_id"], ours.get("adopted"))
+                noted = None if goes_on_here(ours) else ours.get("adopted")
+                found[ours["uid"]] = Earlier(document["_id"], noted)
         return found
 
     def begin(self) -> None:

@@ -99,7 +99,7 @@ def _print_rest(console: Console, found: Survey, tally: Tally) -> None:
             f"Left alone, as they are being recorded: {_runs(found.going_on)}. Adopt again once they have ended.",
         )
     if found.ours:
-        _print(console, f"{count_of(len(found.ours), 'run')} recorded by Cloister need no adoption.")
+        _print(console, f"{count_of(len(found.ours), 'run')} recorded by Cloister: no adoption is needed.")
     if tally.oddities:
         _print(console, "What is odd:")
     for oddity, runs in islice(tally.oddities.items(), ODDITIES_SHOWN):

@@ -14,7 +14,7 @@ from ..foreign_files import spellings
 from ..foreign_runs import mapping
 from ..run_collections import collections_of, with_collections
 from ..run_ids import format_run_id
-from .run_identity import UID_PATTERN, adopted_uid
+from .run_identity import UID_PATTERN, adopted_uid, goes_on_here
 from .run_source import (
     FileRef,
     Readable,
@@ -66,7 +66,8 @@ class MongoSource:
         return self._label
 
     def heads(self) -> list[RunHead]:
-        fields = {**_HEAD, f"{self._ours}.uid": 1, f"{self._ours}.adopted": 1, _SIZE: _OUTPUT_BYTES}
+        ours = {f"{self._ours}.{name}": 1 for name in ("uid", "adopted", "journal", "resumed")}
+        fields = {**_HEAD, **ours, _SIZE: _OUTPUT_BYTES}
         documents = list(self._database["runs"].aggregate([{"$project": fields}]))
         # After the runs: one that has ended by now has all its metrics.
         self._survey_metrics()
@@ -123,7 +124,7 @@ class MongoSource:
             seen=seen,
             beat_seconds=beat_seconds(document),
             adopted=adopted,
-            is_ours=known and adopted is None,
+            is_ours=known and (adopted is None or goes_on_here(ours)),
             size_bytes=document[_SIZE],
             points=sum(length for _, _, length in self._metrics.get(format_run_id(document["_id"]), ())),
         )

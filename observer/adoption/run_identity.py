@@ -53,6 +53,15 @@ def is_unchanged(seen: Any, noted: Any) -> bool:
     return format_run_id({"": seen}) == format_run_id({"": noted})
 
 
+def goes_on_here(ours: Mapping[str, Any]) -> bool:
+    """Whether an adopted run was resumed, so that its record is ours by now: no other adoption may touch it.
+
+    Args:
+        ours: `cloister` of its document, with `journal` and `resumed`.
+    """
+    return bool(ours.get("journal") or ours.get("resumed"))
+
+
 def _milliseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
