@@ -145,8 +145,8 @@ def test_a_database_killed_in_the_middle_of_a_run_gets_all_of_it_when_it_is_back
     data = tmp_path / "data"
     data.mkdir()
     uri = f"mongodb://127.0.0.1:{port}/broken?directConnection=true"
-    with running_mongod(data, port=port, end_with=signal.SIGKILL):
-        process = RecordedScript(tmp_path / "project", uri, RunStore(None)).start(PACED)  # type: ignore[arg-type]
+    with running_mongod(data, port=port, end_with=signal.SIGKILL), pymongo.MongoClient(uri, connect=False) as unasked:
+        process = RecordedScript(tmp_path / "project", uri, RunStore(unasked["broken"])).start(PACED)
         assert process.stdout is not None
         while "step 1000" not in process.stdout.readline():
             pass
