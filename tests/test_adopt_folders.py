@@ -103,7 +103,7 @@ def test_a_run_that_is_in_the_database_too_is_adopted_once(files: Path, database
     database["runs"].update_one({"_id": 1}, {"$set": {"cloister.adopted.kind": "database"}})
     again = adopt(files, uri=database_uri)
     assert "Adopted 2 runs" in again.said
-    assert "Adopted before, from another place: 1." in again.said
+    assert "Adopted before, from another place: run 1." in again.said
     assert database["runs"].count_documents({"cloister.uid": run["cloister"]["uid"]}) == 1
 
 

@@ -189,7 +189,8 @@ class Worker:
             return "given up", "another worker has it, or it was cancelled or deleted meanwhile"
         if status == "RUNNING":
             return status, f"its process has gone ({words_for(exit_as)}); what it recorded is on its way, or it is lost"
-        return status, "" if process.returncode == 0 else words_for(exit_as)
+        said = "".join(lines[-1:]).strip()
+        return status, "" if process.returncode == 0 else f"{words_for(exit_as)}{': ' if said else ''}{said}"
 
     def _ask(self, question: Callable[[], Any], *, until: int = 2) -> Any:
         """Put a question to the database until it answers: what a worker has begun, it has to bring to an end.

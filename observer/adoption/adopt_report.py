@@ -92,7 +92,7 @@ def _print_rest(console: Console, found: Survey, tally: Tally) -> None:
     if found.unchanged and found.todo:
         _print(console, f"{count_of(len(found.unchanged), 'run')} adopted before, and unchanged since.")
     if found.elsewhere:
-        _print(console, f"Adopted before, from another place: {_runs(found.elsewhere)}.")
+        _print(console, f"Adopted before, from another place: run {_runs(found.elsewhere)}.")
     if found.going_on:
         _print(
             console,
