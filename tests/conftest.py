@@ -35,6 +35,7 @@ hypothesis.settings.load_profile("untimed")
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+    from runs_to_read import RunsToRead
 
 StartRun = Callable[..., "cloister.Run"]
 
@@ -117,6 +118,29 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One real server on a loopback port of its own, for the whole session."""
     with running_mongod(tmp_path_factory.mktemp("mongod")) as uri:
         yield uri
+
+
+@pytest.fixture(scope="session")
+def runs_to_read(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunsToRead]:
+    """Runs of ours of every kind for the programs of others to read, one of which goes on. 15 s to record."""
+    from runs_to_read import recorded_runs
+
+    with recorded_runs(mongod, tmp_path_factory.mktemp("readers")) as runs:
+        yield runs
+
+
+@pytest.fixture(scope="session")
+def sacreds(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database that the installed Sacred wrote, to be read only; see `sacred_writes.py`."""
+    pytest.importorskip("jsonpickle", reason="needs sacred")
+    name = f"test_sacred_{uuid.uuid4().hex[:8]}"
+    folder = tmp_path_factory.mktemp("sacred")
+    script = folder / "sacred_writes.py"
+    script.write_text((Path(__file__).parent / "sacred_writes.py").read_text())
+    command = [sys.executable, str(script), mongod, name]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return name
 
 
 @pytest.fixture

@@ -207,7 +207,7 @@ def keep_running() -> None:
     with start("running", config={"lr": 0.8}, capture="none") as run:
         run.log({"loss": 1.0})
         print(run.id, flush=True)
-        while not select.select([sys.stdin], [], [], 0.1)[0]:
+        while not select.select([sys.stdin], [], [], 0.25)[0]:
             run.log({"loss": 1.0})
 
 

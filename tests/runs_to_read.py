@@ -57,7 +57,10 @@ class RunsToRead:
 
 @contextmanager
 def recorded_runs(mongod: str, folder: Path) -> Iterator[RunsToRead]:
-    """Record them, by programs of their own; one of them goes on until the block ends."""
+    """Record them, by programs of their own; one of them goes on until the block ends.
+
+    It takes 15 s: `runs_to_read` has them for the whole session. Who changes a run leaves the others as they are.
+    """
     uri = mongod.replace("/?", f"/readers_{uuid.uuid4().hex[:12]}?")
     environment = {**os.environ, "CLOISTER_URI": uri, "CLOISTER_HOME": str(folder / "home")}
     environment |= {"CLOISTER_COURIER_IDLE": "0.5", "CLOISTER_EXIT_WAIT": "60"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -36,24 +35,6 @@ HERE = Path(__file__).parent
 
 def with_database(mongod: str, name: str) -> str:
     return mongod.replace("/?", f"/{name}?")
-
-
-@pytest.fixture(scope="module")
-def sacreds(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The name of a database that the installed Sacred wrote; see `sacred_writes.py`."""
-    pytest.importorskip("jsonpickle", reason="needs sacred")
-    name = f"test_sacred_{uuid.uuid4().hex[:8]}"
-    folder = tmp_path_factory.mktemp("sacred")
-    script = folder / "sacred_writes.py"
-    script.write_text((HERE / "sacred_writes.py").read_text())
-    done = subprocess.run(
-        [sys.executable, str(script), mongod, name], cwd=folder, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    yield name
-    with pymongo.MongoClient(mongod) as client:
-        client.drop_database(name)
-        client.drop_database(f"{name}_text")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 from peer_installs import incense_interpreter
 from runs_for_readers import HOSTILE_NAMES, LONG_POINTS, PEAK_STEP, artifact_files
-from runs_to_read import STATUSES, RunsToRead, recorded_runs
+from runs_to_read import STATUSES, RunsToRead
 
 PROGRAM = Path(__file__).with_name("incense_reading.py")
 
@@ -31,18 +30,17 @@ class Read:
 
 
 @pytest.fixture(scope="module")
-def read(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Read]:
+def read(mongod: str, runs_to_read: RunsToRead, tmp_path_factory: pytest.TempPathFactory) -> Read:
     python, folder = incense_interpreter(), tmp_path_factory.mktemp("incense")
-    with recorded_runs(mongod, tmp_path_factory.mktemp("readers")) as runs:
-        done = subprocess.run(
-            [str(python), str(PROGRAM), mongod, runs.database.name, str(folder)],
-            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PYTHONWARNINGS": ""},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        yield Read(runs, json.loads((folder / "read.json").read_text(encoding="utf-8")), folder / "saved")
+    done = subprocess.run(
+        [str(python), str(PROGRAM), mongod, runs_to_read.database.name, str(folder)],
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PYTHONWARNINGS": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return Read(runs_to_read, json.loads((folder / "read.json").read_text(encoding="utf-8")), folder / "saved")
 
 
 def test_every_run_is_found_in_every_way(read: Read) -> None:

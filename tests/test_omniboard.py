@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, expect
 from recorded_script import wait_for
 from running_omniboard import DETAILS, FIRST_COLUMNS, NOT_COMPARED, Omniboard, running_omniboard
 from runs_for_readers import HOSTILE_CONFIG, HOSTILE_NAMES, LONG_POINTS, LOUD_BYTES, PEAK_STEP, artifact_files
-from runs_to_read import STATUSES, RunsToRead, recorded_runs
+from runs_to_read import STATUSES, RunsToRead
 from watched_browser import Watch
 
 SKELETON = {
@@ -37,9 +37,8 @@ def _installed() -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(_installed: None, mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunsToRead]:
-    with recorded_runs(mongod, tmp_path_factory.mktemp("readers")) as runs:
-        yield runs
+def runs(_installed: None, runs_to_read: RunsToRead) -> RunsToRead:
+    return runs_to_read
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, timezone
@@ -44,23 +41,6 @@ ADDRESSES = re.compile(r'(?:href|src|action|hx-get|data-live-src|data-url)="([^"
 
 def with_database(uri: str, name: str) -> str:
     return uri.replace("/?", f"/{name}?")
-
-
-@pytest.fixture(scope="module")
-def sacreds(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The name of a database that the installed Sacred wrote; see `sacred_writes.py`."""
-    pytest.importorskip("jsonpickle", reason="needs sacred")
-    name = f"test_viewed_{uuid.uuid4().hex[:8]}"
-    folder = tmp_path_factory.mktemp("sacred")
-    script = folder / "sacred_writes.py"
-    script.write_text((Path(__file__).parent / "sacred_writes.py").read_text())
-    command = [sys.executable, str(script), mongod, name]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    yield name
-    with pymongo.MongoClient(mongod) as client:
-        client.drop_database(name)
-        client.drop_database(f"{name}_text")
 
 
 @contextmanager
