@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from pathlib import Path
 from typing import Any
 
+import pymongo
 import pytest
 from cloister.observer.runs import RunStore
 from cloister.viewer.app import create_app
 from cloister.viewer.run_colours import DrawnRuns, parse_drawn
 from cloister.viewer.runs_address import RunsAddress, parse_address
 from cloister.viewer.wording import MISSING
+from conftest import running_mongod
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,8 +37,10 @@ def table_headers(page: str) -> list[str]:
     return [text_of(header) for header in re.findall(r"<th .*?</th>", page, re.DOTALL)]
 
 
-def test_without_projects_the_first_page_says_how_to_get_one(client: FlaskClient) -> None:
-    page = text_of(client.get("/").text)
+def test_without_projects_the_first_page_says_how_to_get_one(tmp_path: Path) -> None:
+    # A server of its own: on the others', their runs would be listed.
+    with running_mongod(tmp_path) as uri, pymongo.MongoClient(uri, tz_aware=True) as mongo:
+        page = text_of(create_app(RunStore(mongo["cloister"])).test_client().get("/").text)
     assert "No projects yet The first recorded run creates its project. cloister run train.py" in page
 
 
