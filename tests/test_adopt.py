@@ -423,6 +423,21 @@ def test_an_adoption_that_is_killed_anywhere_is_gone_on_with(
     assert len({(str(piece["run_id"]), piece["n"]) for piece in pieces}) == len(pieces)
 
 
+@pytest.mark.parametrize("copied", [pytest.param(False, id="in-place"), pytest.param(True, id="copied")])
+def test_two_adoptions_at_once_make_one(
+    sacred: Documents, sacred_uri: str, database: Documents, database_uri: str, copied: bool
+) -> None:
+    before = read_all(RunStore(sacred))
+    options = ["--into", database_uri] if copied else ["--yes"]
+    command = [sys.executable, "-m", "cloister", "adopt", sacred_uri, *options]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [each.communicate(timeout=120)[1] for each in both]
+    assert [each.returncode for each in both] == [0, 0], said
+    target = database if copied else sacred
+    assert read_all(RunStore(target)) == before
+    assert "Nothing to do" in adopt(sacred_uri, *options).said
+
+
 # ---- copies
 
 
