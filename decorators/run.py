@@ -304,7 +304,8 @@ class Run:
             trace = [] if code == 0 else [f"SystemExit: {error.code}\n"]
             self._end("COMPLETED" if code == 0 else "FAILED", result=result, fail_trace=trace, exit_as={"code": code})
         elif (status := interruption_status(error, self._interruptions)) is not None:
-            self._end(status, exit_as={"code": 1})
+            said = to_text(error, NAME_LIMIT)
+            self._end(status, exit_as={"code": 1, **({"reason": said} if said else {})})
         else:
             lines = [to_bson(line) for line in traceback.format_exception(type(error), error, error.__traceback__)]
             self._end("FAILED", fail_trace=lines, exit_as={"code": 1})

@@ -89,6 +89,12 @@ def test_a_run_stopped_by_a_signal_names_it(client: FlaskClient, database: Datab
     assert "Stopped before its end After 1m 00s, a SIGTERM signal stopped it." in text_of(client.get("/runs/7").text)
 
 
+def test_what_an_interruption_said_heads_its_notice(client: FlaskClient, database: Database[dict[str, Any]]) -> None:
+    insert_run(database, 7, status="OUT_OF_BUDGET", stop_time=datetime.now(timezone.utc))
+    set_fields(database, 7, exit={"code": 1, "reason": "3 of 3 GPU hours <used>"})
+    assert "<h2>Ended as OUT_OF_BUDGET: 3 of 3 GPU hours &lt;used&gt;</h2>" in client.get("/runs/7").text
+
+
 def test_a_silent_run_is_lost_and_says_where_its_journal_is(
     client: FlaskClient, database: Database[dict[str, Any]]
 ) -> None:

@@ -131,6 +131,7 @@ def test_what_a_script_says_of_its_run_is_in_the_document_as_sacred_has_it(scrip
     assert "run.info['metrics'] is not stored" in finished.stderr
     [run] = script.store.database["runs"].find()
     assert run["status"] == "OUT_OF_BUDGET"
+    assert run["cloister"]["exit"] == {"code": 1, "reason": "spent"}
     assert run["fail_trace"] == []
     assert run["captured_out"].startswith("a ***\n")
     assert run["meta"]["comment"] == "does it help?"

@@ -68,7 +68,8 @@ def _interrupted(run: RunRecord) -> Ending:
     if run.uid is None:  # Sacred writes neither exit codes nor signals, and loses what it could not send in time
         return Ending(title, f"After {format_duration(run.duration)}. Sacred kept no reason.", trace)
     sentence = f"After {format_duration(run.duration)}, {_exit_words(run)}. All that it had logged is stored."
-    return Ending(title, sentence, trace)
+    reason = run.exit.get("reason")  # what the exception said that interrupted it
+    return Ending(f"{title}: {reason}" if isinstance(reason, str) and reason else title, sentence, trace)
 
 
 def _lost(run: RunRecord) -> Ending:
