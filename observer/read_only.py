@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pymongo.collection import Collection
@@ -16,6 +16,7 @@ _COLLECTION_WRITES = (
     *("bulk_write", "find_one_and_update", "find_one_and_replace", "find_one_and_delete", "rename", "drop"),
     *("create_index", "create_indexes", "drop_index", "drop_indexes", "create_search_index", "create_search_indexes"),
 )
+_WRITING_STAGES = {"$out", "$merge"}
 _DATABASE_WRITES = ("create_collection", "drop_collection")
 
 
@@ -43,10 +44,22 @@ class ReadOnlyDatabase(RunDatabase):
 
 
 class _ReadOnlyCollection(Collection[dict[str, Any]]):
+    def __getitem__(self, name: str) -> Collection[dict[str, Any]]:  # `database["fs"].files`, as GridFS asks for it
+        return _guarded(self.database, super().__getitem__(name))
+
+    def aggregate(self, pipeline: Sequence[Mapping[str, Any]], *arguments: Any, **options: Any) -> Any:
+        writing = {name for stage in pipeline for name in stage} & _WRITING_STAGES
+        if writing:
+            raise WritesNotWanted(self.full_name, " and ".join(sorted(writing)))
+        return super().aggregate(pipeline, *arguments, **options)
+
     def with_options(self, *arguments: Any, **options: Any) -> Collection[dict[str, Any]]:  # type: ignore[override]
-        plain = super().with_options(*arguments, **options)
-        given = plain.codec_options, plain.read_preference, plain.write_concern, plain.read_concern
-        return _ReadOnlyCollection(self.database, self.name, False, *given)
+        return _guarded(self.database, super().with_options(*arguments, **options))
+
+
+def _guarded(database: Database[dict[str, Any]], plain: Collection[dict[str, Any]]) -> Collection[dict[str, Any]]:
+    given = plain.codec_options, plain.read_preference, plain.write_concern, plain.read_concern
+    return _ReadOnlyCollection(database, plain.name, False, *given)
 
 
 def read_only(database: Database[dict[str, Any]]) -> ReadOnlyDatabase:

@@ -12,6 +12,7 @@ from typing import Any
 
 import bson
 import cloister
+import gridfs
 import pymongo
 import pytest
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
@@ -790,6 +791,9 @@ def test_files_are_opened_by_an_id_that_is_text(bare: Database[dict[str, Any]]) 
         lambda database: database["runs"].drop(),
         lambda database: database.create_collection("new"),
         lambda database: database.drop_collection("runs"),
+        lambda database: database["fs"].files.insert_one({}),
+        lambda database: gridfs.GridFSBucket(database).upload_from_stream("file", b"bytes"),
+        lambda database: database["runs"].aggregate([{"$match": {}}, {"$out": "copy"}]),
     ],
 )
 def test_a_store_for_reading_refuses_what_writes(sacred_store: RunStore, write: Any) -> None:
