@@ -122,6 +122,21 @@ SCRIPT = """
 """
 
 
+def test_a_run_says_at_the_level_info_that_it_is_recorded_and_how_it_ended(script: RecordedScript) -> None:
+    source = """
+        import logging
+        import cloister
+
+        logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s")
+        cloister.start_run(project="digits", name="one", hardware=False).finish()
+    """
+    said = script.run(source).stderr.splitlines()
+    assert said == [
+        "cloister Run 'one' of project 'digits' is being recorded.",
+        "cloister Run 'one' of project 'digits' has ended: COMPLETED.",
+    ]
+
+
 def test_what_a_script_says_of_its_run_is_in_the_document_as_sacred_has_it(script: RecordedScript) -> None:
     finished = script.run(SCRIPT)
 
