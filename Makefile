@@ -6,8 +6,8 @@
 # Each sets up .venv with what it needs, once, and again when pyproject.toml has changed.
 
 PYTHON ?= python3
-# Two workers, each with a database server of its own: most tests wait for processes and browsers, not for the CPU.
-PYTEST ?= -n 2 --dist loadfile
+# Three workers, each with a database server of its own: most tests wait for processes and browsers, not for the CPU.
+PYTEST ?= -n 3 --dist loadfile
 # How much of the whole fault table: 0 is what the test suite does. ROWS are words of its rows' names, all when empty.
 SHARE ?= 1
 ROWS ?=
