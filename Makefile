@@ -7,7 +7,8 @@
 
 PYTHON ?= python3
 # Three workers, each with a database server of its own: most tests wait for processes and browsers, not for the CPU.
-PYTEST ?= -n 3 --dist loadfile
+# Files in the order of tests/conftest.py, the longest first, so that no worker is alone with one at the end.
+PYTEST ?= -n 3 --dist loadfile --no-loadscope-reorder
 # How much of the whole fault table: 0 is what the test suite does. ROWS are words of its rows' names, all when empty.
 SHARE ?= 1
 ROWS ?=

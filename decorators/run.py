@@ -292,7 +292,8 @@ class Run:
         self._recorder.before_beat = lambda: self._guard(self._info.record_changes)
         self._guard(self._recorder.start)
         self._companions.start(capture=capture, hardware=hardware, main_file=main_file)
-        logger.info("Run %r of project %r is being recorded.", self.name, self.project)
+        if self._recorder.observed:
+            logger.info("Run %r of project %r is being recorded.", self.name, self.project)
 
     def end_as(self, error: BaseException | None, *, result: Any = None) -> None:
         """End the run as `error` says: None is success, Ctrl-C is interruption, SystemExit has its code."""
@@ -360,7 +361,8 @@ class Run:
             self._companions.stop()
         finally:  # a second Ctrl-C comes through here: the end is recorded all the same
             self._record_end()
-            if "signal" not in exit_as:  # a signal's handler writes nothing: it may have interrupted a line
+            # A signal's handler writes nothing: it may have interrupted a line.
+            if self._recorder.observed and "signal" not in exit_as:
                 logger.info("Run %r of project %r has ended: %s.", self.name, self.project, status)
             if self._identity.lock is not None:
                 self._guard(self._identity.lock.release)

@@ -70,7 +70,7 @@ class Takeover:
             raise NoRunToResume(which, self._where(), is_foreign=document is not None)
         if self.place.rank:
             return self._locked(Identity(uid, self.place, known=read_known(document) if document else None))
-        known = self._gather(uid, document)
+        document, known = self._gather(uid, document, problem)
         if problem is None and known is None:
             raise NoRunToResume(which, self._where())
         return self._take_over(uid, document, known, problem)
@@ -80,7 +80,7 @@ class Takeover:
         if self.place.rank:
             return self._locked(Identity(uid, self.place))
         _, document, problem = self._look_up(uid)
-        known = self._gather(uid, document)
+        document, known = self._gather(uid, document, problem)
         if known is None:
             return self._locked(Identity(uid, self.place))
         return self._take_over(uid, document, known, problem)
@@ -127,17 +127,20 @@ class Takeover:
         claimed, problem = self._ask(lambda database: claim_run(database, document, identity.session, changes))
         return note if problem is not None else claimed
 
-    def _gather(self, uid: str, document: dict[str, Any] | None) -> KnownRun | None:
-        """What the database and the journal that waits here know together."""
+    def _gather(
+        self, uid: str, document: dict[str, Any] | None, problem: Exception | None
+    ) -> tuple[dict[str, Any] | None, KnownRun | None]:
+        """The run's document as it is now, and what it and the journal that waits here know together."""
         waiting = read_waiting(journal_places(self.settings), uid)
+        if problem is None:
+            # Asked again: what was shipped before we looked for it here, the whole run maybe, is stored by now.
+            document = self._ask(lambda database: find_run(database, uid))[0] or document
         if document is None:
-            return waiting
-        # Asked again: what was shipped before we looked for it here is stored by now.
-        again, _ = self._ask(lambda database: find_run(database, uid))
-        stored = read_known(again or document)
+            return None, waiting
+        stored = read_known(document)
         if waiting is None:
-            return stored
-        return replace(stored, next_step=max(stored.next_step, waiting.next_step))
+            return document, stored
+        return document, replace(stored, next_step=max(stored.next_step, waiting.next_step))
 
     def _look_up(self, which: int | str) -> tuple[str | None, dict[str, Any] | None, Exception | None]:
         """The run's uid and document, and why the database could not be asked."""

@@ -37,7 +37,36 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from runs_to_read import RunsToRead
 
+# Files that take minutes come first: at the end, workers share what is left more evenly.
+LONG_FILES = (
+    "test_tour_browser.py",
+    "test_omniboard.py",
+    "test_faults_database.py",
+    "test_courier_faults.py",
+    "test_incense.py",
+    "test_worker.py",
+    "test_faults_disk.py",
+    "test_embedded.py",
+    "test_sacred_observer.py",
+    "test_sacred_observer_faults.py",
+    "test_faults_killing.py",
+    "test_faults_journal.py",
+    "test_shipping.py",
+    "test_adopt.py",
+    "test_adopt_folders.py",
+    "test_tabs_browser.py",
+    "test_sacred_outages.py",
+    "test_faults_soak.py",
+    "test_benchmarks.py",
+)
+
 StartRun = Callable[..., "cloister.Run"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    last = len(LONG_FILES)
+    places = {name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: places.get(item.path.name, last))  # stable: the others keep their order
 
 
 def free_port() -> int:

@@ -19,7 +19,7 @@ from pymongo import WriteConcern
 from pymongo.database import Database
 
 ROOT = Path(cloister.__file__).parent
-NEVER_RENAMED = {"fs.files", "fs.chunks", "uploads"}
+NEVER_RENAMED = {"fs", "fs.files", "fs.chunks", "uploads"}
 
 
 @pytest.mark.parametrize(
