@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -123,6 +124,17 @@ def _clean_environment() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith("CLOISTER_")]:
             patch.delenv(name)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """What `--loglevel` and Sacred do to Python's logging ends with the test, as it would with the script."""
+    loggers = [logging.getLogger(name) for name in (None, "cloister")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, (level, propagate) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 class LeftTheMachine(AssertionError):
