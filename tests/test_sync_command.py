@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -157,10 +158,14 @@ def test_watching_ships_what_comes_until_it_is_ended(script: RecordedScript, sti
     (stick / "journal").rename(inbox / "from-node-7")
     wait_for(lambda: script.runs() and script.only_run().status == "completed", "the run is shipped")
     wait_for(lambda: not list(inbox.rglob("*.journal")), "the journal is gone")
+    too_long = threading.Timer(60, watcher.kill)
+    too_long.start()
+    while "Shipped 1 run" not in (line := watcher.stderr.readline()):  # said once all is tidied up
+        assert line, "it ended without saying what it shipped"
+    too_long.cancel()
     watcher.send_signal(signal.SIGINT)
     _, said = watcher.communicate(timeout=30)
     assert watcher.returncode == 0, said
-    assert "Shipped 1 run" in said
     assert_complete(script)
 
 
