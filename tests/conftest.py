@@ -237,6 +237,22 @@ def own_places(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 @pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[tuple[pymongo.MongoClient[Any], int]]:
+    """A mongod with accounts: a client of its root, and its port."""
+    port = free_port()
+    data = tmp_path / "guarded"
+    data.mkdir()
+    key = tmp_path / "key"
+    key.write_text("c2VjcmV0" * 8)
+    key.chmod(0o600)
+    with running_mongod(data, "--keyFile", str(key), port=port) as uri:
+        with pymongo.MongoClient(uri) as client:
+            client.admin.command("createUser", "root", pwd="root", roles=["root"])
+        with pymongo.MongoClient(uri, username="root", password="root", tz_aware=True) as client:
+            yield client, port
+
+
+@pytest.fixture
 def script(tmp_path: Path, home: Path, database_uri: str, store: RunStore) -> RecordedScript:
     """A training script to be written and run; its runs go to `store`."""
     return RecordedScript(tmp_path / "project", database_uri, store)

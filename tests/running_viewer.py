@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from cloister.observer.run_record import new_run_document
+from cloister.observer.run_record import RunId, new_run_document
 from cloister.observer.runs import RunStore
 from cloister.observer.settings import AsyncDriver
 from cloister.viewer.app import create_app
@@ -79,7 +79,7 @@ def send_raw(port: int, text: bytes) -> bytes:
         return answer
 
 
-def insert_run(database: Database[dict[str, Any]], run_id: int, *, project: str = "digits", **fields: Any) -> None:
+def insert_run(database: Database[dict[str, Any]], run_id: RunId, *, project: str = "digits", **fields: Any) -> None:
     """A run that started a minute ago, as the courier writes it; `fields` overwrite the document's."""
     started = datetime.now(timezone.utc) - timedelta(minutes=1)
     header = {

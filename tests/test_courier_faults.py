@@ -288,23 +288,6 @@ def test_a_frozen_database_is_noticed_waited_for_and_gets_all_of_it_when_it_wake
         assert_all_there(script, 900)
 
 
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[tuple[pymongo.MongoClient[Any], int]]:
-    """A mongod with accounts: a client of its root, and its port."""
-    port = free_port()
-    data = tmp_path / "guarded"
-    data.mkdir()
-    key = tmp_path / "key"
-    key.write_text("c2VjcmV0" * 8)
-    key.chmod(0o600)
-    with running_mongod(data, "--keyFile", str(key), port=port) as uri:
-        with pymongo.MongoClient(uri) as client:
-            client.admin.command("createUser", "root", pwd="root", roles=["root"])
-        with pymongo.MongoClient(uri, username="root", password="root", tz_aware=True) as client:
-            yield client, port
-            client.admin.command("updateUser", "root", pwd="root")
-
-
 @pytest.mark.slow
 def test_a_password_that_is_changed_is_taken_from_its_file_or_from_the_next_training(
     guarded: tuple[pymongo.MongoClient[Any], int], tmp_path: Path, home: Path

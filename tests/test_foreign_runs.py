@@ -25,7 +25,7 @@ from cloister.observer.run_places import RunPlace
 from cloister.observer.run_query import BadRunQuery, RunQuery
 from cloister.observer.runs import MetricNotFound, RunNotFound, RunStore
 from cloister.observer.stored_runs import FileNotInRun
-from conftest import free_port, running_mongod
+from conftest import free_port
 from hypothesis import given
 from hypothesis import strategies as st
 from pymongo.database import Database
@@ -802,35 +802,27 @@ def test_a_store_for_reading_refuses_what_writes(sacred_store: RunStore, write: 
     assert sacred_store.database["runs"].count_documents({}) == 5
 
 
-def test_an_account_that_may_only_read_is_enough(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    key = tmp_path / "key"
-    key.write_text("c2VjcmV0" * 8)
-    key.chmod(0o600)
-    port = free_port()
-    with running_mongod(tmp_path / "data", "--keyFile", str(key), port=port) as uri:
-        with pymongo.MongoClient(uri) as client:
-            client.admin.command("createUser", "root", pwd="root", roles=["root"])
-        with pymongo.MongoClient(uri, username="root", password="root") as root:
-            root["theirs"]["runs"].insert_one(sacred_run())
-            root["theirs"]["metrics"].insert_one(metric())
-            root["secret"]["runs"].insert_one(sacred_run())
-            root.admin.command("createUser", "eve", pwd="pw", roles=[{"role": "read", "db": "theirs"}])
-            mine = f"mongodb://eve:pw@127.0.0.1:{port}/theirs?authSource=admin&directConnection=true"
-            with RunStore.connect(mine) as store:
-                run = store.load_run(1)
-                assert (run.status, run.summary) == ("completed", {})
-                assert [each.name for each in store.list_metrics(1)] == ["loss"]
-                assert store.list_runs(RunQuery(sort="-metrics.loss")).total == 1
-                assert store.list_projects()[0].run_count == 1
-                assert store.discover_columns("mnist").config == ("lr", "seed")
-                assert store.load_console(1).pieces[0].text == "one\ntwo\n"
-                assert store.changes_since(START) != []
-                expected = RunPlace("theirs", Collections(), 1, START, "sacred")
-                assert store.list_databases() == (expected,)
-            assert cloister.runs(uri=mine)[0].points("loss").values.tolist() == [0.5, 0.25, 0.125]
-            assert sorted(root["theirs"].list_collection_names()) == ["metrics", "runs"]
-            assert list(root["theirs"]["metrics"].index_information()) == ["_id_"]
+def test_an_account_that_may_only_read_is_enough(guarded: tuple[Any, int]) -> None:
+    root, port = guarded
+    root["theirs"]["runs"].insert_one(sacred_run())
+    root["theirs"]["metrics"].insert_one(metric())
+    root["secret"]["runs"].insert_one(sacred_run())
+    root.admin.command("createUser", "eve", pwd="pw", roles=[{"role": "read", "db": "theirs"}])
+    mine = f"mongodb://eve:pw@127.0.0.1:{port}/theirs?authSource=admin&directConnection=true"
+    with RunStore.connect(mine) as store:
+        run = store.load_run(1)
+        assert (run.status, run.summary) == ("completed", {})
+        assert [each.name for each in store.list_metrics(1)] == ["loss"]
+        assert store.list_runs(RunQuery(sort="-metrics.loss")).total == 1
+        assert store.list_projects()[0].run_count == 1
+        assert store.discover_columns("mnist").config == ("lr", "seed")
+        assert store.load_console(1).pieces[0].text == "one\ntwo\n"
+        assert store.changes_since(START) != []
+        expected = RunPlace("theirs", Collections(), 1, START, "sacred")
+        assert store.list_databases() == (expected,)
+    assert cloister.runs(uri=mine)[0].points("loss").values.tolist() == [0.5, 0.25, 0.125]
+    assert sorted(root["theirs"].list_collection_names()) == ["metrics", "runs"]
+    assert list(root["theirs"]["metrics"].index_information()) == ["_id_"]
 
 
 def test_reading_sacreds_runs_needs_neither_sacred_nor_jsonpickle(mongod: str, sacreds: str, tmp_path: Path) -> None:

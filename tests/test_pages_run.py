@@ -10,6 +10,7 @@ import pytest
 from cloister.observer.runs import RunStore
 from cloister.viewer.app import create_app
 from cloister.viewer.config_tree import build_tree, iter_leaves
+from cloister.viewer.run_keys import path_segment
 from flask.testing import FlaskClient
 from pymongo.database import Database
 from running_viewer import insert_run
@@ -23,7 +24,7 @@ def client(store: RunStore) -> FlaskClient:
     return create_app(store).test_client()
 
 
-def set_fields(database: Database[dict[str, Any]], run_id: int, **fields: Any) -> None:
+def set_fields(database: Database[dict[str, Any]], run_id: int | str, **fields: Any) -> None:
     database["runs"].update_one({"_id": run_id}, {"$set": {f"cloister.{key}": value for key, value in fields.items()}})
 
 
@@ -136,6 +137,15 @@ def test_a_run_of_a_foreign_database_without_our_fields_is_shown(
     database["runs"].insert_one({"_id": 7, "experiment": {"name": "old"}, "status": "COMPLETED"})
     for path in ("/runs/7", "/runs/7/config", "/p/old", "/"):
         assert client.get(path).status_code == 200, path
+
+
+def test_no_line_of_a_runs_id_becomes_a_requirement(client: FlaskClient, database: Database[dict[str, Any]]) -> None:
+    run_id = "mine\nevil==1.0\n"
+    insert_run(database, run_id)
+    set_fields(database, run_id, environment={"distributions": ["numpy==2.1.0"]})
+    address = f"/runs/{path_segment(run_id)}/environment/requirements.txt"
+    requirements = [line for line in client.get(address).text.splitlines() if not line.startswith("#")]
+    assert requirements == ["numpy==2.1.0"]
 
 
 def test_an_unknown_run_is_not_found(client: FlaskClient) -> None:

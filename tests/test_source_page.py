@@ -102,6 +102,14 @@ class TestGit:
         insert_run_with_git(database, state="repository", commit=COMMIT, branch="main", dirty=False, diff="")
         assert "Nothing uncommitted" in client.get("/runs/1/source").text
 
+    def test_changes_that_were_not_kept_are_told_without_a_commit_too(
+        self, client: FlaskClient, database: Documents
+    ) -> None:
+        insert_run_with_git(database, state="repository", commit=None, branch="main", dirty=True)
+        answer = client.get("/runs/1/source")
+        assert answer.status_code == 200
+        assert "changes that were not kept" in text_of(answer.text)
+
 
 class TestFiles:
     def test_a_file_is_shown_highlighted_with_line_anchors(

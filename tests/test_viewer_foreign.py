@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pymongo
 import pytest
 from bson import ObjectId
 from cloister.observer.run_collections import Collections
@@ -23,7 +22,6 @@ from cloister.viewer.database_link import open_databases
 from cloister.viewer.database_specs import BadDatabaseSpec, DatabaseSpec, parse_spec, parse_specs
 from cloister.viewer.run_keys import path_segment, run_key, shown_id
 from cloister.viewer.store_access import ServedDatabase
-from conftest import free_port, running_mongod
 from flask.testing import FlaskClient
 from pymongo.database import Database
 from running_viewer import ask, running_viewer
@@ -432,53 +430,45 @@ def test_two_databases_of_one_name_are_refused() -> None:
 # ---- reading only
 
 
-def test_a_user_who_may_only_read_suffices_and_nothing_is_written(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    key = tmp_path / "key"
-    key.write_text("c2VjcmV0" * 8)
-    key.chmod(0o600)
-    port = free_port()
-    with running_mongod(tmp_path / "data", "--keyFile", str(key), port=port) as uri:
-        with pymongo.MongoClient(uri) as client:
-            client.admin.command("createUser", "root", pwd="root", roles=["root"])
-        with pymongo.MongoClient(uri, username="root", password="root", tz_aware=True) as root:
-            theirs = root["theirs"]
-            theirs["runs"].insert_one(sacred_run("a"))
-            theirs["metrics"].insert_one(metric("a"))
-            theirs["lab_runs"].insert_one(sacred_run(2))
-            root.admin.command("createUser", "eve", pwd="pw", roles=[{"role": "read", "db": "theirs"}])
-            theirs.command("profile", 2)
-            mine = f"mongodb://eve:pw@127.0.0.1:{port}/theirs?authSource=admin&directConnection=true"
-            with serving("--port", "0", "--uri", mine, "--also", "theirs:lab_", "--read-only") as (process, viewer):
-                for path in ("/", "/p/mnist", *(f"/runs/id:a{tab}" for tab in TABS), "/db/theirs-lab/runs/2"):
-                    response, body = ask(viewer, path)
-                    assert response.status == 200
-                    assert b"Read-only" in body
-                response, body = ask(viewer, "/api/v1/runs/id:a", method="POST", body=b"{}")
-                assert response.status == 403
-                assert "--read-only" in json.loads(body)["detail"]
-                with closing(LiveReader(viewer, "?run=id:a")) as reader, kept_changing(theirs, "a"):
-                    assert reader.next_event()["run_id"] == "id:a"
-                process.terminate()
-                assert process.wait(10) == 0
-                assert process.stderr is not None
-                assert "poll" not in process.stderr.read()  # the stream itself was open to a reader
-            theirs.command("profile", 0)
-            by_eve = list(theirs["system.profile"].find({"user": {"$regex": "eve"}}))
-            assert by_eve
-            assert {entry["op"] for entry in by_eve} <= {"query", "command", "getmore"}
-            names = {next(iter(entry["command"])) for entry in by_eve}
-            assert names <= {
-                "find",
-                "aggregate",
-                "count",
-                "getMore",
-                "listCollections",
-                "distinct",
-                "listIndexes",
-                "killCursors",
-            }
-            assert sorted(theirs.list_collection_names()) == ["lab_runs", "metrics", "runs", "system.profile"]
+def test_a_user_who_may_only_read_suffices_and_nothing_is_written(guarded: tuple[Any, int]) -> None:
+    root, port = guarded
+    theirs = root["theirs"]
+    theirs["runs"].insert_one(sacred_run("a"))
+    theirs["metrics"].insert_one(metric("a"))
+    theirs["lab_runs"].insert_one(sacred_run(2))
+    root.admin.command("createUser", "eve", pwd="pw", roles=[{"role": "read", "db": "theirs"}])
+    theirs.command("profile", 2)
+    mine = f"mongodb://eve:pw@127.0.0.1:{port}/theirs?authSource=admin&directConnection=true"
+    with serving("--port", "0", "--uri", mine, "--also", "theirs:lab_", "--read-only") as (process, viewer):
+        for path in ("/", "/p/mnist", *(f"/runs/id:a{tab}" for tab in TABS), "/db/theirs-lab/runs/2"):
+            response, body = ask(viewer, path)
+            assert response.status == 200
+            assert b"Read-only" in body
+        response, body = ask(viewer, "/api/v1/runs/id:a", method="POST", body=b"{}")
+        assert response.status == 403
+        assert "--read-only" in json.loads(body)["detail"]
+        with closing(LiveReader(viewer, "?run=id:a")) as reader, kept_changing(theirs, "a"):
+            assert reader.next_event()["run_id"] == "id:a"
+        process.terminate()
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert "poll" not in process.stderr.read()  # the stream itself was open to a reader
+    theirs.command("profile", 0)
+    by_eve = list(theirs["system.profile"].find({"user": {"$regex": "eve"}}))
+    assert by_eve
+    assert {entry["op"] for entry in by_eve} <= {"query", "command", "getmore"}
+    names = {next(iter(entry["command"])) for entry in by_eve}
+    assert names <= {
+        "find",
+        "aggregate",
+        "count",
+        "getMore",
+        "listCollections",
+        "distinct",
+        "listIndexes",
+        "killCursors",
+    }
+    assert sorted(theirs.list_collection_names()) == ["lab_runs", "metrics", "runs", "system.profile"]
 
 
 def test_without_the_option_the_pages_say_nothing_of_it(own: FlaskClient) -> None:

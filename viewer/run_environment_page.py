@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, abort, render_template
 
 from .environment_facts import describe_command, describe_environment
+from .run_keys import run_key
 from .run_processes import list_ranks
 from .run_start_words import describe_start
 from .store_access import current_store
@@ -47,7 +48,8 @@ def download_requirements(run_id: RunId) -> Response:
     lines = [text for text in list_distributions(run) if REQUIREMENT.fullmatch(text)]
     if not lines:
         abort(404)
-    content = f"# Installed when run {run.id} started\n" + "\n".join(lines) + "\n"
+    # The key, not the id: one of text may hold line breaks, and pip would install what stands after them.
+    content = f"# Installed when run {run_key(run.id)} started\n" + "\n".join(lines) + "\n"
     return render_user_file([content.encode()], name=f"run-{run.id}-requirements.txt", content_type="text/plain")
 
 

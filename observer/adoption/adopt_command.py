@@ -110,11 +110,11 @@ class _Job:
                 self._run(source, target, progress, destination.label, in_place=False)
 
     def adopt_source(self, source: RunSource, into: str | None) -> None:
-        from .adopt_copy import CopyInto, NothingYet
+        from .adopt_copy import CopyInto
         from .places import is_to_be_made, open_destination
 
         if self._dry_run and is_to_be_made(into):  # who only looks makes no database for it
-            self._run(source, NothingYet(), _Bars(self._console), "the embedded database", in_place=False)
+            self._run(source, None, _Bars(self._console), "the embedded database", in_place=False)
             return
         destination = open_destination(into)
         with contextlib.closing(destination), _said(destination):
@@ -155,7 +155,7 @@ class _Job:
     def _run(
         self,
         source: RunSource,
-        target: Target,
+        target: Target | None,
         progress: _Bars,
         into: str,
         *,
@@ -173,6 +173,7 @@ class _Job:
                 tally = rehearse(source, found, progress, project=self._project)
             print_plan(self._console, source.label, into, found, tally, in_place=in_place)
             return
+        assert target is not None, "only a dry run has nowhere to go"
         if found.todo and in_place and not agreed:
             self._confirm(source.label, found)
         with progress:

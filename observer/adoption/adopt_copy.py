@@ -153,22 +153,3 @@ class CopyInto:
                     writes = []
         if writes:
             self._database["metrics"].bulk_write(writes, ordered=False)
-
-
-class NothingYet:
-    """A destination that is made by the first copy: what a dry run compares with."""
-
-    def earlier(self, _heads: Sequence[RunHead]) -> dict[str, Earlier]:
-        return {}
-
-    def begin(self) -> None:
-        raise NotImplementedError
-
-    def adopt(self, runs: Sequence[PreparedRun], earlier: Mapping[str, Earlier]) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def finish(self) -> None:
-        raise NotImplementedError
-
-
-__all__ = ["CopyInto", "NothingYet"]

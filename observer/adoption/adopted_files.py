@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,7 +38,7 @@ class AdoptedFile:
     stored_at: datetime | None
 
 
-class FileAdopter:
+class FileAdopter(ABC):
     """Gives each file that runs name its digest, and a place. Remembers what it has seen: runs share sources."""
 
     def __init__(self, source: RunSource, database: Database[dict[str, Any]], on_bytes: Callable[[int], None]) -> None:
@@ -65,8 +66,9 @@ class FileAdopter:
                 run.oddities.append(reasons[ref])
         return {ref: self._known[ref] for ref, _ in wanted if ref in self._known}
 
+    @abstractmethod
     def _store(self, files: Mapping[FileRef, SourceFile]) -> tuple[dict[FileRef, AdoptedFile], dict[FileRef, str]]:
-        raise NotImplementedError
+        """Give each file its digest and a place; also what is wrong with those that have none."""
 
     def _digests(self, file: SourceFile, copy_to: BinaryIO | None = None) -> Digests:
         """

@@ -105,17 +105,18 @@ class Tally:
             runs.append(format_run_id(run.id))
 
 
-def survey(source: RunSource, target: Target, chosen: Sequence[str] = ()) -> Survey:
+def survey(source: RunSource, target: Target | None, chosen: Sequence[str] = ()) -> Survey:
     """Look what there is to do. Changes nothing.
 
     Args:
+        target: None for a database that the first copy will make.
         chosen: ids as `format_run_id` writes them, or folder names; all runs if empty.
 
     Raises:
         NoSuchRun: one of `chosen` is not there.
     """
     heads = _choose(source, _with_own_uids(source.heads()), chosen)
-    found = Survey(earlier=target.earlier(heads))
+    found = Survey(earlier={} if target is None else target.earlier(heads))
     for head in heads:
         _list_of(found, head, source.kind).append(head)
     return found

@@ -97,7 +97,7 @@ def _checked(client: MongoClient[dict[str, Any]]) -> Iterator[MongoClient[dict[s
     try:
         check(client)
         yield client
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nobody else closes it
         client.close()
         raise
 
