@@ -64,8 +64,9 @@ class TestList:
         contents = [client.get(f"/runs/1/artifacts/{key}/download").data for key in keys_on(client)]
         assert sorted(contents) == [b"1", b"1", b"2"]
 
-    def test_a_run_without_artifacts_says_how_to_keep_one(self, client: FlaskClient) -> None:
-        assert "run.log_artifact" in text_of(client.get("/runs/1/artifacts").text)
+    @pytest.mark.parametrize("address", ["/runs/1/artifacts", "/runs/1/artifacts/list"])
+    def test_a_run_without_artifacts_says_how_to_keep_one(self, client: FlaskClient, address: str) -> None:
+        assert "run.log_artifact" in client.get(address).text
 
     def test_an_unknown_artifact_has_no_address(self, client: FlaskClient) -> None:
         for path in ("artifacts/0123456789abcdef/download", "artifacts/..%2f..%2fetc/download", "artifacts/x/image"):
