@@ -1,0 +1,1 @@
+"""Redaction: what must not be recorded is taken out before the journal is written."""
