@@ -10,7 +10,9 @@ from typing import Any
 from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, RequestStartLine, ResponseStartLine
-from tornado.iostream import IOStream
+from tornado.iostream import IOStream, SSLIOStream
+
+from .trusted_proxies import NO_PROXIES, TrustedProxies
 
 logger = logging.getLogger("cloister")
 
@@ -39,9 +41,16 @@ class BoundedServer(HTTPServer):
     purpose. So hundreds of slow connections never keep an honest one out, and a download is never cut for a newcomer.
     """
 
-    def initialize(self, *args: Any, per_address: int = CONNECTIONS_PER_ADDRESS, **kwargs: Any) -> None:
+    def initialize(
+        self,
+        *args: Any,
+        per_address: int = CONNECTIONS_PER_ADDRESS,
+        proxies: TrustedProxies = NO_PROXIES,
+        **kwargs: Any,
+    ) -> None:
         super().initialize(*args, **{**LIMITS, **kwargs})
         self._per_address = per_address
+        self._proxies = proxies
         self._waiting: dict[str, OrderedDict[IOStream, None]] = {}
         self._working: dict[str, set[IOStream]] = {}
 
@@ -49,7 +58,7 @@ class BoundedServer(HTTPServer):
         host = str(address[0]) if address else ""
         waiting = self._waiting.setdefault(host, OrderedDict())
         working = self._working.setdefault(host, set())
-        if len(waiting) + len(working) >= self._per_address or self._total() >= CONNECTIONS:
+        if len(waiting) + len(working) >= self._limit_of(host) or self._total() >= CONNECTIONS:
             if not waiting:
                 logger.warning("Refused a connection from %s: all %d are at work", host, len(working))
                 stream.close()
@@ -64,7 +73,15 @@ class BoundedServer(HTTPServer):
         if stream in self._working.get(host, ()):
             self._working[host].discard(stream)
             self._waiting[host][stream] = None
-        return _Watched(super().start_request(server_conn, request_conn), self, stream, host)
+        return _Watched(super().start_request(server_conn, request_conn), self, request_conn, host)
+
+    def note_sender(self, connection: HTTP1Connection, headers: HTTPHeaders) -> None:
+        """Whom the coming request is of, where a trusted proxy passes it on. Each request anew: one connection of a
+        proxy carries those of many people."""
+        context: Any = connection.context
+        scheme = "https" if isinstance(connection.stream, SSLIOStream) else "http"
+        sender = self._proxies.sender(_host_of(connection), scheme, headers)
+        context.remote_ip, context.protocol = sender.address, sender.scheme
 
     def request_arrived(self, stream: IOStream, host: str) -> None:
         """A whole request has come in on `stream`: from now on it is not cut for a newcomer."""
@@ -83,6 +100,9 @@ class BoundedServer(HTTPServer):
             self._working.pop(host, None)
         super().on_close(server_conn)
 
+    def _limit_of(self, host: str) -> int:
+        return CONNECTIONS if self._proxies.includes(host) else self._per_address
+
     def _total(self) -> int:
         return sum(map(len, self._waiting.values())) + sum(map(len, self._working.values()))
 
@@ -90,12 +110,16 @@ class BoundedServer(HTTPServer):
 class _Watched(HTTPMessageDelegate):
     """Passes everything on and tells the server when a request is whole."""
 
-    def __init__(self, delegate: HTTPMessageDelegate, server: BoundedServer, stream: IOStream, host: str) -> None:
-        self._delegate, self._server, self._stream, self._host = delegate, server, stream, host
+    def __init__(
+        self, delegate: HTTPMessageDelegate, server: BoundedServer, connection: HTTP1Connection, host: str
+    ) -> None:
+        self._delegate, self._server, self._connection, self._host = delegate, server, connection, host
+        self._stream = connection.stream
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
+        self._server.note_sender(self._connection, headers)
         return self._delegate.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:

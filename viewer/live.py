@@ -19,7 +19,7 @@ from .api.parameters import BadParameter, parse_instant, parse_run_key, single_v
 from .api.run_json import change_json
 from .errors_page import Problem
 from .live_hub import Interest, LiveHub, TooManyStreams
-from .security import SECURITY_HEADERS, HostRule, find_refusal
+from .security import HostRule, find_refusal, headers_for
 from .wsgi_bridge import WRITE_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class LiveStream(RequestHandler):
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
-        for name, value in SECURITY_HEADERS.items():
+        for name, value in headers_for(self.request.protocol).items():
             self.set_header(name, value)
 
     async def get(self) -> None:

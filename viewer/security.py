@@ -38,6 +38,8 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
 }
 
+STRICT_TRANSPORT = "max-age=31536000"  # a year of TLS only; without subdomains, which may be other people's
+
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _EXTENSION = "cloister.host_rule"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -172,6 +174,12 @@ def find_write(method: str) -> Problem | None:
     )
 
 
+def headers_for(scheme: str) -> dict[str, str]:
+    """What every answer to a request by `scheme` carries. Over plain HTTP browsers rightly ignore the last one."""
+    transport = {"Strict-Transport-Security": STRICT_TRANSPORT} if scheme == "https" else {}
+    return {**SECURITY_HEADERS, **transport}
+
+
 def protect(app: Flask, rule: HostRule, *, read_only: bool = False) -> None:
     """Put the checks before and the headers behind every request of `app`."""
     app.extensions[_EXTENSION] = rule
@@ -192,6 +200,8 @@ def protect(app: Flask, rule: HostRule, *, read_only: bool = False) -> None:
 
     @app.after_request
     def add_security_headers(response: Response) -> Response:
-        for name, value in SECURITY_HEADERS.items():
+        for name, value in headers_for(request.scheme).items():
             response.headers.setdefault(name, value)
+        if "no-store" in response.headers["Cache-Control"]:
+            response.vary.add("Cookie")  # for caches that keep even what they are told not to
         return response

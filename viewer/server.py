@@ -23,9 +23,12 @@ from .live_hub import LiveHub
 from .request_threads import RequestThreads
 from .security import bound_rule
 from .store_access import ServedDatabase, bound_databases
+from .trusted_proxies import NO_PROXIES, TrustedProxies
 from .wsgi_bridge import WsgiBridge
 
 if TYPE_CHECKING:
+    import ssl
+
     from flask import Flask
 
 logger = logging.getLogger("cloister")
@@ -83,13 +86,17 @@ class ViewerServer:
         *,
         open_client: Callable[[], Any] | None = None,
         threads: int = 16,
+        tls: ssl.SSLContext | None = None,
+        proxies: TrustedProxies = NO_PROXIES,
     ) -> None:
         """`open_client` gives an asynchronous MongoDB client for live updates of the app's first database; without one
-        they poll. Its further databases bring their own."""
+        they poll. Its further databases bring their own. With `tls` nothing but TLS is spoken."""
         self._app = app
         self._sockets = sockets
         self._open_client = open_client
         self._thread_count = threads
+        self._tls = tls
+        self._proxies = proxies
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
 
@@ -104,7 +111,8 @@ class ViewerServer:
         first, *others = bound_databases(self._app.extensions)
         databases = (replace(first, open_client=self._open_client or first.open_client), *others)
         hubs = {one: LiveHub(ChangeFeed(one.access, one.open_client)) for one in databases}
-        server = BoundedServer(self._make_application(threads, hubs))
+        application = self._make_application(threads, hubs)
+        server = BoundedServer(application, ssl_options=self._tls, proxies=self._proxies)
         server.add_sockets(self._sockets)
         for hub in hubs.values():
             hub.start()

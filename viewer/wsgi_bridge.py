@@ -24,7 +24,8 @@ from tornado.iostream import StreamClosedError
 from werkzeug.wsgi import FileWrapper
 
 from .request_threads import RequestThreads
-from .security import SECURITY_HEADERS
+from .security import headers_for
+from .trusted_proxies import PEER_KEY
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -54,7 +55,7 @@ class WsgiBridge:
         connection = request.connection
         assert isinstance(connection, HTTP1Connection)
         if self._threads.waiting_calls >= QUEUE_LIMIT:
-            _send_plain(connection, 503, "Service Unavailable", BUSY_SENTENCE, [("Retry-After", "5")])
+            _send_plain(request, 503, "Service Unavailable", BUSY_SENTENCE, [("Retry-After", "5")])
             return
         answer = _Answer(self._application, make_environ(request))
         try:
@@ -68,7 +69,7 @@ class WsgiBridge:
             if answer.started:
                 connection.stream.close()
             else:
-                _send_plain(connection, 500, "Internal Server Error", BROKEN_SENTENCE, [])
+                _send_plain(request, 500, "Internal Server Error", BROKEN_SENTENCE, [])
         finally:
             # In a thread, for closing a half-read file talks to the database; at the viewer's end there are none left.
             if not answer.complete and self._threads.submit(answer.close).cancelled():
@@ -159,13 +160,20 @@ def _refuse_write(_: bytes) -> object:
     raise NotImplementedError("WSGI's old write() callable is not offered; the app must return its chunks.")
 
 
-def _send_plain(connection: HTTP1Connection, status: int, reason: str, sentence: bytes, extra: Headers) -> None:
-    headers = HTTPHeaders({**SECURITY_HEADERS, "Content-Type": "text/plain; charset=utf-8"})
+def _send_plain(request: HTTPServerRequest, status: int, reason: str, sentence: bytes, extra: Headers) -> None:
+    connection = request.connection
+    assert isinstance(connection, HTTP1Connection)
+    headers = HTTPHeaders({**headers_for(request.protocol), "Content-Type": "text/plain; charset=utf-8"})
     headers["Content-Length"] = str(len(sentence))
     for name, value in extra:
         headers[name] = value
     connection.write_headers(ResponseStartLine("HTTP/1.1", status, reason), headers, sentence)
     connection.finish()
+
+
+def _peer_of(request: HTTPServerRequest) -> str:
+    address = getattr(getattr(request.connection, "context", None), "address", None)
+    return str(address[0]) if address else ""
 
 
 def make_environ(request: HTTPServerRequest) -> dict[str, Any]:
@@ -181,6 +189,7 @@ def make_environ(request: HTTPServerRequest) -> dict[str, Any]:
         "SERVER_NAME": name if port.isdigit() else request.host,
         "SERVER_PORT": port if port.isdigit() and name else "80",
         "SERVER_PROTOCOL": request.version,
+        PEER_KEY: _peer_of(request),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": request.protocol,
         "wsgi.input": BytesIO(request.body),
