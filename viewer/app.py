@@ -12,6 +12,7 @@ from flask import Flask, has_request_context
 from jinja2 import StrictUndefined
 
 from . import bokeh_assets, errors_page, security, static_files, static_packing
+from .accounts.current import bind_accounts
 from .connection_limits import BODY_LIMIT_BYTES
 from .database_paths import with_database_paths
 from .run_keys import path_segment, run_key, shown_id
@@ -45,6 +46,7 @@ BLUEPRINTS = (
     "run_source_page",
     "run_artifacts_page",
     "run_environment_page",
+    "privacy_frame",
     "api",
     "health",
     "bokeh_assets",
@@ -82,6 +84,7 @@ def create_app(
     rule: security.HostRule | None = None,
     allowed_hosts: Collection[str] = (),
     read_only: bool = False,
+    may_be_local: bool = True,
 ) -> Flask:
     """The viewer over one database or several, a plain WSGI application.
 
@@ -91,6 +94,7 @@ def create_app(
         rule: which Host headers are answered; loopback names and `allowed_hosts` when left out.
         allowed_hosts: further names that the viewer is reached by.
         read_only: refuse every request that could change a database, and say so on each page.
+        may_be_local: whether everybody may see all while there are no accounts: where only this machine can ask.
     """
     app = ViewerApp(__package__ or __name__, template_folder="templates", static_folder="static")
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT_BYTES  # Tornado refuses more, other WSGI servers may not
@@ -102,6 +106,7 @@ def create_app(
     limited = _with_limited_database_time(app.wsgi_app)
     app.wsgi_app = with_database_paths(limited, databases)  # type: ignore[method-assign, assignment]
     security.protect(app, rule or security.host_rule(allowed_hosts=allowed_hosts), read_only=read_only)
+    bind_accounts(app, databases[0].access, may_be_local=may_be_local)
     errors_page.register_error_pages(app)
     static_files.serve_with_long_caching(app)
     static_packing.pack_static_files(app)
