@@ -1,0 +1,1 @@
+"""Who uses the viewer: people, how they prove it, and what stands for them between two requests."""

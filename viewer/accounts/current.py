@@ -1,0 +1,352 @@
+"""Who asks: found once for each request, from its token, its session, or what a trusted proxy says."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flask import Flask, Response, current_app, g, request
+from markupsafe import Markup
+from pymongo.errors import PyMongoError
+
+from ...observer.access.principal import LOCAL, NOBODY, Principal
+from ...observer.errors import CloisterError
+from ...observer.policy import Policy, load_policy
+from . import csrf
+from .sessions import Session, SessionLimits, end_session, find_session, hash_of, open_session
+from .signed_in import TokenLimits, principal_of
+from .tokens import Token, find_token
+from .users import User, find_user, has_users
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from ..store_access import StoreAccess
+
+logger = logging.getLogger("cloister")
+
+_EXTENSION = "cloister.accounts"
+COOKIE = "cloister_session"
+SECURE_COOKIE = "__Host-cloister_session"  # browsers take it over TLS only, and from this host alone
+FORM_COOKIE = "cloister_form"  # before there is a session, the login form's token belongs to this
+SECURE_FORM_COOKIE = "__Host-cloister_form"
+_UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+RequestIdentity = Callable[[Mapping[str, str], str, "Database[dict[str, Any]]"], "User | None"]
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+@dataclass
+class Accounts:
+    """The accounts of one viewer: those in its first database.
+
+    Attributes:
+        may_be_local: whether everybody is `LOCAL` while there is no account. Not where others can reach the viewer.
+        request_identities: further ways to know who asks, each from headers, address and database; the first that
+            knows somebody decides. For what a trusted proxy says.
+        local_secret: what forms belong to while nobody has to sign in.
+    """
+
+    home: StoreAccess
+    may_be_local: bool = True
+    request_identities: list[RequestIdentity] = field(default_factory=list)
+    local_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    _had_users: bool = False
+
+    @property
+    def database(self) -> Database[dict[str, Any]]:
+        return self.home.get().database
+
+    def are_needed(self) -> bool:
+        """Whether a request needs an identity. Once it did, it does as long as this process lives."""
+        self._had_users = self._had_users or has_users(self.database)
+        return self._had_users or not self.may_be_local
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who asks, and by what that is known.
+
+    Attributes:
+        own: the principal as itself, while `principal` may be the one as whom it looks at the site.
+    """
+
+    principal: Principal
+    user: User | None = None
+    session: Session | None = None
+    token: Token | None = None
+    own: Principal = NOBODY
+
+
+def bind_accounts(app: Flask, home: StoreAccess, *, may_be_local: bool = True) -> Accounts:
+    """Give `app` the accounts in the first database, and ask for the CSRF token before whatever changes something."""
+    accounts = Accounts(home, may_be_local)
+    app.extensions[_EXTENSION] = accounts
+    app.before_request(refuse_forged_requests)
+    app.after_request(_set_form_cookie)
+    app.jinja_env.globals.update(
+        current_user=page_user,
+        current_principal=page_principal,
+        csrf_token=csrf_token,
+        csrf_field=csrf_field,
+    )
+    return accounts
+
+
+def accounts_of(extensions: Mapping[str, Any]) -> Accounts:
+    """The accounts of the app with these `extensions`."""
+    accounts: Accounts = extensions[_EXTENSION]
+    return accounts
+
+
+def current_accounts() -> Accounts:
+    return accounts_of(current_app.extensions)
+
+
+def current_identity() -> Identity:
+    """Who asks, found at the first call of a request."""
+    if "identity" not in g:
+        g.identity = identify(
+            current_accounts(),
+            request.headers,  # type: ignore[arg-type]  # Werkzeug's headers are one in all but name
+            request.cookies,
+            request.remote_addr or "",
+            secure=request.is_secure,
+        )
+    identity: Identity = g.identity
+    return identity
+
+
+def current_principal() -> Principal:
+    """Who asks, with all rights of that person."""
+    return current_identity().principal
+
+
+def current_user() -> User | None:
+    """The account of who asks; None where nobody has to sign in, nobody has, or a share link opened the page."""
+    return current_identity().user
+
+
+def principal_of_request(
+    headers: Mapping[str, str], cookies: Mapping[str, str], address: str, *, accounts: Accounts, secure: bool = False
+) -> Principal:
+    """Who asks, without Flask: for the live stream. Asked again later, it says whether that still holds."""
+    return identify(accounts, headers, cookies, address, secure=secure).principal
+
+
+def identify(
+    accounts: Accounts, headers: Mapping[str, str], cookies: Mapping[str, str], address: str, *, secure: bool = False
+) -> Identity:
+    """Who asks. A token that is wrong is nobody, whatever else the request has."""
+    if not accounts.are_needed():
+        return Identity(LOCAL, own=LOCAL)
+    database = accounts.database
+    authorization = headers.get("Authorization", "")
+    if is_bearer(authorization):
+        return _of_token(database, authorization.partition(" ")[2].strip(), address)
+    session_id = cookies.get(SECURE_COOKIE if secure else COOKIE)
+    if session_id:
+        found = _of_session(database, session_id)
+        if found is not None:
+            return found
+    for know in accounts.request_identities:
+        user = know(headers, address, database)
+        if user is not None and not user.is_disabled:
+            principal = principal_of(database, user)
+            return Identity(principal, user, own=principal)
+    return Identity(NOBODY)
+
+
+def is_bearer(authorization: str) -> bool:
+    return authorization.partition(" ")[0].lower() == "bearer"
+
+
+def _of_token(database: Database[dict[str, Any]], text: str, address: str) -> Identity:
+    token = find_token(database, text, address=address)
+    user = find_user(database, token.user) if token else None
+    if token is None or user is None or user.is_disabled:
+        return Identity(NOBODY)
+    limits = TokenLimits(token.scopes, token.projects)
+    principal = principal_of(database, user, kind="token", limits=limits)
+    return Identity(principal, user, token=token, own=principal)
+
+
+def _of_session(database: Database[dict[str, Any]], session_id: str) -> Identity | None:
+    session = find_session(database, session_id, session_limits(database))
+    user = find_user(database, session.user) if session else None
+    if session is None or user is None or user.is_disabled:
+        return None
+    principal = principal_of(database, user)
+    return Identity(principal, user, session, own=principal)
+
+
+def session_limits(database: Database[dict[str, Any]]) -> SessionLimits:
+    """How long sessions last here. A policy that cannot be understood grants no more than the shortest of both."""
+    try:
+        policy = load_policy(database)
+    except (CloisterError, OSError) as error:
+        logger.error("%s Until then sessions last an hour.", error)
+        return SessionLimits(timedelta(hours=1), timedelta(hours=1))
+    return limits_of(policy)
+
+
+def limits_of(policy: Policy) -> SessionLimits:
+    return SessionLimits(timedelta(hours=policy.session_idle_hours), timedelta(days=policy.session_days))
+
+
+def sign_in(user: User, response: Response, *, how: str) -> None:
+    """Open a session of `user` for this browser, written into the audit log first. The one before ends."""
+    from ..audit_notes import note
+
+    database = current_accounts().database
+    note("login", target=user.name, how=how)
+    _end_presented_session(database)
+    session_id = open_session(
+        database, user.name, address=request.remote_addr or "", agent=request.user_agent.string, how=how
+    )
+    set_session_cookie(response, session_id)
+
+
+def sign_out(response: Response) -> None:
+    """End the session of this browser."""
+    from ..audit_notes import note
+
+    identity = current_identity()
+    if identity.user is not None:
+        note("logout", target=identity.user.name)
+    _end_presented_session(current_accounts().database)
+    name = SECURE_COOKIE if request.is_secure else COOKIE
+    response.delete_cookie(name, path="/", secure=request.is_secure, httponly=True, samesite="Lax")
+
+
+def _end_presented_session(database: Database[dict[str, Any]]) -> None:
+    session = current_identity().session
+    if session is not None:
+        end_session(database, session.key, user=session.user)
+
+
+def set_session_cookie(response: Response, session_id: str) -> None:
+    name = SECURE_COOKIE if request.is_secure else COOKIE
+    response.set_cookie(name, session_id, path="/", secure=request.is_secure, httponly=True, samesite="Lax")
+
+
+def csrf_token() -> str:
+    """The token for this page's forms and scripts."""
+    secret = _csrf_secret()
+    if secret is None:
+        g.form_secret = secret = secrets.token_urlsafe(32)
+    return csrf.make_csrf_token(secret)
+
+
+def csrf_field() -> Markup:
+    """The hidden field that every form of ours that posts something has."""
+    return Markup('<input type="hidden" name="{}" value="{}">').format(csrf.FIELD, csrf_token())  # escapes
+
+
+def _csrf_secret() -> str | None:
+    """What the token of this request's pages belongs to; None where the browser has nothing yet."""
+    identity = _identity_if_known()
+    if identity is not None and identity.principal.kind == "local":
+        return current_accounts().local_secret
+    if identity is not None and identity.session is not None:
+        return request.cookies.get(SECURE_COOKIE if request.is_secure else COOKIE)
+    name = SECURE_FORM_COOKIE if request.is_secure else FORM_COOKIE
+    given: str | None = g.get("form_secret") or request.cookies.get(name)
+    return given
+
+
+def _set_form_cookie(response: Response) -> Response:
+    if "form_secret" in g:
+        name = SECURE_FORM_COOKIE if request.is_secure else FORM_COOKIE
+        response.set_cookie(name, g.form_secret, path="/", secure=request.is_secure, httponly=True, samesite="Lax")
+    return response
+
+
+def without_csrf(view: View) -> View:
+    """Mark a view that something else protects, such as the signed message of an identity provider."""
+    view.without_csrf = True  # type: ignore[attr-defined]
+    return view
+
+
+def refuse_forged_requests() -> Response | None:
+    """Before each request: what changes something carries the token of our own page, or is no browser's."""
+    if request.method not in _UNSAFE or request.endpoint is None:
+        return None
+    view = current_app.view_functions.get(request.endpoint)
+    if getattr(view, "without_csrf", False) or _is_no_browser():
+        return None
+    given = request.headers.get(csrf.HEADER) or request.form.get(csrf.FIELD)
+    if csrf.is_csrf_token(given, _csrf_secret()):
+        return None
+    from ..errors_page import Problem, render_problem
+
+    return render_problem(
+        Problem(
+            403,
+            "This page was open for too long",
+            "The request lacks the sign that it comes from a page of this viewer as you are signed in now. "
+            "Load the page again and repeat what you did.",
+            action_label="Load it again",
+            action_url="" if request.path == "/login" else None,
+        )
+    )
+
+
+def _is_no_browser() -> bool:
+    """A script: it shows a token, which no browser adds by itself; or nobody signs in here and no browser asks."""
+    if is_bearer(request.headers.get("Authorization", "")):
+        return True
+    identity = current_identity()
+    from_browser = "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
+    return identity.principal.kind == "local" and request.path.startswith("/api/") and not from_browser
+
+
+def page_user() -> User | None:
+    """For the frame of pages, error pages too: None where the database does not answer."""
+    identity = _identity_if_known()
+    return identity.user if identity else None
+
+
+def page_principal() -> Principal:
+    identity = _identity_if_known()
+    return identity.principal if identity else NOBODY
+
+
+def _identity_if_known() -> Identity | None:
+    if g.get("identity_unknown"):
+        return None
+    try:
+        return current_identity()
+    except (PyMongoError, CloisterError):
+        g.identity_unknown = True  # the frame asks several times; the database was asked long enough
+        return None
+
+
+def session_key() -> str | None:
+    """The key of the session of this browser, to be told from the others in a list."""
+    session = current_identity().session
+    return session.key if session else None
+
+
+__all__ = [
+    "Accounts",
+    "Identity",
+    "accounts_of",
+    "bind_accounts",
+    "csrf_field",
+    "csrf_token",
+    "current_accounts",
+    "current_identity",
+    "current_principal",
+    "current_user",
+    "hash_of",
+    "identify",
+    "principal_of_request",
+    "sign_in",
+    "sign_out",
+    "without_csrf",
+]
