@@ -61,12 +61,14 @@ class StoredMetric:
         start: when the run began.
         count: how many points it has, or had when the run's document was last written.
         ended: whether the run has ended, so that `count` is final.
+        is_of_known_run: False when there is no such run, or none that the reader sees.
     """
 
     key: MetricKey
     start: datetime | None
     count: int
     ended: bool
+    is_of_known_run: bool = True
 
 
 def find_metric(database: Database[dict[str, Any]], run_id: RunId, name: str) -> StoredMetric:
@@ -74,12 +76,13 @@ def find_metric(database: Database[dict[str, Any]], run_id: RunId, name: str) ->
     stored_name = spelled(name)
     path = summary_path(stored_name)
     fields = {UID: 1, JOURNAL: 1, "start_time": 1, "status": 1, path: 1}
-    run = database["runs"].find_one({"_id": run_id}, fields) or {}
+    found = database["runs"].find_one({"_id": run_id}, fields)
+    run = found or {}
     uid, summary = _at(run, UID), _at(run, path)
     uid = uid if isinstance(uid, str) else None
     key = MetricKey(metric_id(uid or "", stored_name), uid, run_id, stored_name, _segments_in(_at(run, JOURNAL)))
     count = read_summary(name, summary).count if isinstance(summary, Mapping) else 0
-    return StoredMetric(key, _aware(run.get("start_time")), count, run.get("status") != "RUNNING")
+    return StoredMetric(key, _aware(run.get("start_time")), count, run.get("status") != "RUNNING", found is not None)
 
 
 def spelled(name: str) -> str:

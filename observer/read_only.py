@@ -71,7 +71,7 @@ def read_only(database: Database[dict[str, Any]]) -> ReadOnlyDatabase:
 
 
 def is_read_only(database: Database[dict[str, Any]]) -> bool:
-    return isinstance(database, ReadOnlyDatabase)
+    return isinstance(getattr(database, "behind", database), ReadOnlyDatabase)
 
 
 def _refusal(operation: str) -> Callable[..., NoReturn]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .foreign_runs import mapping, read_pair, sequence, text
+
+if TYPE_CHECKING:
+    from .run_record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,16 @@ def read_resources(ours: Mapping[str, Any], document: Mapping[str, Any]) -> Iter
         if pair and (pair[0], text(pair[1])) not in known:
             known.add((pair[0], text(pair[1])))
             yield ResourceEntry(pair[0], text(pair[1]) or None, None, None)
+
+
+def named_files(run: RunRecord) -> Iterator[Any]:
+    """The ids of all files that a run names."""
+    named: tuple[ArtifactEntry | SourceEntry | ResourceEntry, ...] = (*run.artifacts, *run.sources, *run.resources)
+    for entry in named:
+        if entry.file_id is not None:
+            yield entry.file_id
+    if run.git.get("diff_file") is not None:
+        yield run.git["diff_file"]
 
 
 def _int(value: Any) -> int:

@@ -53,6 +53,9 @@ VERSION = "cloister.version"  # of the shipped state: each shipper moves it on b
 LOSSES = "cloister.losses"  # by who counted them; `lost` is their sum
 UPLOADS = "cloister.uploads"  # files that are recorded and not stored yet
 NOTES = "cloister.notes"
+OWNER = "cloister.owner"
+VISIBILITY = "cloister.visibility"  # "private", "project", "site"; without it the project decides
+SHARED_PEOPLE, SHARED_GROUPS = "cloister.shared_with.people", "cloister.shared_with.groups"
 OMNIBOARD_TAGS, OMNIBOARD_NOTES = "omniboard.tags", "omniboard.notes"
 LOST_ARTIFACTS = "cloister.lost_artifacts"  # as in `artifacts`, without `file_id`: their bytes were never stored
 
@@ -88,6 +91,8 @@ class RunRecord:
             `source` (who set it), `before`, and `types` where they differ.
         unreadable: which fields hold something that nobody expects there, in words.
         recording_notes: what Sacred's experiment gave and could not be recorded, in words.
+        visibility: who sees it, "private", "project" or "site"; "" where its project decides.
+        shared_people, shared_groups: who sees it besides.
     """
 
     id: RunId
@@ -134,6 +139,9 @@ class RunRecord:
     unreadable: tuple[str, ...] = ()
     config_changes: tuple[dict[str, Any], ...] = ()
     recording_notes: tuple[str, ...] = ()
+    visibility: str = ""
+    shared_people: tuple[str, ...] = ()
+    shared_groups: tuple[str, ...] = ()
 
     @property
     def duration(self) -> timedelta | None:
@@ -215,7 +223,18 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
         format=text(document.get("format")),
         unreadable=facts.unreadable,
         config_changes=tuple(decode_field_names(mapping(change)) for change in sequence(ours.get("config_changes"))),
+        **_sharing(ours),
     )
+
+
+def _sharing(ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Who sees a run, as far as its document says so in the shape that queries look for."""
+    visibility, shared = ours.get("visibility"), mapping(ours.get("shared_with"))
+    people, groups = (
+        tuple(name for name in sequence(shared.get(kind)) if isinstance(name, str)) for kind in ("people", "groups")
+    )
+    known = visibility if visibility in ("private", "project", "site") else ""
+    return {"visibility": known, "shared_people": people, "shared_groups": groups}
 
 
 def new_run_document(header: Mapping[str, Any], run_id: int) -> dict[str, Any]:
@@ -264,7 +283,8 @@ def new_run_document(header: Mapping[str, Any], run_id: int) -> dict[str, Any]:
             "tags": header.get("tags", []),
             "notes": header.get("notes", ""),
             "owner": header.get("owner", ""),
-            "visibility": "project",
+            **({"visibility": header["visibility"]} if header.get("visibility") else {}),
+            **({"shared_with": dict(header["shared_with"])} if header.get("shared_with") else {}),
             "config_defaults": header.get("config_defaults", {}),
             "config_changes": header.get("config_changes", []),
             "argv": header.get("argv", []),

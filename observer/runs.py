@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import difflib
 import itertools
 from collections.abc import Container, Iterator, Sequence
@@ -10,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from .access.principal import LOCAL, Principal
+from .access.visibility import visible_runs
 from .blobs import Blob, BlobNotFound, open_blob
 from .console_store import ConsolePage, load_console
 from .errors import CloisterError
@@ -17,12 +20,13 @@ from .foreign_console import BYTES, WITHOUT_CAPTURED, load_captured
 from .foreign_files import fill_files, spellings
 from .foreign_metrics import list_names, load_many_series, load_summaries, load_summary, summaries_of
 from .foreign_runs import is_foreign
-from .metric_reader import Axis, Curve, find_metric, load_curve, load_points, spelled
+from .metric_reader import Axis, Curve, StoredMetric, find_metric, load_curve, load_points, spelled
 from .metric_stretches import join_points, load_many
 from .metric_summary import SYSTEM_PREFIX, MetricSummary
 from .points import Points
 from .project_lists import Columns, ProjectNotFound, ProjectSummary, discover_columns, list_projects
 from .run_changes import RunChange, changes_since
+from .run_files import named_files
 from .run_query import KEEP_LISTED, BadRunQuery, RunQuery, match_project
 from .run_record import (
     JOURNAL,
@@ -72,10 +76,15 @@ class RunPage:
 
 
 class RunStore:
-    """Reads what runs have recorded. Thread-safe, as the PyMongo client under it is; not to be used across a fork."""
+    """Reads what runs have recorded. Thread-safe, as the PyMongo client under it is; not to be used across a fork.
+
+    Attributes:
+        principal: who reads. A run that they may not see is not there for any method.
+    """
 
     def __init__(self, database: Database[dict[str, Any]]) -> None:
         self.database = lenient(database)
+        self.principal: Principal = LOCAL
 
     @classmethod
     def connect(
@@ -93,15 +102,28 @@ class RunStore:
         """
         return cls(open_database(uri, collections, read_only=read_only))
 
+    def seen_by(self, principal: Principal) -> RunStore:
+        """The same store, by the same connection, as `principal` sees it."""
+        from .access.seen_database import only_seen, unfiltered
+
+        seen = copy.copy(self)
+        condition = visible_runs(principal)
+        plain = unfiltered(self.database)
+        seen.database = only_seen(plain, condition) if condition else plain
+        seen.principal = principal
+        return seen
+
     def list_databases(self) -> tuple[RunPlace, ...]:
         """Which databases of this server hold runs that may be read, and under which collection names."""
         from .run_places import list_places
 
+        if not self.principal.sees_everything:
+            return ()  # what lies beside this database is no affair of whoever may not see all of it
         return list_places(self.database.client, self.database.name)
 
     def at(self, place: RunPlace) -> RunStore:
         """The store of another set of runs, by the same connection; read only where this one is."""
-        return RunStore(open_place(self.database, place))
+        return RunStore(open_place(self.database, place)).seen_by(self.principal)
 
     def close(self) -> None:
         """Close the connection; the store is of no use afterwards."""
@@ -223,7 +245,7 @@ class RunStore:
         Raises:
             MetricNotFound: the run has no such metric.
         """
-        points = load_points(self.database, find_metric(self.database, run_id, name))
+        points = load_points(self.database, self._find_metric(run_id, name))
         if points is None:
             raise self._metric_not_found(run_id, name)
         return points
@@ -248,7 +270,7 @@ class RunStore:
             raise BadRunQuery(
                 f"A curve on axis {axis!r} with {pixels} pixels is not possible. Axes are step, relative, wall."
             )
-        metric = find_metric(self.database, run_id, name)
+        metric = self._find_metric(run_id, name)
         curve = load_curve(self.database, metric, pixels=pixels, axis=axis, low=low, high=high)
         if curve is None:
             raise self._metric_not_found(run_id, name)
@@ -295,6 +317,13 @@ class RunStore:
         segments = (document.get("cloister") or {}).get("journal") or {}
         return {int(segment, 16): int(place.get("offset", 0)) for segment, place in segments.items()}
 
+    def _find_metric(self, run_id: RunId, name: str) -> StoredMetric:
+        """Where a metric is. Points of a run that was deleted can be read by whoever sees everything."""
+        metric = find_metric(self.database, run_id, name)
+        if not metric.is_of_known_run and not self.principal.sees_everything:
+            raise RunNotFound(run_id)
+        return metric
+
     def _metric_not_found(self, run_id: RunId, name: str) -> MetricNotFound:
         return MetricNotFound(run_id, name, list(list_names(self.database, run_id)))
 
@@ -307,22 +336,33 @@ class RunStore:
 
         Raises:
             BadCursor: `after` or `before` is not a cursor.
+            RunNotFound: the reader may not see all runs, and there is none that he sees.
         """
+        if not self.principal.sees_everything and not self.database["runs"].count_documents({"_id": run_id}, limit=1):
+            raise RunNotFound(run_id)
         captured = load_captured(self.database, run_id, after=after, before=before, limit=limit)
         if captured is not None:
             return captured
         return load_console(self.database, run_id, after=after, before=before, limit=limit)
 
-    def open_blob(self, file_id: Any) -> Blob:
+    def open_blob(self, file_id: Any, run: RunRecord | None = None) -> Blob:
         """A stored file: an artifact, a source, a diff.
+
+        Args:
+            run: the run that names it, as this store has read it. Whoever may not see all runs opens no file without:
+                a file's id alone is no right to its bytes.
 
         Raises:
             BlobNotFound: there is none.
         """
-        for spelling in spellings(file_id):
-            with contextlib.suppress(BlobNotFound):
-                return open_blob(self.database, spelling)
+        if self.principal.sees_everything or (run is not None and self._may_open(file_id, run)):
+            for spelling in spellings(file_id):
+                with contextlib.suppress(BlobNotFound):
+                    return open_blob(self.database, spelling)
         raise BlobNotFound(file_id)
+
+    def _may_open(self, file_id: Any, run: RunRecord) -> bool:
+        return self.principal.may("see", run=run) and str(file_id) in {str(each) for each in named_files(run)}
 
 
 def _sorts_all(stages: list[dict[str, Any]]) -> bool:
