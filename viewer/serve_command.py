@@ -9,6 +9,7 @@ import logging
 import signal
 import webbrowser
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,21 +17,34 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from ..observer.errors import CloisterError
+from ..observer.mongo import first_sentence
 
 if TYPE_CHECKING:
     from .server import ViewerServer
+    from .store_access import ServedDatabase
 
 DEFAULT_PORT = 6390
 
 
 class OpenToTheNetwork(CloisterError, PermissionError):
-    """The viewer was told to listen beyond this machine although nobody has to log in."""
+    """The viewer was told to listen beyond this machine although nobody has to log in, or anybody can listen in."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, lacks: str) -> None:
         super().__init__(
-            f"--host {host} would show every run to everyone who can reach this machine: this viewer has no accounts "
-            f"yet. Leave --host out and come through an SSH tunnel (ssh -L {port}:127.0.0.1:{port} this-machine), or "
-            "add --insecure-no-login if everyone on that network may see everything."
+            f"--host {host} would show every run to everyone who can reach this machine: {lacks}. Leave --host out and "
+            f"come through an SSH tunnel (ssh -L {port}:127.0.0.1:{port} this-machine); or make an account ('cloister "
+            "user add NAME --admin') and pass --tls-cert and --tls-key, or --trusted-proxy for a proxy that ends TLS; "
+            "or add --insecure-no-login if everyone on that network may see everything."
+        )
+
+
+class AccountsUnknown(CloisterError, ConnectionError):
+    """Whether there are accounts cannot be known, and an open viewer must not start on a guess."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(
+            f"--host {host} needs accounts, and the database does not say whether there are any: {reason}. Start the "
+            "viewer again when the database answers."
         )
 
 
@@ -61,6 +75,17 @@ class OpenToTheNetwork(CloisterError, PermissionError):
     metavar="NAME",
     help="A further name that this viewer is reached by, as in the address bar. May be repeated.",
 )
+@click.option(
+    "--tls-cert", type=click.Path(dir_okay=False, path_type=Path), help="Certificate with its chain, PEM; speaks TLS."
+)
+@click.option("--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its key, PEM, readable to you alone.")
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="A reverse proxy's address or network: from there X-Forwarded-For and -Proto are believed. May be repeated.",
+)
 @click.option("--insecure-no-login", is_flag=True, help="Listen beyond this machine although nobody has to log in.")
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the dashboard in a browser.")
 def serve(
@@ -71,6 +96,9 @@ def serve(
     also: tuple[str, ...],
     read_only: bool,
     allowed_hosts: tuple[str, ...],
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    trusted_proxies: tuple[str, ...],
     insecure_no_login: bool,
     open_browser: bool,
 ) -> None:
@@ -80,19 +108,27 @@ def serve(
     from .database_link import open_databases
     from .security import host_rule
     from .server import ViewerServer, listen
+    from .tls import load_tls
+    from .trusted_proxies import parse_trusted_proxies
 
     host = host.strip("[]")
-    if not is_loopback(host) and not insecure_no_login:
-        raise OpenToTheNetwork(host, port or DEFAULT_PORT)
+    tls = load_tls(tls_cert, tls_key)
+    proxies = parse_trusted_proxies(trusted_proxies)
+    # Through a proxy on this machine, everybody whom it lets in comes from this machine.
+    may_be_local = insecure_no_login or (is_loopback(host) and not proxies)
+    if not may_be_local and tls is None and not proxies:  # before the embedded database is started for nothing
+        raise OpenToTheNetwork(host, port or DEFAULT_PORT, "neither TLS nor a proxy protects what is sent")
     rule = host_rule(bound=host, allowed_hosts=allowed_hosts)
     sockets = listen(host, port)  # before the database, so that a port in use is told at once
     terminal = Console(stderr=True)
     _log_to(terminal)
     settings = load_settings(uri=uri)
     databases = open_databases(settings, collections=collections, also=also or settings.databases, only_read=read_only)
-    app = create_app(databases, rule=rule, read_only=read_only)
-    server = ViewerServer(app, sockets)
-    address = address_for_browsers(host, server.port)
+    if not may_be_local:
+        refuse_without_accounts(host, port or DEFAULT_PORT, databases[0])
+    app = create_app(databases, rule=rule, read_only=read_only, may_be_local=may_be_local)
+    server = ViewerServer(app, sockets, tls=tls, proxies=proxies)
+    address = address_for_browsers(host, server.port, scheme="http" if tls is None else "https")
 
     def announce() -> None:
         click.echo(f"Cloister is at {address}")
@@ -104,6 +140,25 @@ def serve(
             webbrowser.open(address)
 
     asyncio.run(_serve_until_signalled(server, announce))
+
+
+def refuse_without_accounts(host: str, port: int, database: ServedDatabase) -> None:
+    """Return if everybody has to say who they are.
+
+    Raises:
+        OpenToTheNetwork: there are no accounts.
+        AccountsUnknown: the database did not say.
+    """
+    from pymongo.errors import PyMongoError
+
+    from .accounts.users import has_users
+
+    try:
+        guarded = has_users(database.access.get().database)
+    except PyMongoError as error:
+        raise AccountsUnknown(host, first_sentence(error)) from error
+    if not guarded:
+        raise OpenToTheNetwork(host, port, "it has no accounts yet")
 
 
 async def _serve_until_signalled(server: ViewerServer, announce: Callable[[], None]) -> None:
@@ -133,8 +188,8 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def address_for_browsers(host: str, port: int) -> str:
+def address_for_browsers(host: str, port: int, *, scheme: str = "http") -> str:
     with contextlib.suppress(ValueError):
         if ipaddress.ip_address(host).is_unspecified:
             host = "127.0.0.1"  # the one address of all those listened on that is sure to work here
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
