@@ -318,11 +318,14 @@ class RunStore:
         return {int(segment, 16): int(place.get("offset", 0)) for segment, place in segments.items()}
 
     def _find_metric(self, run_id: RunId, name: str) -> StoredMetric:
-        """Where a metric is. Points of a run that was deleted can be read by whoever sees everything."""
+        """Where a metric is. What a deleted run left behind is there for those alone who see everything."""
         metric = find_metric(self.database, run_id, name)
         if not metric.is_of_known_run and not self.principal.sees_everything:
-            raise RunNotFound(run_id)
+            raise MetricNotFound(run_id, name, [])
         return metric
+
+    def _is_there(self, run_id: RunId) -> bool:
+        return self.database["runs"].find_one({"_id": {"$eq": run_id}}, {"_id": 1}) is not None
 
     def _metric_not_found(self, run_id: RunId, name: str) -> MetricNotFound:
         return MetricNotFound(run_id, name, list(list_names(self.database, run_id)))
@@ -336,10 +339,11 @@ class RunStore:
 
         Raises:
             BadCursor: `after` or `before` is not a cursor.
-            RunNotFound: the reader may not see all runs, and there is none that he sees.
         """
-        if not self.principal.sees_everything and not self.database["runs"].count_documents({"_id": run_id}, limit=1):
-            raise RunNotFound(run_id)
+        if not self.principal.sees_everything and not self._is_there(run_id):
+            from bson import ObjectId
+
+            run_id = ObjectId()  # nobody's: a run that is hidden answers like one that never was
         captured = load_captured(self.database, run_id, after=after, before=before, limit=limit)
         if captured is not None:
             return captured

@@ -12,6 +12,7 @@ from flask import Flask, has_request_context
 from jinja2 import StrictUndefined
 
 from . import bokeh_assets, errors_page, security, static_files, static_packing
+from .access_rules import enforce_rules
 from .accounts.current import bind_accounts
 from .connection_limits import BODY_LIMIT_BYTES
 from .database_paths import with_database_paths
@@ -107,6 +108,7 @@ def create_app(
     app.wsgi_app = with_database_paths(limited, databases)  # type: ignore[method-assign, assignment]
     security.protect(app, rule or security.host_rule(allowed_hosts=allowed_hosts), read_only=read_only)
     bind_accounts(app, databases[0].access, may_be_local=may_be_local)
+    enforce_rules(app)
     errors_page.register_error_pages(app)
     static_files.serve_with_long_caching(app)
     static_packing.pack_static_files(app)

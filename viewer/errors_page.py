@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..observer.errors import CloisterError
 from ..observer.mongo import address_of, first_sentence
-from .store_access import current_store, report_silence, root
+from .store_access import current_database, report_silence, root
 
 logger = logging.getLogger("cloister")
 
@@ -150,7 +150,7 @@ def _database_unreachable() -> Problem:
     from .app import DATABASE_SECONDS
 
     report_silence()
-    where = address_of(current_store().database.client).removeprefix("mongodb://")
+    where = address_of(current_database().access.get().database.client).removeprefix("mongodb://")
     return Problem(
         503,
         "The database does not answer",

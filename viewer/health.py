@@ -6,7 +6,7 @@ import pymongo
 from flask import Blueprint, Response, jsonify, request
 from pymongo.errors import PyMongoError
 
-from .store_access import current_store
+from .store_access import current_database
 
 READY_SECONDS = 2  # whoever asks, asks often, and gives up soon
 
@@ -24,7 +24,7 @@ def show_readiness() -> Response:
     """200 when the database answers, 503 otherwise."""
     try:
         with pymongo.timeout(READY_SECONDS):
-            current_store().database.command("ping")
+            current_database().access.get().database.command("ping")
     except PyMongoError:
         response = jsonify(status="unavailable", database="does not answer")
         response.status_code = 503

@@ -58,7 +58,7 @@ def show_artifacts(run_id: RunId) -> str:
     run = current_store().load_run(run_id)
     rows, resources = list_artifacts(run), list_resources(run)
     chosen = _chosen((*rows, *resources), request.args.get("show"))
-    preview = load_preview(current_store(), chosen.entry) if chosen and chosen.stored else None
+    preview = load_preview(current_store(), run, chosen.entry) if chosen and chosen.stored else None
     return render_template(
         "run/artifacts.html",
         run=run,
@@ -81,20 +81,23 @@ def show_list(run_id: RunId) -> str:
 
 @bp.get("/runs/<run:run_id>/artifacts/<key>/download")
 def download_artifact(run_id: RunId, key: str) -> Response:
-    entry = _find(current_store().load_run(run_id), key).entry
-    return render_stored_file(current_store(), entry.file_id, name=entry.name, content_type=entry.content_type)
+    run = current_store().load_run(run_id)
+    entry = _find(run, key).entry
+    return render_stored_file(current_store(), entry.file_id, run=run, name=entry.name, content_type=entry.content_type)
 
 
 @bp.get("/runs/<run:run_id>/artifacts/<key>/image")
 def show_image(run_id: RunId, key: str) -> Response:
     """The artifact as an image, if its own first bytes say that it is one and it is not too large to be shown."""
-    entry = _find(current_store().load_run(run_id), key).entry
-    preview = load_preview(current_store(), entry)
+    run = current_store().load_run(run_id)
+    entry = _find(run, key).entry
+    preview = load_preview(current_store(), run, entry)
     if not isinstance(preview, ImagePreview):
         abort(415, "This artifact cannot be shown as an image. Download it instead.")
     return render_stored_file(
         current_store(),
         entry.file_id,
+        run=run,
         name=entry.name,
         content_type=preview.image.media_type,
         disposition="inline",
@@ -131,10 +134,10 @@ def artifact_key(entry: ArtifactEntry) -> str:
     return hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def load_preview(store: RunStore, entry: ArtifactEntry) -> Preview:
+def load_preview(store: RunStore, run: RunRecord, entry: ArtifactEntry) -> Preview:
     """What to show of an artifact; where its bytes are gone or damaged, that."""
     try:
-        blob = store.open_blob(entry.file_id)
+        blob = store.open_blob(entry.file_id, run)
         preview = preview_file(blob, entry.name)
         if isinstance(preview, ImagePreview) and blob.size <= IMAGE_LIMIT_BYTES:
             for _ in blob:  # a picture with a hole in it would break off in the browser without a word

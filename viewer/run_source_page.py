@@ -56,7 +56,7 @@ def show_source(run_id: RunId) -> str:
         "run/source.html",
         run=run,
         active_tab="source",
-        opened=_open_file(current_store(), entry) if entry else None,
+        opened=_open_file(current_store(), run, entry) if entry else None,
         diff=parse_diff(diff_text) if diff_text else Diff(()),
         has_diff=_has_diff(run),
         git_words=describe_missing_commit(run.git),
@@ -68,8 +68,9 @@ def show_source(run_id: RunId) -> str:
 @bp.get("/runs/<run:run_id>/source/file")
 def download_source(run_id: RunId) -> Response:
     """The file that `path` names, as it was."""
-    entry = _find_source(current_store().load_run(run_id), request.args.get("path", ""))
-    return render_stored_file(current_store(), entry.file_id, name=entry.path, content_type="text/plain")
+    run = current_store().load_run(run_id)
+    entry = _find_source(run, request.args.get("path", ""))
+    return render_stored_file(current_store(), entry.file_id, run=run, name=entry.path, content_type="text/plain")
 
 
 @bp.get("/runs/<run:run_id>/source/diff.patch")
@@ -99,7 +100,7 @@ def _iter_diff(store: RunStore, run: RunRecord) -> Iterator[bytes]:
     text = run.git.get("diff")
     file_id = run.git.get("diff_file")
     if file_id is not None and not (isinstance(text, str) and len(text) >= int(run.git.get("diff_bytes") or 0) > 0):
-        yield from store.open_blob(file_id)
+        yield from store.open_blob(file_id, run)
     elif isinstance(text, str):
         yield text.encode("utf-8", "replace")
 
@@ -121,9 +122,9 @@ def _find_source(run: RunRecord, path: str) -> SourceEntry:
     return found
 
 
-def _open_file(store: RunStore, entry: SourceEntry) -> OpenFile:
+def _open_file(store: RunStore, run: RunRecord, entry: SourceEntry) -> OpenFile:
     try:
-        blob = store.open_blob(entry.file_id)
+        blob = store.open_blob(entry.file_id, run)
         head = read_exactly(blob, SOURCE_LIMIT_BYTES)
     except (BlobNotFound, DamagedBlob) as error:
         return OpenFile(entry, None, str(error))

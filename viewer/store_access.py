@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 from flask import current_app, request
 
+from .accounts.current import current_principal
+
 if TYPE_CHECKING:
     from ..observer.runs import RunStore
 
@@ -64,8 +66,8 @@ def current_database() -> ServedDatabase:
 
 
 def current_store() -> RunStore:
-    """The store that the current request reads from. Views never connect by themselves."""
-    return current_database().access.get()
+    """The store that the current request reads from, as whoever asks sees it. Views never connect by themselves."""
+    return current_database().access.get().seen_by(current_principal())
 
 
 def report_silence() -> None:

@@ -18,6 +18,7 @@ from flask import Response, abort
 from ..observer.blobs import BlobNotFound, DamagedBlob
 
 if TYPE_CHECKING:
+    from ..observer.run_record import RunRecord
     from ..observer.runs import RunStore
 
 Disposition = Literal["attachment", "inline"]
@@ -82,12 +83,13 @@ def render_stored_file(
     file_id: object,
     *,
     name: str,
+    run: RunRecord,
     content_type: str | None = None,
     disposition: Disposition = "attachment",
 ) -> Response:
-    """A file out of the database, for a run that the asker may see. Where its bytes are gone: 410, in words."""
+    """A file out of the database, which `run`, read from the same store, names. Where its bytes are gone: 410."""
     try:
-        blob = store.open_blob(file_id)
+        blob = store.open_blob(file_id, run)
         chosen_type = content_type or blob.content_type or UNKNOWN_TYPE
         return render_user_file(
             blob, name=name, content_type=chosen_type, size_bytes=blob.size, disposition=disposition

@@ -23,10 +23,11 @@ def list_artifacts(run_id: RunId) -> dict[str, Any]:
 
 
 def download_artifact(run_id: RunId, file_id: str) -> Response:
-    run = current_store().load_run(run_id)
+    store = current_store()
+    run = store.load_run(run_id)
     for artifact in run.artifacts:  # only files that this run names: a file's id alone opens nothing
         if str(artifact.file_id) == file_id:
-            blob = current_store().open_blob(artifact.file_id)
+            blob = store.open_blob(artifact.file_id, run)
             return blob_response(blob, name=artifact.name, content_type=artifact.content_type, headers=request.headers)
     raise BlobNotFound(file_id)
 

@@ -1,0 +1,155 @@
+"""Who may call which address: one row for each endpoint, checked before any of them runs (THREATS R12)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from flask import Flask, Response, redirect, request
+
+from .accounts.current import current_principal
+from .errors_page import NOT_FOUND_SENTENCE, NOT_FOUND_TITLE, Problem, render_problem
+from .store_access import current_store, root
+
+if TYPE_CHECKING:
+    from ..observer.access.principal import Principal, Right
+
+# "anyone": without an account too. "signed-in": with any account. "see": who may see runs at all; which ones the store
+# decides. "edit", "manage": of the run or project that the address names (`run_id`, `project`); where it names none,
+# of any. "site": admins of the site. "audit": who may read the audit log. "own": people, for what is their own.
+Rule = Literal["anyone", "signed-in", "see", "edit", "manage", "site", "audit", "own"]
+
+# A route without a row here is not answered, and a test fails. In the order of the modules that answer them.
+RULES: dict[str, Rule] = {
+    "static": "anyone",
+    # api/
+    "api.list_projects": "see",
+    "api.show_project": "see",
+    "api.list_runs": "see",
+    "api.list_columns": "see",
+    "api.show_run": "see",
+    "api.list_metrics": "see",
+    "api.list_points": "see",
+    "api.show_console": "see",
+    "api.list_artifacts": "see",
+    "api.download_artifact": "see",
+    "api.list_changes": "see",
+    "api.stream_changes": "see",
+    "api.show_description": "signed-in",
+    # bokeh_assets, health: the same for everybody
+    "bokeh_assets.send_bokeh_script": "anyone",
+    "health.show_liveness": "anyone",
+    "health.show_readiness": "anyone",
+    # charts
+    "charts.send_curves": "see",
+    "charts.send_line_chart": "see",
+    "charts.send_points": "see",
+    "charts.send_sections": "see",
+    "charts.send_sparks": "see",
+    "charts.send_system_strip": "see",
+    # privacy_frame
+    "privacy.show_overview": "signed-in",
+    "privacy.start": "signed-in",
+    # projects_page, runs_page
+    "projects.show_projects": "signed-in",
+    "projects.show_project_menu": "signed-in",
+    "runs.show_runs": "see",
+    # run_page and its tabs
+    "run.show_header": "see",
+    "run.show_overview_part": "see",
+    "run.show_run": "see",
+    "run_artifacts_page.download_artifact": "see",
+    "run_artifacts_page.show_artifacts": "see",
+    "run_artifacts_page.show_image": "see",
+    "run_artifacts_page.show_list": "see",
+    "run_charts_page.show_charts": "see",
+    "run_config.show_config": "see",
+    "run_console_page.download_console": "see",
+    "run_console_page.show_console": "see",
+    "run_console_page.show_lines": "see",
+    "run_environment_page.download_requirements": "see",
+    "run_environment_page.show_environment": "see",
+    "run_source_page.download_diff": "see",
+    "run_source_page.download_source": "see",
+    "run_source_page.show_source": "see",
+    "run_system_page.show_system": "see",
+}
+
+LOGIN_PATH = "/login"
+
+
+def enforce_rules(app: Flask) -> None:
+    """Have each request of `app` meet the rule of its endpoint first."""
+
+    @app.before_request
+    def refuse_by_rule() -> Response | None:
+        if request.endpoint is None:
+            return None  # no such address, or not by this method: Flask says so
+        return find_refusal(RULES.get(request.endpoint), request.view_args or {})
+
+
+def find_refusal(rule: Rule | None, arguments: dict[str, Any]) -> Response | None:
+    """The answer to a request that does not meet `rule`; None for one that does."""
+    if rule == "anyone":
+        return None
+    if rule is None:
+        return render_problem(_not_found())
+    principal = current_principal()
+    if not principal.is_signed_in:
+        return _ask_for_login()
+    if rule in ("edit", "manage"):
+        return _refuse_change(principal, rule, arguments)
+    return None if _is_met(rule, principal) else render_problem(_not_found())
+
+
+def _is_met(rule: Rule, principal: Principal) -> bool:
+    if rule == "see":
+        return principal.sees_runs
+    if rule == "own":
+        return principal.kind in ("local", "person")
+    if rule == "site":
+        return principal.may("site")
+    if rule == "audit":
+        return principal.may("audit")
+    return rule == "signed-in"
+
+
+def _refuse_change(principal: Principal, right: Right, arguments: dict[str, Any]) -> Response | None:
+    """What may be seen and not changed says so; what may not be seen is not there."""
+    run = current_store().load_run(arguments["run_id"]) if "run_id" in arguments else None  # raises RunNotFound
+    project = arguments.get("project")
+    if principal.may(right, project=project, run=run):
+        return None
+    if run is None and (project is None or not principal.may("see", project=project)):
+        return render_problem(_not_found())
+    what = f"run {run.name!r}" if run is not None else f"project {project!r}"
+    who = _WHO_MAY[right] if run is not None else "An admin of the project"
+    if principal.viewed_by:
+        return render_problem(_looking_on(principal))
+    return render_problem(Problem(403, "You may look at this, not change it", f"{who} can change {what}."))
+
+
+_WHO_MAY = {"edit": "Its owner, or an editor of its project,", "manage": "Its owner, or an admin of its project,"}
+
+
+def _looking_on(principal: Principal) -> Problem:
+    return Problem(
+        403,
+        "You are looking as somebody else",
+        f"While {principal.viewed_by} views the site as {principal.name or 'others'}, nothing can be changed.",
+    )
+
+
+def _not_found() -> Problem:
+    return Problem(404, NOT_FOUND_TITLE, NOT_FOUND_SENTENCE)
+
+
+def _ask_for_login() -> Response:
+    if request.method in ("GET", "HEAD") and not request.path.startswith("/api/"):
+        here = request.full_path.rstrip("?")
+        return redirect(f"{root()}{LOGIN_PATH}?next={quote(here, safe='/')}", 303)  # type: ignore[return-value]
+    response = render_problem(
+        Problem(401, "Log in first", "This viewer has accounts. Log in, or send a token: Authorization: Bearer ...")
+    )
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
