@@ -125,12 +125,18 @@ class ConsoleShipper:
         self._lines = self._bytes = 0
         return {name: count for name, count in counted.items() if count}
 
+    def is_captured_out_late(self) -> bool:
+        """Whether what Sacred's readers see waits to be rewritten although nothing new is printed. Asks no database."""
+        return self._captured is not None and self._is_captured_out_due()
+
+    def _is_captured_out_due(self) -> bool:
+        if not self._behind or self._is_set or time.monotonic() - self._rewritten < CAPTURED_OUT_SECONDS:
+            return False
+        return self._behind >= self._captured_bytes()
+
     def refresh_captured_out(self, *, force: bool) -> None:
         """Rewrite what Sacred's readers see of the console, when it has doubled or is all new: a bounded price."""
-        if not self._behind or self._is_set:
-            return
-        due = self._behind >= self._captured_bytes() and time.monotonic() - self._rewritten >= CAPTURED_OUT_SECONDS
-        if not (force or due):
+        if not (self._behind and not self._is_set if force else self._is_captured_out_due()):
             return
         text = tail_text(reversed(self._newest_pieces()), CAPTURED_OUT_BYTES)
         try:

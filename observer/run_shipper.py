@@ -137,7 +137,7 @@ class RunShipper:
         """Whether `ship` would have anything to do; asks no database."""
         if self._run is None:
             return any(segment.size() != self._headless.get(segment.number) for segment in segments)
-        return self.left_bytes(segments) > 0 or self._history.is_due()
+        return self.left_bytes(segments) > 0 or self._history.is_due() or self._console.is_captured_out_late()
 
     # ---- the run's state, from the database
 
