@@ -68,6 +68,8 @@ ROWS: tuple[Action, ...] = (
     Action("user-disabled", "Disabled a person", "people"),
     Action("user-enabled", "Enabled a person", "people"),
     Action("group-changed", "Changed a group", "people"),
+    Action("database-user-made", "Made a database user", "people"),
+    Action("database-user-removed", "Removed a database user", "people"),
     Action("person-exported", "Exported what is known of a person", "people"),
     Action("person-erased", "Erased a person", "people"),
     Action("policy-changed", "Changed the policy", "policy"),

@@ -8,6 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from ..database_users.users_command import users
 from ..settings import Settings, load_settings
 from .errors import NotRunning
 from .server import EmbeddedServer
@@ -18,7 +19,10 @@ STOPPED_EXIT_CODE = 3  # as `systemctl status` has it
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def db() -> None:
-    """The embedded MongoDB: used when no CLOISTER_URI is set, started by itself when needed."""
+    """The embedded MongoDB, used when no CLOISTER_URI is set, started by itself when needed; and MongoDB's accounts."""
+
+
+db.add_command(users)
 
 
 @db.command()
