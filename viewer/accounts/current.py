@@ -13,12 +13,12 @@ from flask import Flask, Response, current_app, g, request
 from markupsafe import Markup
 from pymongo.errors import PyMongoError
 
+from ...observer.access.memberships import load_principal
 from ...observer.access.principal import LOCAL, NOBODY, Principal
 from ...observer.errors import CloisterError
 from ...observer.policy import Policy, load_policy
 from . import csrf
 from .sessions import Session, SessionLimits, end_session, find_session, hash_of, open_session
-from .signed_in import TokenLimits, principal_of
 from .tokens import Token, find_token
 from .users import User, find_user, has_users
 
@@ -156,7 +156,7 @@ def identify(
     for know in accounts.request_identities:
         user = know(headers, address, database)
         if user is not None and not user.is_disabled:
-            principal = principal_of(database, user)
+            principal = load_principal(database, user.name, site=user.site)
             return Identity(principal, user, own=principal)
     return Identity(NOBODY)
 
@@ -170,8 +170,9 @@ def _of_token(database: Database[dict[str, Any]], text: str, address: str) -> Id
     user = find_user(database, token.user) if token else None
     if token is None or user is None or user.is_disabled:
         return Identity(NOBODY)
-    limits = TokenLimits(token.scopes, token.projects)
-    principal = principal_of(database, user, kind="token", limits=limits)
+    principal = load_principal(
+        database, user.name, kind="token", site=user.site, scopes=token.scopes, projects=token.projects
+    )
     return Identity(principal, user, token=token, own=principal)
 
 
@@ -180,7 +181,7 @@ def _of_session(database: Database[dict[str, Any]], session_id: str) -> Identity
     user = find_user(database, session.user) if session else None
     if session is None or user is None or user.is_disabled:
         return None
-    principal = principal_of(database, user)
+    principal = load_principal(database, user.name, site=user.site)
     return Identity(principal, user, session, own=principal)
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pymongo import ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from ...observer.access.principal import SiteRole
 from ...observer.errors import CloisterError
 from .account_names import parse_account_name, plain_name
 
 Source = Literal["local", "oidc", "ldap", "proxy"]
-SITE_RIGHTS = ("admin", "auditor")
+SITE_RIGHTS: tuple[SiteRole, ...] = get_args(SiteRole)
 USERS = "users"
 # Another program's collection of this name has no such field; it must not lock people out of their own runs.
 _OURS = {"source": {"$in": ["local", "oidc", "ldap", "proxy"]}}
@@ -68,7 +69,7 @@ class User:
     email: str = ""
     source: Source = "local"
     subject: str | None = None
-    site: frozenset[str] = frozenset()
+    site: frozenset[SiteRole] = frozenset()
     disabled_at: datetime | None = None
     created_at: datetime | None = None
     password_changed_at: datetime | None = None
@@ -93,7 +94,7 @@ def parse_user(document: dict[str, Any]) -> User:
         email=document.get("email") or "",
         source=document.get("source") or "local",
         subject=document.get("subject"),
-        site=frozenset(document.get("site") or ()) & frozenset(SITE_RIGHTS),
+        site=frozenset(right for right in SITE_RIGHTS if right in (document.get("site") or ())),
         disabled_at=document.get("disabled_at"),
         created_at=document.get("created_at"),
         password_changed_at=document.get("password_changed_at"),
