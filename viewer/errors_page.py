@@ -122,7 +122,8 @@ def _show_our_error(error: CloisterError) -> Response:
     if isinstance(error, LookupError):
         return render_problem(_not_found(error))
     if isinstance(error, ValueError):
-        return render_problem(Problem(400, _PAGE_WORDS[400], str(error)))
+        status = getattr(error, "status", 400)
+        return render_problem(Problem(status, _PAGE_WORDS.get(status, _PAGE_WORDS[400]), str(error)))
     if isinstance(error, ConnectionError):
         return render_problem(_database_unreachable())
     if isinstance(error, OSError):

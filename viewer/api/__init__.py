@@ -37,4 +37,4 @@ ROUTES: tuple[Route, ...] = (
 
 for route in ROUTES:
     if route.handler is not None:
-        bp.add_url_rule(route.path, endpoint=route.name, view_func=route.answer_request, methods=["GET"])
+        bp.add_url_rule(route.path, endpoint=route.name, view_func=route.answer_request, methods=[route.method])

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..url_converters import RUN_ID_PATTERN
-from .route import PROBLEM_JSON, REQUIRED, Parameter, Route
+from .route import NOTHING, PROBLEM_JSON, REQUIRED, Parameter, Route
 from .run_json import ANYTHING, INTEGER, TEXT
 
 PREFIX = "/api/v1"
@@ -17,9 +17,15 @@ PROBLEM_SCHEMA = {
     "required": ["type", "status", "title", "detail"],
 }
 ALWAYS = {
+    401: "This viewer has accounts, and the request has no session and no token.",
     400: "A parameter is unknown, doubled or cannot be used; the detail says which, its value and what it takes.",
     421: "The Host header is not one of this viewer's names.",
     503: "The database does not answer; Retry-After says when to ask again.",
+}
+ALWAYS_OF_CHANGES = {
+    403: "This may be seen and not changed by whoever asks, or the CSRF token is missing.",
+    413: "The body is too large.",
+    415: "The body is not JSON.",
 }
 _IN_PATH = re.compile(r"<(?:(?P<kind>\w+):)?(?P<name>\w+)>")
 _PATH_SCHEMAS = {"run": {"type": "string", "pattern": RUN_ID_PATTERN}}
@@ -35,9 +41,16 @@ def describe_api(routes: Iterable[Route], *, version: str) -> dict[str, Any]:
             "texts NaN, Infinity and -Infinity; times are ISO 8601 in UTC.",
         },
         "servers": [{"url": PREFIX}],
-        "paths": {openapi_path(route.path): {"get": _describe_route(route)} for route in routes},
+        "paths": _describe_paths(routes),
         "components": {"schemas": {"Problem": PROBLEM_SCHEMA}},
     }
+
+
+def _describe_paths(routes: Iterable[Route]) -> dict[str, dict[str, Any]]:
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(openapi_path(route.path), {})[route.method.lower()] = _describe_route(route)
+    return paths
 
 
 def openapi_path(flask_path: str) -> str:
@@ -45,17 +58,25 @@ def openapi_path(flask_path: str) -> str:
 
 
 def _describe_route(route: Route) -> dict[str, Any]:
-    statuses = {**ALWAYS, **route.statuses}
+    statuses = {**ALWAYS, **(ALWAYS_OF_CHANGES if route.method != "GET" else {}), **route.statuses}
     answers = {str(status): _describe_status(status, sentence) for status, sentence in sorted(statuses.items())}
     return {
         "operationId": route.name,
         "summary": route.summary,
         "parameters": [*_path_parameters(route.path), *map(_describe_parameter, route.parameters)],
-        "responses": {
-            "200": {"description": route.summary + ".", "content": {route.content_type: {"schema": route.answer}}},
-            **answers,
-        },
+        **({} if route.body is None else {"requestBody": _describe_body(route.body)}),
+        "responses": {**_describe_success(route), **answers},
     }
+
+
+def _describe_body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _describe_success(route: Route) -> dict[str, Any]:
+    if route.answer == NOTHING:
+        return {"204": {"description": route.summary + "."}}
+    return {"200": {"description": route.summary + ".", "content": {route.content_type: {"schema": route.answer}}}}
 
 
 def _describe_status(status: int, sentence: str) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from flask import Response, jsonify, request
 
+from .bodies import read_body
 from .parameters import (
     INT64_MAX,
     TEXT_LIMIT,
@@ -27,6 +28,10 @@ from .run_json import ID, Schema
 REQUIRED = object()
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
+
+NOTHING: Schema = {"type": "null"}  # the answer of what answers with 204
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 @dataclass(frozen=True)
@@ -49,13 +54,15 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Route:
-    """An address that GET answers.
+    """An address that one method answers. What changes something has a row in viewer/access_rules.py that says so.
 
     Attributes:
         path: as Flask spells it, under /api/v1.
-        handler: called with the path's and the query's parameters by name; what it returns becomes JSON unless it is
-            a `Response`. None: another module answers this address, and the row describes it.
+        handler: called with the path's and the query's parameters by name, and with `body` where there is one; what it
+            returns becomes JSON unless it is a `Response`; None becomes 204. A handler of None: another module answers
+            this address, and the row describes it.
         answer: JSON Schema of the answer.
+        body: JSON Schema of the request's body, an object; keys that it does not name are refused.
         statuses: what else may come back, with a sentence each; 400 and 503 are added for all.
     """
 
@@ -67,11 +74,18 @@ class Route:
     parameters: tuple[Parameter, ...] = ()
     content_type: str = JSON
     statuses: dict[int, str] = field(default_factory=dict)
+    method: Method = "GET"
+    body: Schema | None = None
 
     def answer_request(self, **path_values: Any) -> Response:
         assert self.handler is not None
         values = single_values(request.args.to_dict(flat=False), known=[given.name for given in self.parameters])
-        answer = self.handler(**path_values, **{given.name: given.read(values) for given in self.parameters})
+        given = {parameter.name: parameter.read(values) for parameter in self.parameters}
+        if self.body is not None:
+            given["body"] = read_body(self.body)
+        answer = self.handler(**path_values, **given)
+        if answer is None:
+            return Response(status=204)
         return answer if isinstance(answer, Response) else jsonify(answer)
 
 
