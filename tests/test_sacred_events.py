@@ -449,6 +449,30 @@ def test_a_database_that_fails_in_an_event_gets_it_later_and_nobody_hears_of_it(
     assert not Path(observer.failure_dir).exists()
 
 
+class Unreadable(dict[str, Any]):
+    """What an experiment's own class may do to whoever looks at it."""
+
+    def items(self) -> Any:
+        raise RuntimeError("nobody may look")
+
+
+def test_an_event_that_fails_within_costs_itself_and_is_noted(
+    observer: MongoObserver, database: Documents, project: Path
+) -> None:
+    observer.started_event(**a_start(project))
+    observer.log_metrics(Unreadable({LOSS: {}}), {})
+    observer.heartbeat_event(**a_beat(10, info=Unreadable(kept=1)))
+    observer.heartbeat_event(**a_beat(20, info={"later": 2}))
+    observer.completed_event(stop_time=after(30), result=3)
+    observer.join()
+
+    run = run_in(database)
+    assert (run["status"], run["result"], run["info"]) == ("COMPLETED", 3, {"later": 2})
+    ours = database["runs"].find_one({}, {"cloister.observer.notes": 1}) or {}
+    noted = " ".join(note["text"] for note in ours["cloister"]["observer"]["notes"])
+    assert "log_metrics is not recorded whole: RuntimeError('nobody may look')" in noted
+
+
 def test_an_end_that_cannot_be_saved_is_saved_once_the_database_is_back(
     observer: MongoObserver, database: Documents, database_uri: str, project: Path, waits: Callable[[float], None]
 ) -> None:
