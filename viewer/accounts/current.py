@@ -17,7 +17,9 @@ from ...observer.access.memberships import load_principal
 from ...observer.access.principal import LOCAL, NOBODY, Principal
 from ...observer.errors import CloisterError
 from ...observer.policy import Policy, load_policy
+from ..trusted_proxies import PEER_KEY
 from . import csrf
+from .password_login import PasswordChecker
 from .sessions import Session, SessionLimits, end_session, find_session, hash_of, open_session
 from .tokens import Token, find_token
 from .users import User, find_user, has_users
@@ -46,14 +48,16 @@ class Accounts:
 
     Attributes:
         may_be_local: whether everybody is `LOCAL` while there is no account. Not where others can reach the viewer.
-        request_identities: further ways to know who asks, each from headers, address and database; the first that
-            knows somebody decides. For what a trusted proxy says.
+        request_identities: further ways to know who asks, each from headers, the connection's other end and database;
+            the first that knows somebody decides. For what a trusted proxy says.
+        password_checkers: who else knows passwords, for `check_password`.
         local_secret: what forms belong to while nobody has to sign in.
     """
 
     home: StoreAccess
     may_be_local: bool = True
     request_identities: list[RequestIdentity] = field(default_factory=list)
+    password_checkers: list[PasswordChecker] = field(default_factory=list)
     local_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     _had_users: bool = False
 
@@ -116,6 +120,7 @@ def current_identity() -> Identity:
             request.cookies,
             request.remote_addr or "",
             secure=request.is_secure,
+            peer=request.environ.get(PEER_KEY),
         )
     identity: Identity = g.identity
     return identity
@@ -132,16 +137,32 @@ def current_user() -> User | None:
 
 
 def principal_of_request(
-    headers: Mapping[str, str], cookies: Mapping[str, str], address: str, *, accounts: Accounts, secure: bool = False
+    headers: Mapping[str, str],
+    cookies: Mapping[str, str],
+    address: str,
+    *,
+    accounts: Accounts,
+    secure: bool = False,
+    peer: str | None = None,
 ) -> Principal:
     """Who asks, without Flask: for the live stream. Asked again later, it says whether that still holds."""
-    return identify(accounts, headers, cookies, address, secure=secure).principal
+    return identify(accounts, headers, cookies, address, secure=secure, peer=peer).principal
 
 
 def identify(
-    accounts: Accounts, headers: Mapping[str, str], cookies: Mapping[str, str], address: str, *, secure: bool = False
+    accounts: Accounts,
+    headers: Mapping[str, str],
+    cookies: Mapping[str, str],
+    address: str,
+    *,
+    secure: bool = False,
+    peer: str | None = None,
 ) -> Identity:
-    """Who asks. A token that is wrong is nobody, whatever else the request has."""
+    """Who asks. A token that is wrong is nobody, whatever else the request has.
+
+    Args:
+        address: whose request it is; `peer`, where given, who is at the other end of the connection: a proxy.
+    """
     if not accounts.are_needed():
         return Identity(LOCAL, own=LOCAL)
     database = accounts.database
@@ -149,16 +170,31 @@ def identify(
     if is_bearer(authorization):
         return _of_token(database, authorization.partition(" ")[2].strip(), address)
     session_id = cookies.get(SECURE_COOKIE if secure else COOKIE)
-    if session_id:
-        found = _of_session(database, session_id)
-        if found is not None:
-            return found
-    for know in accounts.request_identities:
-        user = know(headers, address, database)
-        if user is not None and not user.is_disabled:
-            principal = load_principal(database, user.name, site=user.site)
-            return Identity(principal, user, own=principal)
+    vouched = _vouched_for(accounts, headers, peer or address, database)
+    found = _of_session(database, session_id) if session_id else None
+    if found is not None and _is_still_meant(found, vouched):
+        return found
+    if vouched is not None:
+        principal = load_principal(database, vouched.name, site=vouched.site)
+        return Identity(principal, vouched, own=principal)
     return Identity(NOBODY)
+
+
+def _vouched_for(
+    accounts: Accounts, headers: Mapping[str, str], peer: str, database: Database[dict[str, Any]]
+) -> User | None:
+    """Whom a trusted proxy names."""
+    for know in accounts.request_identities:
+        user = know(headers, peer, database)
+        if user is not None and not user.is_disabled:
+            return user
+    return None
+
+
+def _is_still_meant(found: Identity, vouched: User | None) -> bool:
+    """Whether a session goes on: where a proxy says who asks, as long as it names that person."""
+    assert found.session is not None and found.user is not None
+    return found.session.how != "proxy" if vouched is None else found.user.name == vouched.name
 
 
 def is_bearer(authorization: str) -> bool:

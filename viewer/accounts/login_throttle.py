@@ -49,7 +49,7 @@ class LoginThrottle:
     secret: bytes
 
     def charge(self, name: str, address: str) -> None:
-        """Count an attempt; raises `TooManyAttempts` for one too many, which costs nothing more and counts no further."""
+        """Count an attempt; raises `TooManyAttempts` for one too many, which is not counted."""
         self._count(self._account_key(name, address), PER_ACCOUNT)
         if address:
             self._count(f"address {address}", PER_ADDRESS)

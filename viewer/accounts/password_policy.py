@@ -33,8 +33,8 @@ class WeakPassword(CloisterError, ValueError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"This password is not taken: {reason}. Take {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters of any kind; "
-            "four or five words that do not belong together are easy to remember and hard to guess."
+            f"This password is not taken: {reason}. Take {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters of any "
+            "kind; four or five words that do not belong together are easy to remember and hard to guess."
         )
 
 

@@ -24,8 +24,9 @@ class BadServerKey(CloisterError, OSError):
 
     def __init__(self, path: Path, reason: object) -> None:
         super().__init__(
-            f"The viewer's key {path} cannot be used: {reason}. Restore it, or delete it to have a new one made; people "
-            f"with a second factor then need 'cloister user reset-second-factor NAME'. Another place is set by {VARIABLE}."
+            f"The viewer's key {path} cannot be used: {reason}. Restore it, or delete it to have a new one made; "
+            "people with a second factor then need 'cloister user reset-second-factor NAME'. Another place is set by "
+            f"{VARIABLE}."
         )
 
 
