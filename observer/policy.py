@@ -14,6 +14,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from .encryption.chosen import EVERYTHING, parse_table
 from .errors import CloisterError
 from .redaction.own_rules import OwnRules, parse_rules
 
@@ -163,13 +164,18 @@ class Policy:
     session_idle_hours: float = field(default=12.0, metadata=_how(_positive, min))
     session_days: float = field(default=7.0, metadata=_how(_positive, min))
     retention: Mapping[str, Any] = field(default_factory=dict, metadata=_how(_table, _join_tables))
-    encrypt: Mapping[str, Any] = field(default_factory=dict, metadata=_how(_table, _join_tables))
+    encrypt: Mapping[str, Any] = field(default_factory=dict, metadata=_how(parse_table, _join_tables))
     require_totp: bool = field(default=False, metadata=_how(_yes_or_no, _either))
     trusted_proxies: tuple[str, ...] = field(default=(), metadata=_how(_texts, _common))
     sources: tuple[str, ...] = ()
 
 
-STRICTEST = Policy(profile="strict", redaction=OwnRules(emails=True, addresses=True), share_links=False)
+STRICTEST = Policy(
+    profile="strict",
+    redaction=OwnRules(emails=True, addresses=True),
+    share_links=False,
+    encrypt={"*": [EVERYTHING]},  # what cannot be read may say so
+)
 
 
 def load_policy(database: Database[dict[str, Any]] | None = None) -> Policy:

@@ -85,6 +85,7 @@ class Settings:
     courier: CourierMode = "process"
     capture: CaptureMode = "sys"
     async_driver: AsyncDriver = "pymongo"
+    identity: Path | None = None  # the file that says how people of other systems sign in: see docs/identity.md
     databases: tuple[str, ...] = ()  # further ones that 'cloister serve' shows, as its --also takes them
     courier_idle: float = 60.0  # seconds without work after which the courier process goes
     exit_wait: float = 15.0  # seconds that a finished training waits for its journal to be shipped
@@ -92,6 +93,8 @@ class Settings:
     journal_limit: int | None = None  # bytes that may wait to be shipped; None: a tenth of the disk, 1 to 10 GB
     beat_interval: float = HEARTBEAT_SECONDS  # seconds between two signs of life
     cache_mb: int = 256  # WiredTiger cache of the embedded database
+    encrypt: tuple[str, ...] = ()  # what of a run is encrypted beside what the policy says; see encryption/chosen.py
+    keys: str | None = None  # a key file, or "vault:https://..."; None means keys.json in the user's config folder
     mongod: Path | None = None  # the embedded database's server; None means the newest at hand
 
     @property
@@ -210,12 +213,14 @@ def _read_uri(path: Path, *, source: str) -> str:
 def _convert(name: str, value: Any, *, source: str) -> Any:
     hint = get_type_hints(Settings)[name]
     choices = get_args(hint)
-    if name in ("home", "mongod", "uri_file"):
+    if name in ("home", "mongod", "uri_file", "identity"):
         return Path(value).expanduser().absolute()  # a script may go to another folder, and the courier is in its own
     if name == "journal_limit":
         return _parse_size(value, source=source, name=name)
     if name == "databases":
         return _parse_databases(value, source=source)
+    if name == "encrypt":
+        return _parse_encrypt(value, source=source)
     if hint in (int, float):
         try:
             number = hint(value)
@@ -239,6 +244,15 @@ def _parse_databases(value: Any, *, source: str) -> tuple[str, ...]:
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         raise BadSetting(source, "databases", value, 'a list such as ["sacred", "lab:prefix_"]')
     return tuple(texts)
+
+
+def _parse_encrypt(value: Any, *, source: str) -> tuple[str, ...]:
+    from .encryption.chosen import parse_words  # only who encrypts needs it
+
+    try:
+        return parse_words(value)
+    except ValueError as error:
+        raise BadSetting(source, "encrypt", value, str(error)) from None
 
 
 def _parse_size(value: Any, *, source: str, name: str) -> int:
