@@ -7,6 +7,8 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
@@ -14,16 +16,20 @@ from tornado.gen import with_timeout
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
+from ..observer.access.principal import NOBODY
+from .accounts.current import principal_of_request
 from .api.json_values import json_time
 from .api.parameters import BadParameter, parse_instant, parse_run_key, single_values
 from .api.run_json import change_json
-from .errors_page import Problem
-from .live_hub import Interest, LiveHub, TooManyStreams
+from .errors_page import NOT_FOUND_SENTENCE, NOT_FOUND_TITLE, Problem
+from .live_hub import Interest, LiveHub, Subscription, TooManyStreams
 from .security import HostRule, find_refusal, headers_for
-from .wsgi_bridge import WRITE_TIMEOUT_SECONDS
+from .wsgi_bridge import WRITE_TIMEOUT_SECONDS, peer_of
 
 if TYPE_CHECKING:
+    from ..observer.access.principal import Principal
     from ..observer.runs import RunChange
+    from .accounts.current import Accounts
     from .change_feed import Gap
     from .request_threads import RequestThreads
     from .store_access import StoreAccess
@@ -33,13 +39,16 @@ logger = logging.getLogger("cloister")
 LIVE_PATH = "/api/v1/live"
 HEARTBEAT_SECONDS = 15.0
 RECONNECT_MS = 2000
+RECHECK_SECONDS = 4.0  # a stream ends within five seconds of its session, and hears no more of runs taken from it
 
 
 class LiveStream(RequestHandler):
     """One page's stream. `?project=NAME` or `?run=ID` narrows it; `?since=TIME` first sends what changed since then."""
 
-    def initialize(self, hub: LiveHub, access: StoreAccess, rule: HostRule, threads: RequestThreads) -> None:
-        self.hub, self.access, self.rule, self.threads = hub, access, rule, threads
+    def initialize(
+        self, hub: LiveHub, access: StoreAccess, rule: HostRule, threads: RequestThreads, accounts: Accounts
+    ) -> None:
+        self.hub, self.access, self.rule, self.threads, self.accounts = hub, access, rule, threads, accounts
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -48,27 +57,62 @@ class LiveStream(RequestHandler):
 
     async def get(self) -> None:
         problem = self._find_problem()
-        if problem is not None:
-            self._refuse(problem)
+        principal = NOBODY if problem is not None else await self._identify()
+        if problem is None:
+            problem = _find_refusal_of(principal)
+        if problem is not None or principal is None:
+            self._refuse(problem or UNREACHABLE)
             return
         interest, since = parse_live_request(self._arguments(), self.request.headers.get("Last-Event-ID"))
         try:
-            subscription = self.hub.subscribe(interest, address=self._address(), on_overflow=self._cut)
+            subscription = self.hub.subscribe(
+                interest, address=self._address(), on_overflow=self._cut, principal=principal
+            )
         except TooManyStreams as error:
             self.set_header("Retry-After", "30")
             self._refuse(Problem(503, "Too many live streams", str(error)))
             return
         try:
             await self._open()
-            await self._send(await self._changes_since(since, interest))
-            while not subscription.closed:
-                items = await subscription.take(HEARTBEAT_SECONDS)
-                if not subscription.closed:
-                    await self._send(items or [None])
+            await self._send(await self._changes_since(since, subscription))
+            await self._follow(subscription)
         except (StreamClosedError, TimeoutError):
             self._cut()  # the page was closed, or takes nothing any more
         finally:
             self.hub.unsubscribe(subscription)
+
+    async def _follow(self, subscription: Subscription) -> None:
+        """Send what comes until the stream is closed, or whom it is for may not have it any more."""
+        checked = sent = monotonic()
+        while not subscription.closed:
+            items = await subscription.take(RECHECK_SECONDS if self.accounts.have_been_needed else HEARTBEAT_SECONDS)
+            if monotonic() - checked >= RECHECK_SECONDS:
+                principal, checked = await self._identify(), monotonic()
+                if principal is not None and _find_refusal_of(principal) is not None:
+                    return
+                subscription.principal = principal or subscription.principal  # an outage takes no rights away
+            items = [item for item in items if subscription.is_for(item)]
+            if not subscription.closed and (items or monotonic() - sent >= HEARTBEAT_SECONDS):
+                await self._send(items or [None])
+                sent = monotonic()
+
+    async def _identify(self) -> Principal | None:
+        """For whom the stream is; None while the database does not say."""
+        headers = self.request.headers
+        cookies = {name: morsel.value for name, morsel in self.request.cookies.items()}
+        find = partial(
+            principal_of_request,
+            headers,
+            cookies,
+            self._address(),
+            accounts=self.accounts,
+            secure=self.request.protocol == "https",
+            peer=peer_of(self.request),
+        )
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.threads, find)
+        except PyMongoError:
+            return None
 
     def _find_problem(self) -> Problem | None:
         headers = self.request.headers
@@ -94,15 +138,18 @@ class LiveStream(RequestHandler):
         self.write(f"retry: {RECONNECT_MS}\n: open\n\n")
         await self._flush()
 
-    async def _changes_since(self, since: datetime | None, interest: Interest) -> list[RunChange | Gap | None]:
+    async def _changes_since(self, since: datetime | None, subscription: Subscription) -> list[RunChange | Gap | None]:
         if since is None:
             return []
         loop = asyncio.get_running_loop()
+        store = self.access.get().seen_by(subscription.principal)
         try:
-            changes = await loop.run_in_executor(self.threads, self.access.get().changes_since, since, interest.project)
+            changes = await loop.run_in_executor(
+                self.threads, store.changes_since, since, subscription.interest.project
+            )
         except PyMongoError:
             return ["gap"]
-        return [change for change in changes if interest.covers(change)]
+        return [change for change in changes if subscription.is_for(change)]
 
     async def _send(self, items: list[Any]) -> None:
         if items:
@@ -135,6 +182,18 @@ class LiveStream(RequestHandler):
 
     def _address(self) -> str:
         return self.request.remote_ip or ""
+
+
+UNREACHABLE = Problem(503, "The database does not answer", "Who you are cannot be looked up. Trying again helps.")
+
+
+def _find_refusal_of(principal: Principal | None) -> Problem | None:
+    """Why nothing is pushed to this principal, or None; while nobody knows who asks, nobody is refused for good."""
+    if principal is None or principal.sees_runs:
+        return None
+    if not principal.is_signed_in:
+        return Problem(401, "Log in first", "This viewer has accounts, and the request has no session and no token.")
+    return Problem(404, NOT_FOUND_TITLE, NOT_FOUND_SENTENCE)
 
 
 def parse_live_request(

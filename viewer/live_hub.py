@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..observer.access.principal import LOCAL, Principal
+from ..observer.access.visibility import sees
 from ..observer.errors import CloisterError
 from .async_client import AWAIT_MS
 from .run_keys import RunKey, run_key
@@ -50,15 +52,25 @@ class Interest:
 
 
 class Subscription:
-    """What one page has not been told yet. Used from the event loop only."""
+    """What one page has not been told yet. Used from the event loop only.
 
-    def __init__(self, interest: Interest, address: str, on_overflow: Callable[[], None]) -> None:
+    Attributes:
+        principal: for whom the page is. Changes of runs that they do not see are not for them.
+    """
+
+    def __init__(
+        self, interest: Interest, address: str, on_overflow: Callable[[], None], principal: Principal = LOCAL
+    ) -> None:
         self.interest = interest
+        self.principal = principal
         self.address = address
         self._on_overflow = on_overflow
         self._waiting: deque[RunChange | Gap] = deque()
         self._filled = asyncio.Event()
         self.closed = False
+
+    def is_for(self, item: RunChange | Gap) -> bool:
+        return item == "gap" or (self.interest.covers(item) and sees(self.principal, item))
 
     def put(self, item: RunChange | Gap) -> None:
         if len(self._waiting) >= WAITING_EVENTS:
@@ -118,7 +130,14 @@ class LiveHub:
             listening.cancel()
             await asyncio.wait({listening}, timeout=0.1)
 
-    def subscribe(self, interest: Interest, *, address: str, on_overflow: Callable[[], None]) -> Subscription:
+    def subscribe(
+        self,
+        interest: Interest,
+        *,
+        address: str,
+        on_overflow: Callable[[], None],
+        principal: Principal = LOCAL,
+    ) -> Subscription:
         """A new reader; it must `unsubscribe`. `on_overflow` is called when it reads too slowly to keep.
 
         Raises:
@@ -127,7 +146,7 @@ class LiveHub:
         from_there = sum(1 for other in self._subscriptions if other.address == address)
         if self._closed or len(self._subscriptions) >= self._limit or from_there >= self._limit_per_address:
             raise TooManyStreams(len(self._subscriptions))
-        subscription = Subscription(interest, address, on_overflow)
+        subscription = Subscription(interest, address, on_overflow, principal)
         self._subscriptions.add(subscription)
         return subscription
 
@@ -149,6 +168,6 @@ class LiveHub:
             latest, self._latest = self._latest, {}
             for subscription in list(self._subscriptions):
                 for change in latest.values():
-                    if change == "gap" or subscription.interest.covers(change):
+                    if subscription.is_for(change):
                         subscription.put(change)
             await asyncio.sleep(1 / EVENTS_PER_SECOND)

@@ -15,6 +15,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, FallbackHandler
 
 from ..observer.errors import CloisterError
+from .accounts.current import accounts_of
 from .change_feed import ChangeFeed
 from .connection_limits import BoundedServer
 from .database_paths import path_of
@@ -132,12 +133,12 @@ class ViewerServer:
         self._loop.call_soon_threadsafe(self._stopping.set)
 
     def _make_application(self, threads: RequestThreads, hubs: dict[ServedDatabase, LiveHub]) -> Application:
-        rule = bound_rule(self._app.extensions)
+        rule, accounts = bound_rule(self._app.extensions), accounts_of(self._app.extensions)
         streams: list[Any] = [
             (
                 re.escape(path + LIVE_PATH),
                 LiveStream,
-                {"hub": hub, "access": one.access, "rule": rule, "threads": threads},
+                {"hub": hub, "access": one.access, "rule": rule, "threads": threads, "accounts": accounts},
             )
             for one, hub in hubs.items()
             for path in {one.path, path_of(one.name)}

@@ -171,7 +171,7 @@ def _send_plain(request: HTTPServerRequest, status: int, reason: str, sentence: 
     connection.finish()
 
 
-def _peer_of(request: HTTPServerRequest) -> str:
+def peer_of(request: HTTPServerRequest) -> str:
     address = getattr(getattr(request.connection, "context", None), "address", None)
     return str(address[0]) if address else ""
 
@@ -189,7 +189,7 @@ def make_environ(request: HTTPServerRequest) -> dict[str, Any]:
         "SERVER_NAME": name if port.isdigit() else request.host,
         "SERVER_PORT": port if port.isdigit() and name else "80",
         "SERVER_PROTOCOL": request.version,
-        PEER_KEY: _peer_of(request),
+        PEER_KEY: peer_of(request),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": request.protocol,
         "wsgi.input": BytesIO(request.body),

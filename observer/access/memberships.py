@@ -20,9 +20,15 @@ def load_principal(
     site: Collection[SiteRole] = (),
     scopes: Collection[Scope] = ALL_SCOPES,
     projects: Collection[str] | None = None,
+    groups: frozenset[str] | None = None,
 ) -> Principal:
-    """The account `name` with its groups and roles, as `database`, the first one that a viewer serves, has them now."""
-    groups = groups_of(database, name)
+    """The account `name` with its groups and roles, as `database`, the first one that a viewer serves, has them now.
+
+    Args:
+        projects: those that a token is limited to.
+        groups: instead of the groups that the account is in.
+    """
+    groups = groups_of(database, name) if groups is None else groups
     settings = list(database["projects"].find(_that_concerns(name, groups), {"visibility": 1, "members": 1}))
     return Principal(
         name,
@@ -38,6 +44,11 @@ def load_principal(
 
 def groups_of(database: Database[dict[str, Any]], name: str) -> frozenset[str]:
     return frozenset(str(found["_id"]) for found in database["groups"].find({"people": name}, {"_id": 1}))
+
+
+def load_defaults(database: Database[dict[str, Any]]) -> dict[str, Visibility]:
+    """Who sees runs that say nothing themselves, of the projects that have chosen other than "project"."""
+    return read_defaults(database["projects"].find({"visibility": {"$in": ["private", "site"]}}, {"visibility": 1}))
 
 
 def read_defaults(settings: Iterable[Mapping[str, Any]]) -> dict[str, Visibility]:

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..run_record import EXPERIMENT_NAME, OWNER, PROJECT, SHARED_GROUPS, SHARED_PEOPLE, UNNAMED, VISIBILITY
 from .principal import ALL_PROJECTS, DEFAULT_VISIBILITY, VISIBILITIES, Principal, Visibility
 
-if TYPE_CHECKING:
-    from ..run_record import RunRecord
-
 NO_RUN: dict[str, Any] = {"_id": {"$in": []}}  # the filter of whoever sees none
 _Filter = dict[str, Any]
+
+
+class Seeable(Protocol):
+    """What decides who sees a run: of its record, or of the news that it has changed."""
+
+    @property
+    def id(self) -> Any: ...
+    @property
+    def project(self) -> str: ...
+    @property
+    def owner(self) -> str: ...
+    @property
+    def visibility(self) -> str: ...
+    @property
+    def shared_people(self) -> tuple[str, ...]: ...
+    @property
+    def shared_groups(self) -> tuple[str, ...]: ...
+
+
 _NO_NAME: _Filter = {"$not": {"$gt": ""}}  # missing, null, "", or anything that is no text
 
 
@@ -38,7 +54,7 @@ def visible_runs(principal: Principal, projects: Mapping[str, Visibility] | None
     return {"$and": kept} if kept else {}
 
 
-def sees(principal: Principal, run: RunRecord) -> bool:
+def sees(principal: Principal, run: Seeable) -> bool:
     """Whether `visible_runs` lets this run through."""
     if principal.sees_everything:
         return True
@@ -48,7 +64,7 @@ def sees(principal: Principal, run: RunRecord) -> bool:
         return False
     if principal.kind == "share":
         return bool(run.id == principal.run_id)
-    if "admin" in principal.site or run.owner == principal.name or principal.name in run.shared_people:
+    if "admin" in principal.site or (principal.name and principal.name in (run.owner, *run.shared_people)):
         return True
     if principal.groups & set(run.shared_groups):
         return True
@@ -58,11 +74,9 @@ def sees(principal: Principal, run: RunRecord) -> bool:
 
 def _ways(principal: Principal, defaults: Mapping[str, Visibility]) -> list[_Filter]:
     """Each is enough to see a run."""
-    ways: list[_Filter] = [
-        {OWNER: principal.name},
-        {SHARED_PEOPLE: principal.name},
-        {VISIBILITY: "site"},
-    ]
+    ways: list[_Filter] = [{VISIBILITY: "site"}]
+    if principal.name:  # runs without an owner are not those of whoever has no name
+        ways += [{OWNER: principal.name}, {SHARED_PEOPLE: principal.name}]
     if principal.groups:
         ways.append({SHARED_GROUPS: {"$in": sorted(principal.groups)}})
     silent = {VISIBILITY: {"$nin": list(VISIBILITIES)}}  # the project decides

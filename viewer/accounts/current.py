@@ -13,6 +13,7 @@ from flask import Flask, Response, current_app, g, request
 from markupsafe import Markup
 from pymongo.errors import PyMongoError
 
+from ...observer.access.looking_as import principal_viewed_as
 from ...observer.access.memberships import load_principal
 from ...observer.access.principal import LOCAL, NOBODY, Principal
 from ...observer.errors import CloisterError
@@ -64,6 +65,11 @@ class Accounts:
     @property
     def database(self) -> Database[dict[str, Any]]:
         return self.home.get().database
+
+    @property
+    def have_been_needed(self) -> bool:
+        """As far as is known without asking the database."""
+        return self._had_users or not self.may_be_local
 
     def are_needed(self) -> bool:
         """Whether a request needs an identity. Once it did, it does as long as this process lives."""
@@ -145,8 +151,11 @@ def principal_of_request(
     secure: bool = False,
     peer: str | None = None,
 ) -> Principal:
-    """Who asks, without Flask: for the live stream. Asked again later, it says whether that still holds."""
-    return identify(accounts, headers, cookies, address, secure=secure, peer=peer).principal
+    """Who asks, without Flask: for the live stream. Asked again later, it says whether that still holds.
+
+    A page that is only open is no use of its session, which may end meanwhile.
+    """
+    return identify(accounts, headers, cookies, address, secure=secure, peer=peer, is_use=False).principal
 
 
 def identify(
@@ -157,6 +166,7 @@ def identify(
     *,
     secure: bool = False,
     peer: str | None = None,
+    is_use: bool = True,
 ) -> Identity:
     """Who asks. A token that is wrong is nobody, whatever else the request has.
 
@@ -171,7 +181,7 @@ def identify(
         return _of_token(database, authorization.partition(" ")[2].strip(), address)
     session_id = cookies.get(SECURE_COOKIE if secure else COOKIE)
     vouched = _vouched_for(accounts, headers, peer or address, database)
-    found = _of_session(database, session_id) if session_id else None
+    found = _of_session(database, session_id, is_use=is_use) if session_id else None
     if found is not None and _is_still_meant(found, vouched):
         return found
     if vouched is not None:
@@ -193,7 +203,8 @@ def _vouched_for(
 
 def _is_still_meant(found: Identity, vouched: User | None) -> bool:
     """Whether a session goes on: where a proxy says who asks, as long as it names that person."""
-    assert found.session is not None and found.user is not None
+    assert found.session is not None
+    assert found.user is not None
     return found.session.how != "proxy" if vouched is None else found.user.name == vouched.name
 
 
@@ -212,13 +223,13 @@ def _of_token(database: Database[dict[str, Any]], text: str, address: str) -> Id
     return Identity(principal, user, token=token, own=principal)
 
 
-def _of_session(database: Database[dict[str, Any]], session_id: str) -> Identity | None:
-    session = find_session(database, session_id, session_limits(database))
+def _of_session(database: Database[dict[str, Any]], session_id: str, *, is_use: bool) -> Identity | None:
+    session = find_session(database, session_id, session_limits(database), is_use=is_use)
     user = find_user(database, session.user) if session else None
     if session is None or user is None or user.is_disabled:
         return None
-    principal = load_principal(database, user.name, site=user.site)
-    return Identity(principal, user, session, own=principal)
+    own = load_principal(database, user.name, site=user.site)
+    return Identity(principal_viewed_as(database, own, session.view_as), user, session, own=own)
 
 
 def session_limits(database: Database[dict[str, Any]]) -> SessionLimits:

@@ -70,8 +70,10 @@ def open_session(
     return session_id
 
 
-def find_session(database: Database[dict[str, Any]], session_id: str, limits: SessionLimits) -> Session | None:
-    """The session with this id, noted as seen; None if there is none, or it has ended by itself."""
+def find_session(
+    database: Database[dict[str, Any]], session_id: str, limits: SessionLimits, *, is_use: bool = True
+) -> Session | None:
+    """The session with this id, noted as seen if somebody uses it; None if there is none, or it ended by itself."""
     if not _ID.fullmatch(session_id):
         return None
     key = hash_of(session_id)
@@ -83,7 +85,7 @@ def find_session(database: Database[dict[str, Any]], session_id: str, limits: Se
     if has_ended(session, limits, now):
         database[SESSIONS].delete_one({"_id": key})
         return None
-    if (now - session.last_seen).total_seconds() >= SEEN_EVERY_SECONDS:
+    if is_use and (now - session.last_seen).total_seconds() >= SEEN_EVERY_SECONDS:
         database[SESSIONS].update_one({"_id": key}, {"$set": {"last_seen": now}})
     return session
 
