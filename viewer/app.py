@@ -16,6 +16,7 @@ from .access_rules import enforce_rules
 from .accounts.current import bind_accounts
 from .connection_limits import BODY_LIMIT_BYTES
 from .database_paths import with_database_paths
+from .identity.ways import bind_identity
 from .run_keys import path_segment, run_key, shown_id
 from .store_access import (
     ServedDatabase,
@@ -31,6 +32,7 @@ from .url_converters import RunIdConverter
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from ..observer.identity_settings import IdentitySettings
     from ..observer.run_record import RunId
     from ..observer.runs import RunStore
 
@@ -48,9 +50,11 @@ BLUEPRINTS = (
     "run_artifacts_page",
     "run_environment_page",
     "privacy_frame",
+    "accounts.login_page",
     "api",
     "health",
     "bokeh_assets",
+    "identity.oidc_page",
 )
 
 
@@ -86,6 +90,7 @@ def create_app(
     allowed_hosts: Collection[str] = (),
     read_only: bool = False,
     may_be_local: bool = True,
+    identity: IdentitySettings | None = None,
 ) -> Flask:
     """The viewer over one database or several, a plain WSGI application.
 
@@ -96,6 +101,7 @@ def create_app(
         allowed_hosts: further names that the viewer is reached by.
         read_only: refuse every request that could change a database, and say so on each page.
         may_be_local: whether everybody may see all while there are no accounts: where only this machine can ask.
+        identity: further ways to sign in; where there are some, everybody has to.
     """
     app = ViewerApp(__package__ or __name__, template_folder="templates", static_folder="static")
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT_BYTES  # Tornado refuses more, other WSGI servers may not
@@ -107,8 +113,10 @@ def create_app(
     limited = _with_limited_database_time(app.wsgi_app)
     app.wsgi_app = with_database_paths(limited, databases)  # type: ignore[method-assign, assignment]
     security.protect(app, rule or security.host_rule(allowed_hosts=allowed_hosts), read_only=read_only)
-    bind_accounts(app, databases[0].access, may_be_local=may_be_local)
+    bind_accounts(app, databases[0].access, may_be_local=may_be_local and identity is None)
     enforce_rules(app)
+    if identity is not None:
+        bind_identity(app, identity)
     errors_page.register_error_pages(app)
     static_files.serve_with_long_caching(app)
     static_packing.pack_static_files(app)

@@ -9,6 +9,8 @@ import secrets
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from ...observer.errors import CloisterError
 from .server_key import derived_key, seal, unseal
 from .users import USERS
@@ -109,7 +111,7 @@ def provisioning_uri(user: str, secret: str, *, site: str = "") -> str:
     return pyotp.TOTP(secret).provisioning_uri(name=user, issuer_name=issuer)
 
 
-def draw_qr_code(text: str) -> str:
+def draw_qr_code(text: str) -> Markup:
     """`text` as an SVG element for a page, drawn here. It takes its colours from the page's style."""
     import segno
 
@@ -121,7 +123,10 @@ def draw_qr_code(text: str) -> str:
         for x, is_dark in enumerate(row)
         if is_dark
     )
-    return f'<svg class="qr-code" viewBox="0 0 {size} {size}" role="img" aria-label="QR code"><path d="{path}"/></svg>'
+    svg = Markup(
+        '<svg class="qr-code" viewBox="0 0 {size} {size}" role="img" aria-label="QR code"><path d="{path}"/></svg>'
+    )
+    return svg.format(size=size, path=path)
 
 
 def _use_code(database: Database[dict[str, Any]], user: str, code: str) -> bool:
