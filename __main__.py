@@ -13,6 +13,7 @@ from .observer.errors import CloisterError
 # Command name -> module and attribute. Imported when called, so that `cloister db` needs no Flask.
 COMMANDS = {
     "adopt": ("cloister.observer.adoption.adopt_command", "adopt"),
+    "audit": ("cloister.observer.audit.audit_command", "audit"),
     "db": ("cloister.observer.embedded.db_command", "db"),
     "doctor": ("cloister.observer.doctor_command", "doctor"),
     "journal": ("cloister.observer.journal_command", "journal"),

@@ -19,6 +19,8 @@ _SALT_BYTES = 16
 # Control and direction characters: a name with a line break must not look like an entry of its own.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
 Details = Mapping[str, Any]
 
 
@@ -81,13 +83,13 @@ def commit(entry: AuditEntry) -> str:
 
 def chain_hash(entry: AuditEntry) -> str:
     """SHA-256 over everything that the entry says and the hash before it."""
-    time = entry.at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{entry.at.microsecond // 1000:03d}Z"
+    time = entry.at.isoformat(timespec="milliseconds")
     values = ["cloister audit 1", entry.seq, time, entry.action, entry.project, entry.commitment, entry.previous]
     return hashlib.sha256(_canonical(values)).hexdigest()
 
 
 def to_document(entry: AuditEntry) -> dict[str, Any]:
-    """As MongoDB holds it. `details` is text: no key of it becomes a field's name, and its bytes are what was hashed."""
+    """As MongoDB holds it. `details` is text: no key of it becomes a field's name; its bytes are what was hashed."""
     return {
         "_id": entry.seq,
         "at": entry.at,
@@ -163,4 +165,4 @@ def _plain(value: Any, depth: int) -> Any:
 
 def _canonical(value: object) -> bytes:
     """One value, one text: sorted keys, no spaces, ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()

@@ -6,10 +6,11 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
 from ..errors import CloisterError
+from . import sightings
 from .actions import find_action
 from .entry import GENESIS, AuditEntry, Details, new_entry, to_document
 
@@ -22,6 +23,7 @@ logger = logging.getLogger("cloister")
 COLLECTION = "audit"
 _ATTEMPTS = 1_000  # each failed one means that another process has appended, so somebody always gets on
 _CONFIRMED = WriteConcern(w="majority", j=True, wtimeout=5_000)
+_INDEXES = ("actor", "action", "project", "at")  # what the audit page filters by
 
 # Threads of one process take turns here rather than by refused inserts.
 _turn = threading.Lock()
@@ -61,25 +63,36 @@ def record_entry(
         AuditNotWritten, PyMongoError: the entry is not in the log.
     """
     find_action(action)
-    entries = _entries(database)
     values = {"actor": actor, "action": action, "target": target, "project": project, "address": address}
     with _turn:
-        for _ in range(_ATTEMPTS):
-            last = last_entry(entries)
-            seq, previous = (last["_id"] + 1, last["hash"]) if last else (1, GENESIS)
-            entry = new_entry(seq=seq, previous=previous, details=details or {}, **values)
-            try:
-                entries.insert_one(to_document(entry))
-            except DuplicateKeyError:
-                continue
-            return entry
+        watch = sightings.begin(database)
+        entry = _append(_entries(database), details or {}, values)
+        sightings.end(database, watch, entry)
+    if entry.seq == 1:
+        _make_indexes(database)
+    return entry
+
+
+def _append(entries: Collection[dict[str, Any]], details: Details, values: dict[str, str]) -> AuditEntry:
+    for _ in range(_ATTEMPTS):
+        last = entries.find_one({}, {"hash": 1}, sort=[("_id", -1)])
+        seq, previous = (last["_id"] + 1, last["hash"]) if last else (1, GENESIS)
+        entry = new_entry(seq=seq, previous=previous, details=details, **values)
+        try:
+            entries.insert_one(to_document(entry))
+        except DuplicateKeyError:
+            continue
+        return entry
     raise AuditNotWritten(_ATTEMPTS)
-
-
-def last_entry(entries: Collection[dict[str, Any]]) -> dict[str, Any] | None:
-    """Number and hash of the newest entry."""
-    return entries.find_one({}, {"hash": 1}, sort=[("_id", -1)])
 
 
 def _entries(database: Database[dict[str, Any]]) -> Collection[dict[str, Any]]:
     return database.get_collection(COLLECTION, write_concern=_CONFIRMED)
+
+
+def _make_indexes(database: Database[dict[str, Any]]) -> None:
+    try:
+        for field in _INDEXES:
+            database[COLLECTION].create_index([(field, 1), ("_id", -1)])
+    except OperationFailure as error:  # an account that may only insert: the log is right without them, and slower
+        logger.debug("The audit log has no indexes: %s", error)
