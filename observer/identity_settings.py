@@ -58,6 +58,7 @@ class OidcSettings(GroupRules):
         ca_file: certificates that vouch for it, where the system's do not.
         further_hosts: hosts beside the issuer's that its endpoints may lie on.
         name_claim: the claim that becomes a new account's name. Who somebody is, `sub` alone says.
+        second_factor: it asks for one itself, so that a policy which wants one of everybody is met.
     """
 
     issuer: str = ""
@@ -69,6 +70,7 @@ class OidcSettings(GroupRules):
     scopes: tuple[str, ...] = ("openid", "profile", "email")
     name_claim: str = "preferred_username"
     groups_claim: str = "groups"
+    second_factor: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ class ProxySettings(GroupRules):
     Attributes:
         addresses: where it connects from. From anywhere else its headers are ignored.
         secret: read from `secret_file`; what it sends in `secret_header` with each request, to be believed.
+        second_factor: it asks for one, so that a policy which wants one of everybody is met; without it, such a policy
+            keeps everybody out who comes this way.
     """
 
     addresses: tuple[Network, ...] = ()
@@ -114,6 +118,7 @@ class ProxySettings(GroupRules):
     groups_header: str = ""
     full_name_header: str = ""
     email_header: str = ""
+    second_factor: bool = False
 
 
 @dataclass(frozen=True)
@@ -231,6 +236,10 @@ def _convert(path: Path, what: str, value: Any, default: Any) -> Any:
     """`value` in the type of the setting's default."""
     if what.endswith(" addresses"):
         return _networks(path, what, value)
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise BadIdentityFile(path, f"{what} is {value!r}, which is neither true nor false.")
+        return value
     if isinstance(default, tuple):
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise BadIdentityFile(path, f"{what} is {value!r}, which is not a list of texts.")

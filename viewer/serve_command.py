@@ -86,6 +86,11 @@ class AccountsUnknown(CloisterError, ConnectionError):
     metavar="ADDRESS",
     help="A reverse proxy's address or network: from there X-Forwarded-For and -Proto are believed. May be repeated.",
 )
+@click.option(
+    "--identity",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file that says how people of other systems sign in (OpenID Connect, LDAP, a proxy's header).",
+)
 @click.option("--insecure-no-login", is_flag=True, help="Listen beyond this machine although nobody has to log in.")
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the dashboard in a browser.")
 def serve(
@@ -99,13 +104,16 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     trusted_proxies: tuple[str, ...],
+    identity: Path | None,
     insecure_no_login: bool,
     open_browser: bool,
 ) -> None:
     """Show the runs in a browser until Ctrl-C."""
+    from ..observer.audit.sightings import keep_evidence_in, seal_every_day
     from ..observer.settings import load_settings  # these spare `cloister serve --help` Flask and PyMongo
     from .app import create_app
     from .database_link import open_databases
+    from .identity.opening import open_identity
     from .security import host_rule
     from .server import ViewerServer, listen
     from .tls import load_tls
@@ -126,7 +134,11 @@ def serve(
     databases = open_databases(settings, collections=collections, also=also or settings.databases, only_read=read_only)
     if not may_be_local:
         refuse_without_accounts(host, port or DEFAULT_PORT, databases[0])
-    app = create_app(databases, rule=rule, read_only=read_only, may_be_local=may_be_local)
+    outside = open_identity(identity or settings.identity, databases[0].access.get)
+    app = create_app(databases, rule=rule, read_only=read_only, may_be_local=may_be_local, identity=outside)
+    if not read_only:
+        keep_evidence_in(settings.data_folder / "audit")
+        seal_every_day(lambda: databases[0].access.get().database)
     server = ViewerServer(app, sockets, tls=tls, proxies=proxies)
     address = address_for_browsers(host, server.port, scheme="http" if tls is None else "https")
 

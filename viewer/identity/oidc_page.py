@@ -9,6 +9,10 @@ from flask import Blueprint, Response, abort, current_app, redirect, request
 
 from ...observer.errors import CloisterError
 from ..accounts.current import current_accounts, sign_in
+from ..accounts.login_page import needs_second_factor
+from ..accounts.next_page import own_path
+from ..accounts.pending_sign_ins import begin_pending
+from ..accounts.users import User
 from ..audit_notes import note
 from ..errors_page import Problem, render_problem
 from ..store_access import shared_root
@@ -63,18 +67,25 @@ def _judge(provider: OidcProvider) -> Response:
         return _problem(502, f"{provider.settings.label} does not answer as it should. Try again, or tell your admin.")
     except CloisterError as error:
         return _refuse(error)
-    response: Response = redirect(shared_root() + own_path(resumed[1]), 303)  # type: ignore[assignment]
+    return _let_in(provider, user, own_path(resumed[1]))
+
+
+def _let_in(provider: OidcProvider, user: User, next_path: str) -> Response:
+    """In, or on to a second factor: where the person has one here, or the policy wants one that nobody asked for."""
+    database = current_accounts().database
+    wanted = not provider.settings.second_factor and needs_second_factor(database)
+    if user.has_totp or wanted:
+        response = _go_to("/login/code" if user.has_totp else "/login/set-up")
+        begin_pending(database, response, user.name, next_path)
+        return response
+    response = _go_to(next_path)
     sign_in(user, response, how="oidc")
     return response
 
 
-def own_path(given: str | None) -> str:
-    """Where to go after signing in: a path of this viewer, whatever was asked for (open redirects)."""
-    if not given or len(given) > 1000 or given[0] != "/" or given[1:2] in ("/", "\\"):
-        return "/"
-    if "\\" in given or any(ord(character) < 0x21 or ord(character) == 0x7F for character in given):
-        return "/"
-    return given
+def _go_to(path: str) -> Response:
+    response: Response = redirect(shared_root() + path, 303)  # type: ignore[assignment]
+    return response
 
 
 def _refuse(error: CloisterError) -> Response:

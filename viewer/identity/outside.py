@@ -78,7 +78,7 @@ def _with_site_roles(
         database,
         actor=identity.source,
         action="rights-changed",
-        target=user.name,
+        target=f"user {user.name}",
         details={"site": site, "before": sorted(user.site)},
         address=address,
     )

@@ -7,13 +7,13 @@ import ipaddress
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ...observer.audit import record_entry
 from ...observer.errors import CloisterError
 from ...observer.identity_settings import ProxySettings
-from ...observer.policy import load_policy
+from ...observer.policy import STRICTEST, Policy, load_policy
 from ..accounts.account_names import plain_name
 from ..accounts.users import USERS, User, parse_user
 from .outside import MOST_GROUPS, OutsideIdentity, admit, text
@@ -34,7 +34,7 @@ class ProxyHeader:
     settings: ProxySettings
     _admitted: dict[OutsideIdentity, float] = field(default_factory=dict)
     _refused: dict[str, float] = field(default_factory=dict)
-    _policy: tuple[float, tuple[str, ...]] = (float("-inf"), ())
+    _policy: tuple[float, Policy] = (float("-inf"), STRICTEST)
 
     def __call__(self, headers: Mapping[str, str], peer: str, database: Database[dict[str, Any]]) -> User | None:
         """The account of whom the proxy at `peer` names; None where nobody is named, or it is not the proxy.
@@ -56,22 +56,29 @@ class ProxyHeader:
     def _is_proxy(self, peer: str, database: Database[dict[str, Any]]) -> bool:
         if not _is_in(peer, self.settings.addresses):
             return False
-        allowed = self._allowed_by_policy(database)
+        policy = self._load_policy(database)
+        if policy.require_totp and not self.settings.second_factor:
+            reason = (
+                "the policy wants a second factor, and [proxy] second_factor does not say that the proxy asks for one"
+            )
+            self._refuse(database, peer, "", reason)
+            return False
+        allowed = policy.trusted_proxies
         return not allowed or _is_in(peer, [ipaddress.ip_network(one, strict=False) for one in allowed])
 
-    def _allowed_by_policy(self, database: Database[dict[str, Any]]) -> tuple[str, ...]:
-        """What the site's policy narrows the proxies to; one that cannot be understood allows none."""
-        read_at, allowed = self._policy
+    def _load_policy(self, database: Database[dict[str, Any]]) -> Policy:
+        """The site's policy, which may narrow the proxies; one that cannot be understood allows none."""
+        read_at, policy = self._policy
         if time.monotonic() - read_at > AGAIN_SECONDS:
             try:
-                allowed = load_policy(database).trusted_proxies
-                for one in allowed:
+                policy = load_policy(database)
+                for one in policy.trusted_proxies:
                     ipaddress.ip_network(one, strict=False)
             except (CloisterError, OSError, ValueError) as error:
                 logger.error("%s Until then no proxy is believed.", error)
-                allowed = ("0.0.0.0/32",)  # nobody's
-            self._policy = time.monotonic(), allowed
-        return allowed
+                policy = replace(STRICTEST, trusted_proxies=("0.0.0.0/32",))  # nobody's
+            self._policy = time.monotonic(), policy
+        return policy
 
     def _identity(self, headers: Mapping[str, str]) -> OutsideIdentity | None:
         """Whom the headers name. A header that came twice has a comma, which no name has."""
@@ -121,7 +128,7 @@ class ProxyHeader:
             database,
             actor="",
             action="login-failed",
-            target=name[:100],
+            target=f"user {name[:100]}" if name else "",
             details={"how": "proxy", "reason": reason},
             address=peer,
         )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app, has_request_context, request
 
-from ...observer.audit import record_entry
 from ...observer.errors import CloisterError
 from ...observer.identity_settings import IdentitySettings, LdapSettings
 from ..accounts.current import accounts_of
@@ -93,7 +92,6 @@ class LdapPasswords:
             return None if identity is None else admit(database, identity, self.settings, address=address)
         except CloisterError as error:
             # Whoever stands at the login page hears no more than that it did not work; whoever looks after it, why.
-            logger.warning("%s", error)
-            details = {"how": "ldap", "reason": str(error)}
-            record_entry(database, actor="", action="login-failed", target=name[:100], details=details, address=address)
+            # The audit log gets its entry from the login page.
+            logger.warning("Signing in through LDAP: %s", error)
             return None
