@@ -50,6 +50,7 @@ class BlobSource:
     metadata: Mapping[str, Any] | None = None  # as Sacred's readers find it beside the file
 
     @property
+    encryption: Mapping[str, Any] | None = None  # by which key and how its bytes are encrypted, if they are
     def file_id(self) -> ObjectId:
         """The id under which these bytes are stored, whoever stores them."""
         from bson import ObjectId
@@ -288,7 +289,10 @@ def _file_document(source: BlobSource) -> dict[str, Any]:
         "md5": source.digests.md5,
         "contentType": source.content_type,
         **({"metadata": dict(source.metadata)} if source.metadata else {}),
-        "cloister": {"sha256": source.digests.sha256},
+        "cloister": {
+            "sha256": source.digests.sha256,
+            **({"encryption": dict(source.encryption)} if source.encryption else {}),
+        },
     }
 
 

@@ -26,7 +26,18 @@ class BlobNotFound(CloisterError, LookupError):
         super().__init__(f"The database holds no file {str(file_id)!r}. It may have been deleted with its run.")
 
 
-class DamagedBlob(CloisterError, OSError):
+class UnreadableBlob(CloisterError, OSError):
+    """A stored file is there, and its bytes cannot be had."""
+
+
+class BlobLocked(UnreadableBlob):
+    """A stored file is encrypted, and its key cannot be had here."""
+
+    def __init__(self, filename: str, reason: object) -> None:
+        super().__init__(f"The stored file {filename[:200]!r} is encrypted. {reason}")
+
+
+class DamagedBlob(UnreadableBlob):
     """A stored file has lost bytes."""
 
     def __init__(self, filename: str, reason: object) -> None:
@@ -75,6 +86,7 @@ class Blob:
         self.md5 = _text(document.get("md5"))
         ours = document.get("cloister")
         self.sha256 = _text(ours.get("sha256")) if isinstance(ours, Mapping) else None
+        self.is_encrypted = isinstance(ours, Mapping) and isinstance(ours.get("encryption"), Mapping)
         self._chunk_bytes = self._count(document, "chunkSize", CHUNK_BYTES)
         self._chunks = chunks
         self._position = 0
@@ -136,11 +148,17 @@ def open_blob(database: Database[dict[str, Any]], file_id: Any) -> Blob:
     Raises:
         BlobNotFound: there is none.
         DamagedBlob: the database does not say how large it is.
+        BlobLocked: it is encrypted, and its key cannot be had here.
     """
     document = database["fs.files"].find_one({"_id": {"$eq": file_id}})
     if document is None:
         raise BlobNotFound(file_id)
-    return Blob(database["fs.chunks"], document)
+    blob = Blob(database["fs.chunks"], document)
+    if not blob.is_encrypted:
+        return blob
+    from .encryption.opened_blob import opened_blob  # reads what hardly any file is
+
+    return opened_blob(database, blob)
 
 
 def find_blob(database: Database[dict[str, Any]], sha256: str) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .console_store import PIECE_LINES, piece_key, piece_place, read_piece, split_text
 from .console_text import tail_text
 from .database_faults import is_refused_document
+from .encryption.run_sealing import NOT_HERE, SEALED
 from .journal_records import JournalRecord
 from .overtaking import named
 from .run_record import CONSOLE_NEXT
@@ -36,13 +37,14 @@ class _OpenPiece:
     last: int
     stream: str
     began: float
-    parts: list[str]
+    parts: list[Any]  # text, or what is encrypted by `key`
     size: int
     lines: int
+    key: bytes | None = None
 
-    def takes(self, segment: int, stream: str, wall_time: float, size: int, lines: int) -> bool:
+    def takes(self, segment: int, stream: str, wall_time: float, size: int, lines: int, key: bytes | None) -> bool:
         return (
-            (segment, stream) == (self.segment, self.stream)
+            (segment, stream, key) == (self.segment, self.stream, self.key)
             and self.size + size <= MERGED_BYTES
             and self.lines + lines <= PIECE_LINES
             and 0 <= wall_time - self.began <= MERGED_SECONDS
@@ -80,6 +82,9 @@ class ConsoleShipper:
 
     def take(self, segment: int, record: JournalRecord) -> None:
         """Add what was printed; text that is stored already only counts."""
+        if SEALED in record.fields:
+            self._take_sealed(segment, record)
+            return
         text = str(record.fields.get("text", ""))
         stream = "stderr" if record.fields.get("stream") == "stderr" else "stdout"
         size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
@@ -90,7 +95,19 @@ class ConsoleShipper:
         for part, piece in enumerate(split_text(text)):
             place = piece_place(record.sequence, part)
             if place > covered:
-                self._add(segment, place, stream, record.time, piece)
+                self._add(segment, place, stream, record.time, piece, size=len(piece), lines=piece.count("\n"))
+
+    def _take_sealed(self, segment: int, record: JournalRecord) -> None:
+        """A record that nobody here can read: it is one part, and says itself how much it is."""
+        lines, size = int(record.fields.get("lines") or 0), int(record.fields.get("bytes") or 0)
+        self._lines += lines
+        self._bytes += size
+        self._behind += size
+        place = piece_place(record.sequence, 0)
+        if place > self._covered_place(segment):
+            stream = "stderr" if record.fields.get("stream") == "stderr" else "stdout"
+            sealed, key = record.fields[SEALED], record.fields.get("key")
+            self._add(segment, place, stream, record.time, sealed, size=len(sealed), lines=lines, key=key)
 
     def store(self) -> None:
         """Insert the pieces.
@@ -151,15 +168,25 @@ class ConsoleShipper:
 
     # ---- pieces
 
-    def _add(self, segment: int, place: int, stream: str, wall_time: float, text: str) -> None:
-        lines = text.count("\n")
+    def _add(
+        self,
+        segment: int,
+        place: int,
+        stream: str,
+        wall_time: float,
+        part: Any,
+        *,
+        size: int,
+        lines: int,
+        key: bytes | None = None,
+    ) -> None:
         last = self._pieces[-1] if self._pieces else None
-        if last is None or not last.takes(segment, stream, wall_time, len(text), lines):
-            self._pieces.append(_OpenPiece(segment, place, place, stream, wall_time, [text], len(text), lines))
+        if last is None or not last.takes(segment, stream, wall_time, size, lines, key):
+            self._pieces.append(_OpenPiece(segment, place, place, stream, wall_time, [part], size, lines, key))
             return
-        last.parts.append(text)
+        last.parts.append(part)
         last.last = place
-        last.size += len(text)
+        last.size += size
         last.lines += lines
 
     def _document(self, piece: _OpenPiece, number: int) -> dict[str, Any]:
@@ -170,8 +197,14 @@ class ConsoleShipper:
             "last": piece.last,
             "stream": piece.stream,
             "time": datetime.fromtimestamp(piece.began, timezone.utc),
-            "text": "".join(piece.parts),
+            **self._content(piece),
         }
+
+    @staticmethod
+    def _content(piece: _OpenPiece) -> dict[str, Any]:
+        if piece.key is None:
+            return {"text": "".join(piece.parts)}
+        return {SEALED: piece.parts, "key": piece.key, "lines": piece.lines}
 
     def _covered_place(self, segment: int) -> int:
         covered = self._covered.get(segment)
@@ -210,6 +243,10 @@ class ConsoleShipper:
         pieces, size = [], 0
         newest_first = self._database["console"].find({"run_id": self._run_id}).sort("n", -1)
         for document in newest_first.batch_size(64):  # the later batches of a cursor are 16 MB unless it is told
+            if SEALED in document:
+                document = {**document, "text": f"{NOT_HERE}\n"}
+                pieces.append(read_piece(document))
+                break
             pieces.append(read_piece(document))
             size += len(pieces[-1].text)
             if size > CAPTURED_OUT_BYTES:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
+from .encryption.opened import open_piece
+from .encryption.run_sealing import SEALED
 from .errors import CloisterError
 
 if TYPE_CHECKING:
@@ -30,12 +32,17 @@ class BadCursor(CloisterError, ValueError):
 
 @dataclass(frozen=True)
 class ConsolePiece:
-    """Text of one stream, raw: ANSI escapes and carriage returns are kept. It need not end with a newline."""
+    """Text of one stream, raw: ANSI escapes and carriage returns are kept. It need not end with a newline.
+
+    Attributes:
+        locked: why its text cannot be read, where it is encrypted and `text` only says so.
+    """
 
     cursor: str
     stream: Stream
     time: datetime
     text: str
+    locked: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,8 @@ def load_console(
         more = len(found) == limit or characters > PAGE_CHARACTERS
         if more:
             break
+        if SEALED in document:
+            document = dict(open_piece(database, document))
         found.append(document)
         characters += len(document.get("text") or "")
     if direction < 0:
@@ -121,4 +130,5 @@ def read_piece(document: Mapping[str, Any]) -> ConsolePiece:
         stream="stderr" if document.get("stream") == "stderr" else "stdout",
         time=when if isinstance(when, datetime) else datetime.fromtimestamp(0, timezone.utc),
         text=str(document.get("text", "")),
+        locked=str(document.get("locked") or ""),
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .blob_upload import BlobSource, BlobUpload, DigestMismatch, store_small_blobs
 from .blobs import Digests, find_blob
 from .content_types import content_type_of
+from .encryption.run_sealing import SEALED
 from .journal_records import JournalRecord
 from .journal_segments import BLOBS_FOLDER
 from .run_losses import RunLosses
@@ -132,7 +133,7 @@ class FileShipper:
         copy, metadata = self._copy(digests.sha256), fields.get("metadata")
         # A file of the code may be an artifact as well, and is stored once: Incense goes by the type that it finds.
         content_type = fields.get("content_type") or content_type_of(filename)
-        return BlobSource(copy, digests, filename, content_type, metadata)
+        return BlobSource(copy, digests, filename, content_type, metadata, fields.get("encryption"))
 
     def _go_on(self, upload: BlobUpload, seconds: float) -> Any:
         try:
@@ -175,6 +176,7 @@ def _enter(update: RunUpdate, note: Mapping[str, Any], file_id: Any) -> None:
             update.append("experiment.sources", [fields["path"], file_id])
     else:
         entry = {
+    known.update({name: fields[name] for name in ("encryption", SEALED) if name in fields})
             "name": fields["name"],
             **known,
             "content_type": fields.get("content_type"),

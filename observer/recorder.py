@@ -11,15 +11,19 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .blobs import Digests, digest_stream
 from .courier_launch import LOG_FILE, CourierState, ensure_courier, read_state, wake_courier
+from .encryption.chosen import ARTIFACTS, SOURCES
+from .encryption.recording_key import begin_sealing
+from .encryption.run_sealing import ENCRYPTION
 from .field_names import encode_field_name
 from .journal import TEND_SECONDS, Journal
 from .journal_allowance import JournalAllowance
 from .journal_places import writing_places
 from .journal_segments import has_segments
+from .policy import recording_policy
 from .private_copies import CopyNotKept, PrivateCopies, open_to_copy
 from .run_status import StoredStatus
 from .settings import Settings
@@ -35,6 +39,7 @@ logger = logging.getLogger("cloister")
 
 NO_ROOM = "<not recorded: it does not fit into a document of the database, or into what was left of the disk>"
 SHORT_LINE_CHARACTERS = 2000
+SHORT_SEALED_BYTES = 16 * 1024
 TELL_SECONDS = 0.25  # between two figures for somebody who waits
 FIRST_TEND_SECONDS = 0.2  # space for the run's end is set aside then: a disk may be nearly full at the start
 PATIENCE_SECONDS = 3.0  # an election of a new primary takes less, and nobody needs to hear of it
@@ -61,6 +66,9 @@ class Recorder:
             settings: where the run goes and where its journal lies.
         """
         self._settings = settings
+        self._sealing = begin_sealing(header, settings, recording_policy().encrypt)
+        if self._sealing is not None:  # of all runs but few nothing is encrypted
+            header = self._sealing.header(header)
         destinations = writing_places(settings)
         places = [place.within(header["uid"]) for place in destinations]
         allowance = JournalAllowance([place.folder for place in destinations], settings.journal_limit)
@@ -78,6 +86,8 @@ class Recorder:
         self._number: Any = None
         self.before_beat: Callable[[], None] | None = None
 
+        if self._sealing is not None:
+            self.record_fields({ENCRYPTION: self._sealing.facts()})
     # ---- recording
 
     def record_points(self, values: Mapping[str, float], step: int, wall_time: float | None = None) -> None:
@@ -93,10 +103,16 @@ class Recorder:
         # Lone surrogates come from undecodable bytes; BSON takes UTF-8 only.
         clean = text.encode("utf-8", "replace").decode("utf-8")
         self._journal.record("console", {"stream": stream, "text": clean}, wall_time)
+        if self._sealing is not None and self._sealing.has_console():
+            for fields in self._sealing.console(stream, clean):
+                self._journal.record("console", fields, wall_time)
+            return
 
     def record_fields(self, fields: Mapping[str, Any]) -> None:
         """Set fields of the run's document: BSON-ready values by field path."""
         self._journal.record("set", {"fields": {encode_field_name(path): value for path, value in fields.items()}})
+        if self._sealing is not None:
+            fields = self._sealing.fields(fields)
 
     def record_artifact(
         self, source: Path, name: str, content_type: str | None, metadata: Mapping[str, Any] | None
@@ -109,14 +125,14 @@ class Recorder:
         """
         with open_to_copy(source) as stream:
             try:
-                digests = self._copies.keep(stream, source)
+                known = self._keep_file(stream, source, ARTIFACTS)
             except CopyNotKept as refusal:
                 self._journal.count_lost_file(refusal.size_bytes)
                 raise
-        guessed = content_type or mimetypes.guess_type(name)[0]
-        self._journal.record(
-            "artifact", {**_as_fields(digests), "name": name, "content_type": guessed, "metadata": dict(metadata or {})}
-        )
+        if known is not None:
+            guessed = content_type or mimetypes.guess_type(name)[0]
+            said = dict(metadata or {}) if self._sealing is None else self._sealing.metadata(ARTIFACTS, metadata or {})
+            self._journal.record("artifact", {**known, "name": name, "content_type": guessed, "metadata": said})
 
     def record_resource(self, source: Path, path: str) -> None:
         """Keep a private copy of a file that the run reads, and record it under `path` as a resource.
@@ -127,27 +143,28 @@ class Recorder:
         """
         with open_to_copy(source) as stream:
             try:
-                self._journal.record("resource", {**_as_fields(self._copies.keep(stream, source)), "path": path})
+                known = self._keep_file(stream, source, ARTIFACTS)
+                if known is not None:
+                    self._journal.record("resource", {**known, "path": path})
             except CopyNotKept as refusal:
                 self._journal.count_lost_file(refusal.size_bytes)
-                stream.seek(0)
-                digests = digest_stream(stream)
-                self._journal.record("resource", {**_as_fields(digests), "path": path, "kept": False})
+                if self._sealing is None:  # a digest may tell which file it was
+                    stream.seek(0)
+                    digests = digest_stream(stream)
+                    self._journal.record("resource", {**_as_fields(digests), "path": path, "kept": False})
                 raise
 
     def record_source(self, path: str, content: bytes) -> None:
         """Record a file of the run's code by its relative path."""
-        digests = self._keep(content, path)
-        if digests is not None:
-            self._journal.record("source", {**_as_fields(digests), "path": path})
+        known = self._keep(content, path)
+        if known is not None:
+            self._journal.record("source", {**known, "path": path})
 
     def record_attached(self, field: str, name: str, content: bytes, content_type: str) -> None:
         """Store `content` as a file and set `field` of the run's document to its id."""
-        digests = self._keep(content, name)
-        if digests is not None:
-            self._journal.record(
-                "attach", {**_as_fields(digests), "field": field, "name": name, "content_type": content_type}
-            )
+        known = self._keep(content, name)
+        if known is not None:
+            self._journal.record("attach", {**known, "field": field, "name": name, "content_type": content_type})
 
     def record_end(
         self,
@@ -167,6 +184,9 @@ class Recorder:
         if result is not None:
             fields["result"] = result
         short = {**fields, "fail_trace": [_cut(line) for line in fail_trace or []][-1:]}
+        if self._sealing is not None:
+            fields = self._sealing.fields(fields)
+            fail_trace = fields.get("fail_trace")  # one sealed entry, or as it was
         if result is not None:
             short["result"] = NO_ROOM
         self._copies.force()
@@ -332,9 +352,10 @@ class Recorder:
             # No process can be started here (limits, a hardened site): the next run's courier or a sync ships it.
             logger.debug("No courier can be started: %s", error)
 
-    def _keep(self, content: bytes, name: str) -> Digests | None:
+    def _keep(self, content: bytes, name: str) -> dict[str, Any] | None:
+        """Keep a file of the run's code; None where that is impossible, or withheld."""
         try:
-            return self._copies.keep(io.BytesIO(content), name)
+            return self._keep_file(io.BytesIO(content), name, SOURCES)
         except CopyNotKept as refusal:
             self._journal.count_lost_file(refusal.size_bytes)
             if not self._warned_of_copies:
@@ -351,8 +372,17 @@ def _unsaid(state: CourierState | None, folder: Path) -> str:
 
 
 def _as_fields(digests: Digests) -> dict[str, Any]:
+    def _keep_file(self, stream: BinaryIO, name: object, part: str) -> dict[str, Any] | None:
+        """Keep a copy, encrypted where its part of the run is; what is recorded of it. None where it is withheld."""
+        if self._sealing is None:
+            return _as_fields(self._copies.keep(stream, name))
+        kept = self._sealing.keep(part, stream, lambda copied: self._copies.keep(copied, name))
+        return None if kept is None else {**_as_fields(kept[0]), **kept[1]}
+
     return {"sha256": digests.sha256, "md5": digests.md5, "size": digests.size}
 
 
 def _cut(line: str) -> str:
     return line if len(line) <= SHORT_LINE_CHARACTERS else line[:SHORT_LINE_CHARACTERS] + "..."
+    if not isinstance(line, str):  # encrypted: whole, or nothing can be read of it
+        return line if len(line) <= SHORT_SEALED_BYTES else NO_ROOM

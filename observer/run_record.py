@@ -91,6 +91,9 @@ class RunRecord:
             `source` (who set it), `before`, and `types` where they differ.
         unreadable: which fields hold something that nobody expects there, in words.
         recording_notes: what Sacred's experiment gave and could not be recorded, in words.
+        encrypted: which parts are stored encrypted: "console", "config.patient.*".
+        withheld: those parts are not recorded: there was no key.
+        locked: why they cannot be read here; "" where they can.
         visibility: who sees it, "private", "project" or "site"; "" where its project decides.
         shared_people, shared_groups: who sees it besides.
     """
@@ -142,6 +145,10 @@ class RunRecord:
     visibility: str = ""
     shared_people: tuple[str, ...] = ()
     shared_groups: tuple[str, ...] = ()
+
+    encrypted: tuple[str, ...] = ()
+    withheld: bool = False
+    locked: str = ""
 
     @property
     def duration(self) -> timedelta | None:
@@ -222,6 +229,9 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
         meta=mapping(plain(mapping(document.get("meta")))),
         format=text(document.get("format")),
         unreadable=facts.unreadable,
+        encrypted=tuple(text(word) for word in sequence(mapping(ours.get("encryption")).get("parts"))),
+        withheld=mapping(ours.get("encryption")).get("withheld") is True,
+        locked=text(mapping(ours.get("encryption")).get("locked")),
         config_changes=tuple(decode_field_names(mapping(change)) for change in sequence(ours.get("config_changes"))),
         **_sharing(ours),
     )

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .console_shipper import ConsoleShipper
+from .encryption.data_keys import store_key_document
+from .encryption.run_sealing import KEY_DOCUMENT
 from .file_shipper import SLICE_SECONDS, FileShipper
 from .history_copy import HistoryCopy
 from .indexes import ensure_indexes
@@ -201,6 +203,8 @@ class RunShipper:
         """Leave the run's number where `run.id` looks for it, and how much is left for who waits at the end."""
         if time.monotonic() - self._told >= NOTE_SECONDS:
             self._told = time.monotonic()
+                if KEY_DOCUMENT in run:  # before anything that it encrypts
+                    store_key_document(self._database, run[KEY_DOCUMENT])
             left = self.left_bytes(self._segments)
             write_note(self._folders, ShippingNote(self.run_id, left, self._sacred.answered))
 

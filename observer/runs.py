@@ -15,6 +15,7 @@ from .access.principal import LOCAL, Principal
 from .access.visibility import visible_runs
 from .blobs import Blob, BlobNotFound, open_blob
 from .console_store import ConsolePage, load_console
+from .encryption.opened import opened_document
 from .errors import CloisterError
 from .foreign_console import BYTES, WITHOUT_CAPTURED, load_captured
 from .foreign_files import fill_files, spellings
@@ -147,14 +148,14 @@ class RunStore:
         document = next(iter(found), None)
         if document is None:
             raise RunNotFound(run_id)
-        run = fill_files(self.database, read_run(document))
+        run = fill_files(self.database, read_run(opened_document(self.database, document)))
         if not is_foreign(document):
             return run
         return replace(run, console_bytes=document[BYTES], summary=load_summary(self.database, document))
 
     def find_run_by_uid(self, uid: str) -> RunRecord | None:
         document = self.database["runs"].find_one({"cloister.uid": uid}, {"captured_out": 0})
-        return read_run(document) if document else None
+        return read_run(opened_document(self.database, document)) if document else None
 
     def list_runs(self, query: RunQuery) -> RunPage:
         """A page of runs without their large fields (environment, sources, hardware summaries, traceback)."""
@@ -179,7 +180,7 @@ class RunStore:
         found = self.database["runs"].aggregate([*left_out, *stages] if _sorts_all(stages) else [*stages, *left_out])
         while documents := list(itertools.islice(found, LISTED_AT_ONCE)):
             for document, summary in zip(documents, summaries_of(self.database, documents), strict=True):
-                run = read_run(document)
+                run = read_run(opened_document(self.database, document))
                 yield replace(run, summary=summary) if summary else run
 
     def changes_since(self, when: datetime, project: str | None = None) -> list[RunChange]:

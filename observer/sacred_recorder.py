@@ -63,9 +63,8 @@ class SacredRecorder(Recorder):
 
     def record_source_file(self, path: str, filename: str, content: bytes) -> None:
         """Record a file of the experiment's code, in GridFS under `filename`, as Sacred has it."""
-        digests = self._keep(content, path)
-        if digests is not None:
-            known = {"sha256": digests.sha256, "md5": digests.md5, "size": digests.size}
+        known = self._keep(content, path)
+        if known is not None:
             self._journal.record("source", {**known, "path": path, "name": filename})
 
     def release(self) -> None:

@@ -119,13 +119,18 @@ def read_facts(document: Mapping[str, Any]) -> DataKeyFacts:
     name = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""
     made, forgotten = document.get("creationDate"), document.get("forgotten_at")
     return DataKeyFacts(
-        id=bytes(document["_id"]),
+        id=id_bytes(document["_id"]),
         project=name.rpartition(_NAME_SEPARATOR)[0],
         version=version_of(document),
         made_at=made if isinstance(made, datetime) else None,
         is_forgotten="keyMaterial" not in document,
         forgotten_at=forgotten if isinstance(forgotten, datetime) else None,
     )
+
+
+def id_bytes(stored: Any) -> bytes:
+    """The 16 bytes of a key's id, however the connection reads UUIDs."""
+    return stored.bytes if isinstance(stored, uuid.UUID) else bytes(stored)
 
 
 def version_of(document: Mapping[str, Any]) -> int:

@@ -1,0 +1,126 @@
+"""The data keys of a database that this process can open, and whatever they encrypted, opened."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CloisterError
+from .data_keys import COLLECTION, DataKey, KeyForgotten, id_bytes, read_facts, unwrapped
+from .field_cipher import DamagedValue, FieldCipher, key_of
+from .key_providers import EncryptionMissing, KeyProvider, KeyProviderFailed, KeyUnavailable, open_provider
+from .sealed_text import TextCipher
+
+if TYPE_CHECKING:
+    from pymongo import MongoClient
+    from pymongo.database import Database
+
+    from ..settings import Settings
+
+FRESH_SECONDS = 2.0  # how long a key is used without asking whether it was forgotten
+RETRY_SECONDS = 15.0  # how long a provider that failed is left alone: each request would wait for it
+MOST_TEXTS = 64
+# Why a key cannot be had; any of these locks what it encrypted, and nothing else.
+LOCKS = (KeyUnavailable, KeyForgotten, KeyProviderFailed, EncryptionMissing)
+
+
+class Keyring:
+    """Opens the data keys of one database, each once. Thread-safe.
+
+    A key that was forgotten stops opening anything within `FRESH_SECONDS`, also one that is open already.
+    """
+
+    def __init__(self, database: Database[dict[str, Any]], provider: KeyProvider) -> None:
+        self._collection = database[COLLECTION]
+        self._provider = provider
+        self._lock = threading.Lock()
+        self._documents: dict[bytes, dict[str, Any]] = {}
+        self._read_at = float("-inf")
+        self._keys: dict[bytes, DataKey] = {}
+        self._refused: dict[bytes, tuple[float, CloisterError]] = {}
+        self._fields = FieldCipher()
+        self._texts: dict[tuple[bytes, bytes], TextCipher] = {}
+
+    def find(self, key_id: bytes) -> DataKey:
+        """The data key of this id.
+
+        Raises:
+            KeyUnavailable, KeyForgotten, KeyProviderFailed, EncryptionMissing: it cannot be had.
+        """
+        with self._lock:
+            document = self._document(key_id)
+            facts = read_facts(document)
+            if facts.is_forgotten:
+                self._keys.pop(key_id, None)
+                raise KeyForgotten(facts.project, facts.forgotten_at)
+            key = self._keys.get(key_id)
+            if key is not None:
+                return key
+            when, refusal = self._refused.get(key_id, (float("-inf"), None))
+            if refusal is not None and time.monotonic() - when < RETRY_SECONDS:
+                raise refusal
+            return self._unwrap(document)
+
+    def open_value(self, sealed: bytes) -> Any:
+        """An encrypted value of a document.
+
+        Raises:
+            KeyUnavailable, KeyForgotten, KeyProviderFailed, EncryptionMissing: its key cannot be had.
+            DamagedValue: it was changed.
+        """
+        self._fields.add(self.find(key_of(sealed)))
+        return self._fields.decrypt(sealed)
+
+    def open_text(self, key_id: bytes, run_uid: bytes, stream: str, sealed: bytes) -> str:
+        """A piece of a run's console; raises as `open_value`."""
+        key = self.find(key_id)
+        place = key_id, run_uid
+        cipher = self._texts.get(place)
+        if cipher is None:
+            if len(self._texts) >= MOST_TEXTS:
+                self._texts.clear()
+            cipher = self._texts[place] = TextCipher(key, run_uid)
+        return cipher.decrypt(stream, sealed)
+
+    def _document(self, key_id: bytes) -> Mapping[str, Any]:
+        if time.monotonic() - self._read_at > FRESH_SECONDS or key_id not in self._documents:
+            self._documents = {id_bytes(each["_id"]): each for each in self._collection.find({})}
+            self._read_at = time.monotonic()
+        document = self._documents.get(key_id)
+        if document is None:
+            raise KeyUnavailable("?", "the database does not know it", "Restore its collection encryption_keys.")
+        return document
+
+    def _unwrap(self, document: Mapping[str, Any]) -> DataKey:
+        key_id = id_bytes(document["_id"])
+        try:
+            key = self._keys[key_id] = unwrapped(document, self._provider)
+        except LOCKS as error:
+            self._refused[key_id] = time.monotonic(), error
+            raise
+        return key
+
+
+_keyrings: weakref.WeakKeyDictionary[MongoClient[Any], dict[tuple[str, str], Keyring]] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def keyring_of(database: Database[dict[str, Any]], settings: Settings | None = None) -> Keyring:
+    """The keyring of a database and of the keys that the settings name: one for each connection."""
+    if settings is None:
+        from ..settings import load_settings
+
+        settings = load_settings()
+    provider = open_provider(settings)
+    with _lock:
+        of_client = _keyrings.setdefault(database.client, {})
+        place = database.name, provider.where
+        if place not in of_client:
+            of_client[place] = Keyring(database.client[database.name], provider)
+        return of_client[place]
+
+
+__all__ = ["LOCKS", "DamagedValue", "Keyring", "keyring_of"]
