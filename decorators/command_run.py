@@ -200,6 +200,8 @@ class CommandRun:
             capture=asked.get("capture", said["capture"]),
             ranks=said["ranks"],
             beat_interval=asked.get("beat_interval", said["beat_interval"]),
+            visibility=asked.get("visibility", said["visibility"]),
+            shared_with=asked.get("shared_with", said["shared_with"]),
         )
 
     def plan(self) -> RunPlan:

@@ -310,6 +310,7 @@ def experiment(
         on_bad_value: what `run.log` does with a value that is no number: "warn" or "raise".
         resume, fork_from, ranks: as `start_run` takes them; `--resume` and `--fork-from` on the command line win.
         comment, unobserved, enforce_clean, beat_interval, interruptions, console_filter: as `start_run` takes them.
+        visibility, shared_with: who sees the runs, as `start_run` takes them; the command line wins.
     """
     if function is not None:
         return Experiment(name, function=function, **options)

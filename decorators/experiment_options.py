@@ -47,6 +47,8 @@ class Options(TypedDict, total=False):
     unobserved: bool
     enforce_clean: bool
     beat_interval: float | None
+    visibility: str | None
+    shared_with: Sequence[str] | None
     interruptions: Mapping[type[BaseException], str]
     console_filter: ConsoleFilter | None
 
@@ -71,6 +73,8 @@ DEFAULTS: Options = {
     "unobserved": False,
     "enforce_clean": False,
     "beat_interval": None,
+    "visibility": None,
+    "shared_with": None,
     "interruptions": {},
     "console_filter": None,
 }

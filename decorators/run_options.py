@@ -68,6 +68,8 @@ class RunOptions:
     unobserved: bool = False
     enforce_clean: bool = False
     beat_interval: float | None = None
+    visibility: str | None = None
+    shared_with: tuple[str, ...] = ()
     name: str | None = None
     tags: tuple[str, ...] = ()
     project: str | None = None
@@ -87,7 +89,8 @@ class RunOptions:
 
     def settings(self) -> dict[str, Any]:
         """The settings among them, as arguments of `load_settings`; None where nothing was said."""
-        return {name: getattr(self, name) for name in ("project", "capture", "beat_interval")}
+        said = {name: getattr(self, name) for name in ("project", "capture", "beat_interval", "visibility")}
+        return {**said, "shared_with": self.shared_with or None}
 
     def as_meta(self) -> dict[str, Any]:
         """What was said, by the long flag, as Sacred keeps it in `meta.options`."""
@@ -131,6 +134,12 @@ def _capture(text: str) -> str:
     return modes[text]
 
 
+def _visibility(text: str) -> str:
+    if text not in ("private", "project", "site"):
+        raise ValueError(f"{text!r} is not one of private, project, site")
+    return text
+
+
 def _loglevel(text: str) -> str | int:
     if text.isascii() and text.isdecimal():
         return int(text)
@@ -153,6 +162,10 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
     RunOption("enforce_clean", ("--enforce-clean", "-e"), "refuses to run code that no commit holds"),
     RunOption("beat_interval", ("--beat-interval", "-b"), "between two signs of life, 1 to 20", "SECONDS",
               parse=_seconds),
+    RunOption("visibility", ("--visibility",), "who sees the run: private, project or site", "WORD",
+              parse=_visibility),
+    RunOption("shared_with", ("--share-with",), "who sees it besides, as group:vision; may be given more than once",
+              "NAME", repeats=True),
     RunOption("capture", ("--capture", "-C"), "how output is recorded: sys, fd or none", "MODE", parse=_capture),
     RunOption("loglevel", ("--loglevel", "-l"), "what Python's logging shows: DEBUG, INFO, WARNING or ERROR", "LEVEL",
               parse=_loglevel),

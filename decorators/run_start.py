@@ -100,6 +100,8 @@ def start_run(
     unobserved: bool = False,
     enforce_clean: bool = False,
     beat_interval: float | None = None,
+    visibility: str | None = None,
+    shared_with: Sequence[str] | None = None,
     interruptions: Mapping[type[BaseException], str] | None = None,
     console_filter: ConsoleFilter | None = None,
 ) -> Run:
@@ -128,6 +130,8 @@ def start_run(
         unobserved: nothing is recorded; all else works.
         enforce_clean: code that no commit of its git repository holds is refused.
         beat_interval: seconds between two signs of life, 1 to 20; else the setting, else 5.
+        visibility: who sees the run: "private", "project" or "site"; else the setting, else as its project has it.
+        shared_with: who sees it besides: `["ana", "group:vision"]`; else the setting.
         interruptions: statuses of a run that ends by these exceptions, such as `{MemoryError: "OUT_OF_MEMORY"}`.
         console_filter: called with each piece of output as text, gives the text to record; one that fails is dropped.
 
@@ -166,7 +170,15 @@ def start_run(
         interruptions=interruptions or {},
         console_filter=console_filter,
     )
-    settings = load_settings(uri=uri, project=project, capture=capture, ranks=ranks, beat_interval=beat_interval)
+    settings = load_settings(
+        uri=uri,
+        project=project,
+        capture=capture,
+        ranks=ranks,
+        beat_interval=beat_interval,
+        visibility=visibility,
+        shared_with=shared_with,
+    )
     return begin_run(plan, settings, hardware=hardware, on_bad_value=on_bad_value)
 
 
@@ -306,6 +318,7 @@ def described(plan: RunPlan, settings: Settings, uid: str) -> dict[str, Any]:
         "notes": to_text("\n\n".join(dict.fromkeys(text for text in (plan.comment, plan.notes) if text))),
         "meta": _meta(plan),
         "owner": login_name(),
+        **_sharing(settings),
         "start_time": session_time(),
         "config": to_bson(plan.config),
         "config_defaults": to_bson(plan.defaults),
@@ -315,6 +328,19 @@ def described(plan: RunPlan, settings: Settings, uid: str) -> dict[str, Any]:
         "mainfile": plan.main_file.name if plan.main_file else None,
         "host": {"hostname": host_name()},
     }
+
+
+def _sharing(settings: Settings) -> dict[str, Any]:
+    """Who sees the run, where anything is said of that."""
+    said: dict[str, Any] = {}
+    if settings.visibility is not None:
+        said["visibility"] = settings.visibility
+    if settings.shared_with:
+        from ..observer.access.run_sharing import parse_shared_with  # most runs are shared with nobody by name
+
+        people, groups = parse_shared_with(settings.shared_with)
+        said["shared_with"] = {"people": list(people), "groups": list(groups)}
+    return said
 
 
 def _meta(plan: RunPlan) -> dict[str, Any]:

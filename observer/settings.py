@@ -92,6 +92,8 @@ class Settings:
     durability: Durability = "second"  # what a power cut may cost: the last second, or with "fsync" nothing
     journal_limit: int | None = None  # bytes that may wait to be shipped; None: a tenth of the disk, 1 to 10 GB
     beat_interval: float = HEARTBEAT_SECONDS  # seconds between two signs of life
+    visibility: str | None = None  # who sees the runs: "private", "project", "site"; None: as their project has it
+    shared_with: str = ""  # who sees them besides: "ana,group:vision"; a list in TOML and in code
     cache_mb: int = 256  # WiredTiger cache of the embedded database
     encrypt: tuple[str, ...] = ()  # what of a run is encrypted beside what the policy says; see encryption/chosen.py
     keys: str | None = None  # a key file, or "vault:https://..."; None means keys.json in the user's config folder
@@ -221,6 +223,8 @@ def _convert(name: str, value: Any, *, source: str) -> Any:
         return _parse_databases(value, source=source)
     if name == "encrypt":
         return _parse_encrypt(value, source=source)
+    if name in ("visibility", "shared_with"):
+        return _parse_sharing(name, value, source=source)
     if hint in (int, float):
         try:
             number = hint(value)
@@ -244,6 +248,20 @@ def _parse_databases(value: Any, *, source: str) -> tuple[str, ...]:
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         raise BadSetting(source, "databases", value, 'a list such as ["sacred", "lab:prefix_"]')
     return tuple(texts)
+
+
+def _parse_sharing(name: str, value: Any, *, source: str) -> str:
+    from .access.run_sharing import BadSharing, BadVisibility, parse_shared_with, parse_visibility
+
+    try:
+        if name == "visibility":
+            return parse_visibility(value)
+        people, groups = parse_shared_with(value)
+    except BadVisibility:
+        raise BadSetting(source, name, value, "private, project or site") from None
+    except (BadSharing, TypeError):
+        raise BadSetting(source, name, value, "names of people, and of groups as 'group:vision'") from None
+    return "".join(f"{name}," for name in (*people, *(f"group:{group}" for group in groups)))
 
 
 def _parse_encrypt(value: Any, *, source: str) -> tuple[str, ...]:

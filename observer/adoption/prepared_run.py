@@ -175,7 +175,6 @@ def first_fields(run: PreparedRun) -> dict[str, Any]:
         "tags": list(record.tags),
         "notes": record.notes,
         "owner": record.owner,
-        "visibility": "project",
         "version": 0,
         "journal": {},
         "lost": {"points": 0, "lines": 0, "bytes": 0},
