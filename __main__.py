@@ -22,11 +22,14 @@ COMMANDS = {
     "serve": ("cloister.viewer.serve_command", "serve"),
     "status": ("cloister.observer.status_command", "status"),
     "sync": ("cloister.observer.sync_command", "sync"),
+    "token": ("cloister.viewer.accounts.token_command", "token"),
+    "user": ("cloister.viewer.accounts.user_command", "user"),
     "worker": ("cloister.decorators.worker.worker_command", "worker"),
 }
 
 
-VIEWER_MODULES = ("flask", "bokeh", "tornado", "jinja2", "pygments", "pandas")  # a training node has none of them
+# A training node has none of them.
+VIEWER_MODULES = ("flask", "bokeh", "tornado", "jinja2", "markupsafe", "pygments", "pandas", "argon2")
 
 
 class _Commands(click.Group):

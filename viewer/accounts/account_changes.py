@@ -1,21 +1,81 @@
-"""What is changed of an account, and what ends with it: sessions and tokens never outlive what they rested on."""
+"""What is changed of an account, and what ends with it: sessions and tokens never outlive what they rested on.
+
+Each change has a check of its own, for whoever writes the audit log between the two.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from .account_names import plain_name
+from .account_names import parse_account_name
 from .password_policy import check_new_password
 from .passwords import hash_password
 from .second_factor import remove_second_factor
 from .sessions import end_sessions
 from .tokens import revoke_tokens
-from .users import SITE_RIGHTS, USERS, LastAdmin, OtherSource, User, add_user, has_users, load_user
+from .users import (
+    SITE_RIGHTS,
+    USERS,
+    LastAdmin,
+    OtherSource,
+    User,
+    UserExists,
+    add_user,
+    find_user,
+    has_users,
+    load_user,
+)
 
 if TYPE_CHECKING:
     from pymongo.database import Database
+
+
+@dataclass(frozen=True)
+class NewAccount:
+    """An account that can be made: its name is good and free."""
+
+    database: Database[dict[str, Any]]
+    name: str
+    full_name: str
+    email: str
+    site: frozenset[str]
+
+    def check(self, password: str | None) -> None:
+        """Raises `WeakPassword`."""
+        if password is not None:
+            check_new_password(password, about=(self.name, self.full_name, self.email))
+
+    def make(self, password: str | None) -> User:
+        """Make it; without a password nobody can sign in until somebody sets one."""
+        self.check(password)
+        return add_user(
+            self.database,
+            self.name,
+            password_hash=None if password is None else hash_password(password),
+            full_name=self.full_name,
+            email=self.email,
+            site=self.site,
+        )
+
+
+def prepare_account(
+    database: Database[dict[str, Any]], name: str, *, full_name: str = "", email: str = "", site: Iterable[str] = ()
+) -> NewAccount:
+    """A new local account, checked and not made yet. The first one of all administers the site, or nobody could.
+
+    Raises:
+        BadAccountName, UserExists
+    """
+    name = parse_account_name(name)
+    if find_user(database, name) is not None:
+        raise UserExists(name)
+    rights = frozenset(site) & frozenset(SITE_RIGHTS)
+    if not has_users(database):
+        rights |= {"admin"}
+    return NewAccount(database, name, _line(full_name), _line(email), rights)
 
 
 def make_account(
@@ -27,50 +87,48 @@ def make_account(
     email: str = "",
     site: Iterable[str] = (),
 ) -> User:
-    """A new local account. The first one of all administers the site, or nobody could.
-
-    Args:
-        password: None for an account that cannot sign in until an admin gives it one.
+    """`prepare_account` and `make` at once.
 
     Raises:
         WeakPassword, BadAccountName, UserExists
     """
+    return prepare_account(database, name, full_name=full_name, email=email, site=site).make(password)
+
+
+def check_password_change(database: Database[dict[str, Any]], name: str, password: str | None = None) -> User:
+    """The account, if `password` can become its own.
+
+    Raises:
+        UnknownUser, WeakPassword
+        OtherSource: its password is another system's.
+    """
+    user = load_user(database, name)
+    if user.source != "local":
+        raise OtherSource(user.name, user.source)
     if password is not None:
-        check_new_password(password, about=(name, full_name, email))
-    rights = {*site, "admin"} if not has_users(database) else set(site)
-    return add_user(
-        database,
-        name,
-        password_hash=None if password is None else hash_password(password),
-        full_name=full_name,
-        email=email,
-        site=rights,
-    )
+        check_new_password(password, about=(user.name, user.full_name, user.email))
+    return user
 
 
 def set_password(
     database: Database[dict[str, Any]], name: str, password: str, *, keep_session: str | None = None
 ) -> int:
-    """Give a local account a new password; its other sessions end. Says how many that were.
+    """Give a local account a new password; its sessions end. Says how many that were.
 
     Args:
-        keep_session: the key of the session in which the person has just typed the old one.
+        keep_session: the key of the session in which the person has just typed the old one; it goes on.
 
     Raises:
-        UnknownUser, WeakPassword
-        OtherSource: the password is another system's.
+        As `check_password_change`.
     """
-    user = load_user(database, name)
-    if user.source != "local":
-        raise OtherSource(user.name, user.source)
-    check_new_password(password, about=(user.name, user.full_name, user.email))
+    user = check_password_change(database, name, password)
     changed = {"password": hash_password(password), "password_changed_at": datetime.now(timezone.utc)}
     database[USERS].update_one({"_id": user.name}, {"$set": changed})
     return end_sessions(database, user.name, but=keep_session)
 
 
-def disable_user(database: Database[dict[str, Any]], name: str) -> User:
-    """Nobody signs in as this person any more: sessions end and tokens are void for good. The runs stay.
+def check_disabling(database: Database[dict[str, Any]], name: str) -> User:
+    """The account, if it can be disabled.
 
     Raises:
         UnknownUser
@@ -78,6 +136,16 @@ def disable_user(database: Database[dict[str, Any]], name: str) -> User:
     """
     user = load_user(database, name)
     _keep_an_admin(database, user)
+    return user
+
+
+def disable_user(database: Database[dict[str, Any]], name: str) -> User:
+    """Nobody signs in as this person any more: sessions end and tokens are void for good. The runs stay.
+
+    Raises:
+        As `check_disabling`.
+    """
+    user = check_disabling(database, name)
     database[USERS].update_one({"_id": user.name}, {"$set": {"disabled_at": datetime.now(timezone.utc)}})
     end_sessions(database, user.name)
     revoke_tokens(database, user.name)
@@ -91,16 +159,22 @@ def enable_user(database: Database[dict[str, Any]], name: str) -> User:
     return load_user(database, name)
 
 
+def check_site_rights(database: Database[dict[str, Any]], name: str, site: Iterable[str]) -> User:
+    """The account, if it can have these rights for the whole site. Raises `UnknownUser`, `LastAdmin`."""
+    user = load_user(database, name)
+    if "admin" not in site:
+        _keep_an_admin(database, user)
+    return user
+
+
 def change_site_rights(database: Database[dict[str, Any]], name: str, site: Iterable[str]) -> User:
     """What the person is for the whole site from now on. Sessions begin anew, as after any change of rights.
 
     Raises:
-        UnknownUser, LastAdmin
+        As `check_site_rights`.
     """
-    user = load_user(database, name)
     rights = sorted(set(site) & set(SITE_RIGHTS))
-    if "admin" not in rights:
-        _keep_an_admin(database, user)
+    user = check_site_rights(database, name, rights)
     if set(rights) != set(user.site):
         database[USERS].update_one({"_id": user.name}, {"$set": {"site": rights}})
         end_sessions(database, user.name)
@@ -108,10 +182,9 @@ def change_site_rights(database: Database[dict[str, Any]], name: str, site: Iter
 
 
 def change_facts(database: Database[dict[str, Any]], name: str, *, full_name: str, email: str) -> User:
-    """How a local account's person is called and reached."""
+    """How an account's person is called and reached."""
     user = load_user(database, name)
-    facts = {"full_name": " ".join(full_name.split())[:200], "email": email.strip()[:200]}
-    database[USERS].update_one({"_id": user.name}, {"$set": facts})
+    database[USERS].update_one({"_id": user.name}, {"$set": {"full_name": _line(full_name), "email": _line(email)}})
     return load_user(database, name)
 
 
@@ -126,6 +199,11 @@ def reset_second_factor(database: Database[dict[str, Any]], name: str) -> bool:
 def _keep_an_admin(database: Database[dict[str, Any]], user: User) -> None:
     if "admin" not in user.site or user.is_disabled:
         return
-    others = {"_id": {"$ne": plain_name(user.name)}, "site": "admin", "disabled_at": None}
+    others = {"_id": {"$ne": user.name}, "site": "admin", "disabled_at": None}
     if database[USERS].find_one(others, {"_id": 1}) is None:
         raise LastAdmin(user.name)
+
+
+def _line(text: str) -> str:
+    """One line of text, of a length that tables can show."""
+    return " ".join(text.split())[:200]

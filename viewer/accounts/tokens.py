@@ -34,6 +34,16 @@ class BadToken(CloisterError, ValueError):
     """A token cannot be made as it is asked for."""
 
 
+class UnknownToken(CloisterError, LookupError):
+    """A token is named that does not exist, or does not belong to who names it."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"There is no token {key[:20]!r}. A token is named by the eight signs after {PREFIX}_; "
+            "'cloister token ls' and the page of an account list them."
+        )
+
+
 @dataclass(frozen=True)
 class Token:
     """What is known of a token; not what opens it."""
@@ -69,6 +79,7 @@ def make_token(
     Raises:
         BadToken: it has no name or scope, a scope that there is not, or lasts too long.
     """
+    check_token(name=name, scopes=scopes, projects=projects, days=days)
     now = datetime.now(timezone.utc)
     key = "".join(secrets.choice(_ALPHABET) for _ in range(8))
     secret = "".join(secrets.choice(_ALPHABET) for _ in range(43))
@@ -98,6 +109,24 @@ def make_token(
         }
     )
     return f"{PREFIX}_{key}_{secret}_{_checksum(key + secret)}", token
+
+
+def check_token(*, name: str, scopes: Iterable[str], projects: Iterable[str] | None, days: float) -> None:
+    """Return if `make_token` would make this one; raises `BadToken`."""
+    _parse_name(name)
+    _parse_scopes(scopes)
+    _parse_days(days)
+    if projects is not None:
+        _parse_projects(projects)
+
+
+def load_token(database: Database[dict[str, Any]], key: str, *, user: str | None = None) -> Token:
+    """The token with this key, of `user` alone where one is given; raises `UnknownToken`."""
+    asked = {"_id": key} if user is None else {"_id": key, "user": user}
+    document = database[TOKENS].find_one(asked)
+    if document is None:
+        raise UnknownToken(key)
+    return _parse_token(document)
 
 
 def find_token(database: Database[dict[str, Any]], text: str, *, address: str = "") -> Token | None:

@@ -36,6 +36,13 @@ class UnknownUser(CloisterError, LookupError):
         super().__init__(f"There is no account {plain_name(name)!r}. 'cloister user ls' lists those there are.")
 
 
+class DisabledUser(CloisterError, ValueError):
+    """Something is to be done as somebody who is locked out."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The account {name!r} is disabled. 'cloister user enable {name}' lets it in again.")
+
+
 class LastAdmin(CloisterError, ValueError):
     """Nobody could administer the site any more."""
 
@@ -119,6 +126,14 @@ def load_user(database: Database[dict[str, Any]], name: str) -> User:
     user = find_user(database, name)
     if user is None:
         raise UnknownUser(name)
+    return user
+
+
+def load_active_user(database: Database[dict[str, Any]], name: str) -> User:
+    """As `load_user`; raises `DisabledUser`, too."""
+    user = load_user(database, name)
+    if user.is_disabled:
+        raise DisabledUser(user.name)
     return user
 
 
