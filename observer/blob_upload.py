@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .blobs import CHUNK_BYTES, READ_BYTES, SHA256, Digests, find_blob
 from .errors import CloisterError
+from .retention.file_claims import PURGE_MARK, call_purge_off
 
 if TYPE_CHECKING:
     from bson import ObjectId
@@ -26,6 +27,7 @@ BATCH_CHUNKS = 16  # 4 MiB: PyMongo's own writer gathers 100 MB before it sends
 ORPHANED_AFTER = timedelta(days=2)  # a training that was killed on Friday evening is synced on Monday or starts over
 UPLOADS = "uploads"  # {_id: file id, sha256, size, at, verified}: uploads that have begun and not ended
 MARK_SECONDS = 60.0
+CHUNKS_SWEPT_AT_ONCE = 1_000
 _DUPLICATE = 11000
 
 
@@ -48,9 +50,9 @@ class BlobSource:
     filename: str
     content_type: str | None
     metadata: Mapping[str, Any] | None = None  # as Sacred's readers find it beside the file
+    encryption: Mapping[str, Any] | None = None  # by which key and how its bytes are encrypted, if they are
 
     @property
-    encryption: Mapping[str, Any] | None = None  # by which key and how its bytes are encrypted, if they are
     def file_id(self) -> ObjectId:
         """The id under which these bytes are stored, whoever stores them."""
         from bson import ObjectId
@@ -97,7 +99,7 @@ class BlobUpload:
         return self._result
 
     def _work(self) -> Iterator[None]:
-        self._result = find_blob(self._database, self.digests.sha256)
+        self._result = _find_blobs(self._database, [self.digests.sha256]).get(self.digests.sha256)
         if self._result is not None:
             _unmark(self._database, [self._source])
             return
@@ -262,8 +264,14 @@ def _refused_as_known(error: BulkWriteError) -> list[dict[str, Any]]:
 
 
 def _find_blobs(database: Database[dict[str, Any]], digests: list[str]) -> dict[str, Any]:
-    found = database["fs.files"].find({SHA256: {"$in": digests}}, {SHA256: 1}) if digests else ()
-    return {document["cloister"]["sha256"]: document["_id"] for document in found}
+    """The ids of the stored files among these, which the caller has claimed: a purge that has marked one lets it go."""
+    while digests:
+        found = list(database["fs.files"].find({SHA256: {"$in": digests}}, {SHA256: 1, PURGE_MARK: 1}))
+        marked = [document["_id"] for document in found if "purge" in document["cloister"]]
+        if not marked:
+            return {document["cloister"]["sha256"]: document["_id"] for document in found}
+        call_purge_off(database, marked)
+    return {}
 
 
 def _groups(sources: Sequence[BlobSource]) -> Iterator[list[BlobSource]]:
@@ -315,5 +323,20 @@ def sweep_uploads(database: Database[dict[str, Any]], orphaned_after: timedelta 
 
 def _sweep(database: Database[dict[str, Any]], file_id: ObjectId) -> None:
     if database["fs.files"].find_one({"_id": file_id}, {"_id": 1}) is None:
-        database["fs.chunks"].delete_many({"files_id": file_id})
-    database[UPLOADS].delete_one({"_id": file_id})
+        sweep_chunks(database, file_id)
+    database[UPLOADS].delete_one({"_id": file_id, "sweeping": True})
+
+
+def sweep_chunks(database: Database[dict[str, Any]], file_id: Any) -> list[Any]:
+    """Delete the chunks of an upload that is marked as being swept, by their own ids; returns these.
+
+    Who uploads the same bytes sweeps first, takes the mark away and then stores chunks of its own. While the mark
+    stands, what was listed before is old; once it does not, somebody else has deleted it.
+    """
+    chunks = database["fs.chunks"]
+    listed = [chunk["_id"] for chunk in chunks.find({"files_id": file_id}, {"_id": 1})]
+    if database[UPLOADS].find_one({"_id": file_id, "sweeping": True}, {"_id": 1}) is None:
+        return []
+    for start in range(0, len(listed), CHUNKS_SWEPT_AT_ONCE):
+        chunks.delete_many({"_id": {"$in": listed[start : start + CHUNKS_SWEPT_AT_ONCE]}})
+    return listed

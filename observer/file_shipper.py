@@ -14,6 +14,7 @@ from .content_types import content_type_of
 from .encryption.run_sealing import SEALED
 from .journal_records import JournalRecord
 from .journal_segments import BLOBS_FOLDER
+from .retention.file_claims import claim, new_key, release
 from .run_losses import RunLosses
 from .run_record import LOST_ARTIFACTS, UPLOADS
 from .run_update import RunUpdate, as_date
@@ -49,6 +50,7 @@ class FileShipper:
             note["from"]: dict(note) for note in run["cloister"].get("uploads") or []
         }
         self._small: list[dict[str, Any]] = []
+        self._claim, self._has_claimed = new_key(str(run["cloister"].get("uid"))), False
         self._current: tuple[str, BlobUpload] | None = None
 
     def take(self, segment: int, record: JournalRecord, update: RunUpdate) -> None:
@@ -73,9 +75,18 @@ class FileShipper:
         """Store the small files that were taken, and have `update` name them."""
         notes, self._small = self._small, []
         if notes:
+            # Others may have stored them before: no purge may delete them until this run names them.
+            self._has_claimed = True
+            claim(self._database, self._claim, [note["fields"]["sha256"] for note in notes])
             stored = store_small_blobs(self._database, [self._source(note) for note in notes])
             for note in notes:
                 self._enter(update, note, stored.get(note["fields"]["sha256"]))
+
+    def release_claim(self) -> None:
+        """What was claimed is named by the run's document now, or is looked for once more."""
+        if self._has_claimed:
+            release(self._database, self._claim)
+            self._has_claimed = False
 
     def is_waiting(self, segment: int) -> bool:
         """Whether files of this segment are still to be stored."""
@@ -165,6 +176,7 @@ def _enter(update: RunUpdate, note: Mapping[str, Any], file_id: Any) -> None:
     fields = note["fields"]
     update.stored_digests.append(fields["sha256"])
     known = {"sha256": fields["sha256"], "size": fields["size"], "file_id": file_id}
+    known.update({name: fields[name] for name in ("encryption", SEALED) if name in fields})
     if note["kind"] == "attach":
         update.set(fields["field"], file_id)
     elif note["kind"] == "resource":
@@ -176,7 +188,6 @@ def _enter(update: RunUpdate, note: Mapping[str, Any], file_id: Any) -> None:
             update.append("experiment.sources", [fields["path"], file_id])
     else:
         entry = {
-    known.update({name: fields[name] for name in ("encryption", SEALED) if name in fields})
             "name": fields["name"],
             **known,
             "content_type": fields.get("content_type"),

@@ -101,6 +101,12 @@ def _table(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def _retention(value: Any) -> dict[str, Any]:
+    from .retention.rules import policy_table  # only a policy that says something of it needs it
+
+    return policy_table(value)
+
+
 def _both(one: bool, other: bool) -> bool:
     return one and other
 
@@ -163,7 +169,7 @@ class Policy:
     share_link_days: float = field(default=30.0, metadata=_how(_positive, min))
     session_idle_hours: float = field(default=12.0, metadata=_how(_positive, min))
     session_days: float = field(default=7.0, metadata=_how(_positive, min))
-    retention: Mapping[str, Any] = field(default_factory=dict, metadata=_how(_table, _join_tables))
+    retention: Mapping[str, Any] = field(default_factory=dict, metadata=_how(_retention, _join_tables))
     encrypt: Mapping[str, Any] = field(default_factory=dict, metadata=_how(parse_table, _join_tables))
     require_totp: bool = field(default=False, metadata=_how(_yes_or_no, _either))
     trusted_proxies: tuple[str, ...] = field(default=(), metadata=_how(_texts, _common))

@@ -83,11 +83,12 @@ class Recorder:
         self._pulse: threading.Thread | None = None
         self._warned_unreachable = False
         self._warned_of_copies = False
+        self._warned_of_deletion = False
         self._number: Any = None
         self.before_beat: Callable[[], None] | None = None
-
         if self._sealing is not None:
             self.record_fields({ENCRYPTION: self._sealing.facts()})
+
     # ---- recording
 
     def record_points(self, values: Mapping[str, float], step: int, wall_time: float | None = None) -> None:
@@ -102,17 +103,17 @@ class Recorder:
         """Record what the run wrote."""
         # Lone surrogates come from undecodable bytes; BSON takes UTF-8 only.
         clean = text.encode("utf-8", "replace").decode("utf-8")
-        self._journal.record("console", {"stream": stream, "text": clean}, wall_time)
         if self._sealing is not None and self._sealing.has_console():
             for fields in self._sealing.console(stream, clean):
                 self._journal.record("console", fields, wall_time)
             return
+        self._journal.record("console", {"stream": stream, "text": clean}, wall_time)
 
     def record_fields(self, fields: Mapping[str, Any]) -> None:
         """Set fields of the run's document: BSON-ready values by field path."""
-        self._journal.record("set", {"fields": {encode_field_name(path): value for path, value in fields.items()}})
         if self._sealing is not None:
             fields = self._sealing.fields(fields)
+        self._journal.record("set", {"fields": {encode_field_name(path): value for path, value in fields.items()}})
 
     def record_artifact(
         self, source: Path, name: str, content_type: str | None, metadata: Mapping[str, Any] | None
@@ -183,10 +184,10 @@ class Recorder:
             fields["fail_trace"] = fail_trace
         if result is not None:
             fields["result"] = result
-        short = {**fields, "fail_trace": [_cut(line) for line in fail_trace or []][-1:]}
         if self._sealing is not None:
             fields = self._sealing.fields(fields)
             fail_trace = fields.get("fail_trace")  # one sealed entry, or as it was
+        short = {**fields, "fail_trace": [_cut(line) for line in fail_trace or []][-1:]}
         if result is not None:
             short["result"] = NO_ROOM
         self._copies.force()
@@ -314,6 +315,7 @@ class Recorder:
                     if self.before_beat is not None:
                         self.before_beat()
                     self._journal.beat()
+                    self._tell_of_deletion()
                 self._revive_courier()
                 if self.is_unreachable(for_seconds=PATIENCE_SECONDS):
                     self.warn_unless_stored()
@@ -324,6 +326,13 @@ class Recorder:
     def _tend(self) -> None:
         self._copies.force()  # before the records that name them
         self._journal.tend()
+
+    def _tell_of_deletion(self) -> None:
+        """Say, once, that somebody has deleted this run: the courier has left that beside the journal."""
+        note = None if self._warned_of_deletion else read_note(self._folders)
+        if note is not None and note.deleted:
+            self._warned_of_deletion = True
+            logger.warning("%s The training goes on.", note.deleted)
 
     def _ship_from_memory(self, memory: JournalMemory) -> None:
         if self._direct is None:
@@ -363,6 +372,13 @@ class Recorder:
                 logger.warning("%s", refusal)
             return None
 
+    def _keep_file(self, stream: BinaryIO, name: object, part: str) -> dict[str, Any] | None:
+        """Keep a copy, encrypted where its part of the run is; what is recorded of it. None where it is withheld."""
+        if self._sealing is None:
+            return _as_fields(self._copies.keep(stream, name))
+        kept = self._sealing.keep(part, stream, lambda copied: self._copies.keep(copied, name))
+        return None if kept is None else {**_as_fields(kept[0]), **kept[1]}
+
 
 def _unsaid(state: CourierState | None, folder: Path) -> str:
     """Why a run is not stored although nobody says that the database is away."""
@@ -372,17 +388,10 @@ def _unsaid(state: CourierState | None, folder: Path) -> str:
 
 
 def _as_fields(digests: Digests) -> dict[str, Any]:
-    def _keep_file(self, stream: BinaryIO, name: object, part: str) -> dict[str, Any] | None:
-        """Keep a copy, encrypted where its part of the run is; what is recorded of it. None where it is withheld."""
-        if self._sealing is None:
-            return _as_fields(self._copies.keep(stream, name))
-        kept = self._sealing.keep(part, stream, lambda copied: self._copies.keep(copied, name))
-        return None if kept is None else {**_as_fields(kept[0]), **kept[1]}
-
     return {"sha256": digests.sha256, "md5": digests.md5, "size": digests.size}
 
 
 def _cut(line: str) -> str:
-    return line if len(line) <= SHORT_LINE_CHARACTERS else line[:SHORT_LINE_CHARACTERS] + "..."
     if not isinstance(line, str):  # encrypted: whole, or nothing can be read of it
         return line if len(line) <= SHORT_SEALED_BYTES else NO_ROOM
+    return line if len(line) <= SHORT_LINE_CHARACTERS else line[:SHORT_LINE_CHARACTERS] + "..."

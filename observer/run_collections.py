@@ -24,6 +24,9 @@ RENAMED = frozenset(
         "console",
         "projects",
         "counters",
+        "trash",
+        "tombstones",
+        "purges",
     )
 )
 _RUNS_SIGN, _METRICS_SIGN = "runs=", ",metrics="  # how a runs collection is written where a prefix may stand as well

@@ -11,6 +11,7 @@ from .run_collections import RENAMED, RUNS, Collections
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
+    from pymongo.collection import Collection
     from pymongo.database import Database
 
 Writer = Literal["cloister", "sacred", "both"]
@@ -113,6 +114,12 @@ def _look_into(database: Database[dict[str, Any]], name: str) -> RunPlace | None
     writers = {"cloister" if _has_uid(each) else "sacred" for each in documents}
     writer: Any = "both" if len(writers) == 2 else writers.pop()
     return RunPlace(database.name, collections_named(name, others), count, _newest(documents), writer)
+
+
+def holds_runs(collection: Collection[dict[str, Any]]) -> bool:
+    """Whether the oldest or the newest document of a collection is one of a run."""
+    ends = (collection.find_one({}, dict.fromkeys(_SIGNS, 1), sort=[("_id", order)]) for order in (-1, 1))
+    return any(each is not None and _looks_like_a_run(each) for each in ends)
 
 
 def _looks_like_a_run(document: Mapping[str, Any]) -> bool:

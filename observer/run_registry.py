@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from .retention.tombstones import refuse_deleted
 from .run_overwriting import overwrite_run
 from .run_record import (
     CONSOLE_COUNTS,
@@ -38,6 +40,9 @@ def register_run(database: Database[dict[str, Any]], header: Mapping[str, Any]) 
 
     Returns:
         The parts of its document that shipping needs, and whether this call made it.
+
+    Raises:
+        RunDeleted: it was there, and somebody has deleted it.
     """
     from pymongo.errors import DuplicateKeyError
 
@@ -46,6 +51,7 @@ def register_run(database: Database[dict[str, Any]], header: Mapping[str, Any]) 
         known = database["runs"].find_one({UID: header["uid"]}, _KEPT)
         if known is not None:
             return known, False
+        refuse_deleted(database, header["uid"])
         document = _new_document(database, header, given)
         try:
             if given is not None and header.get("overwrite") and overwrite_run(database, given, document):
@@ -57,10 +63,16 @@ def register_run(database: Database[dict[str, Any]], header: Mapping[str, Any]) 
             given = None
             skip_taken_numbers(database)
             continue
-        database["projects"].update_one(
-            {"_id": header["project"]}, {"$setOnInsert": {"created_at": datetime.now(timezone.utc)}}, upsert=True
-        )
+        _add_project(database, header["project"])
         return document, True
+
+
+def _add_project(database: Database[dict[str, Any]], name: str) -> None:
+    """By inserting alone: a database user who may update projects may say who sees them, and recorders may not."""
+    from pymongo.errors import DuplicateKeyError
+
+    with contextlib.suppress(DuplicateKeyError):
+        database["projects"].insert_one({"_id": name, "created_at": datetime.now(timezone.utc)})
 
 
 def _new_document(database: Database[dict[str, Any]], header: Mapping[str, Any], given: Any) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from .journal_batches import JournalBatch, decode_batch
 from .journal_records import RECORD_LIMIT_BYTES, JournalRecord, check_format, decode_records
 from .metric_shipper import MetricShipper
 from .mongo import stored_for_good
+from .retention.deleted_shipping import LOOK_SECONDS, drop_journal
+from .retention.errors import RunDeleted
 from .run_collections import Collections, with_collections
 from .run_commits import RunCommits
 from .run_losses import RunLosses
@@ -72,6 +74,7 @@ class RunShipper:
         self._run: dict[str, Any] | None = None
         self._segments: Sequence[ShippableSegment] = ()
         self._told = -NOTE_SECONDS
+        self._looks_at = 0.0  # for whether a deleted run was brought back; on the monotonic clock
         self._headers: dict[int, Mapping[str, Any]] = {}  # by segment: what its first record says of the run
         self._headless: dict[int, int] = {}  # segments without one, and how long they were when that was seen
         self._is_certain = False  # whether all that `_run` says of the journal is known to be stored for good
@@ -106,8 +109,15 @@ class RunShipper:
         Raises:
             pymongo.errors.PyMongoError: the database fails. This shipper is of no use then; a new one goes on.
         """
-        complete = True
         self._segments = segments
+        try:
+            return self._ship_all(segments, file_seconds)
+        except RunDeleted as deleted:
+            self._drop(segments, deleted)
+            return True
+
+    def _ship_all(self, segments: Sequence[ShippableSegment], file_seconds: float) -> bool:
+        complete = True
         for segment in segments:
             # Asked before reading: a segment that is free now has all its records.
             held = segment.is_held()
@@ -137,9 +147,18 @@ class RunShipper:
 
     def has_news(self, segments: Sequence[ShippableSegment]) -> bool:
         """Whether `ship` would have anything to do; asks no database."""
+        if time.monotonic() < self._looks_at:
+            return False  # deleted; perhaps it is brought back
         if self._run is None:
             return any(segment.size() != self._headless.get(segment.number) for segment in segments)
         return self.left_bytes(segments) > 0 or self._history.is_due() or self._console.is_captured_out_late()
+
+    def _drop(self, segments: Sequence[ShippableSegment], deleted: RunDeleted) -> None:
+        """Somebody has deleted the run: whoever brings it back has it go on from its checkpoint."""
+        header = next(iter(self._headers.values()))
+        self._run = None
+        self._looks_at = time.monotonic() + LOOK_SECONDS
+        drop_journal(self._database, header["uid"], segments, self._folders, deleted)
 
     # ---- the run's state, from the database
 
@@ -184,6 +203,8 @@ class RunShipper:
             run = record.fields.get("run") if record is not None and record.kind == "header" else None
             if record is not None and isinstance(run, dict) and "uid" in run:
                 check_format(record)
+                if KEY_DOCUMENT in run:  # before anything that it encrypts
+                    store_key_document(self._database, run[KEY_DOCUMENT])
                 self._headers[number] = {**run, "pid": record.fields.get("pid")}
                 return self._headers[number]
         self._headless[number] = size
@@ -203,8 +224,6 @@ class RunShipper:
         """Leave the run's number where `run.id` looks for it, and how much is left for who waits at the end."""
         if time.monotonic() - self._told >= NOTE_SECONDS:
             self._told = time.monotonic()
-                if KEY_DOCUMENT in run:  # before anything that it encrypts
-                    store_key_document(self._database, run[KEY_DOCUMENT])
             left = self.left_bytes(self._segments)
             write_note(self._folders, ShippingNote(self.run_id, left, self._sacred.answered))
 
@@ -229,6 +248,7 @@ class RunShipper:
                 pause = OVERTAKEN_SECONDS
 
     def _reload(self) -> None:
+        self._files.release_claim()
         self._load_state(next(iter(self._headers.values())))
 
     def _apply(self, segment: ShippableSegment, batch: JournalBatch) -> None:
@@ -272,6 +292,7 @@ class RunShipper:
         self._commits.apply(update, self._headers)
         self._is_certain = True
         self._files.remove_copies(update.stored_digests)
+        self._files.release_claim()
         self._tell_the_trainer()
         self._on_stored()
 

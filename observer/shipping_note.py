@@ -20,11 +20,13 @@ class ShippingNote:
     id: the number that the database gave the run.
     left_bytes: not stored yet when this was written, some seconds ago at most while there is much.
     answered: the last question of the training (see `sacred_recorder.py`) before which everything is stored.
+    deleted: that somebody has deleted the run, in words for people; "" while it is there.
     """
 
     id: Any
     left_bytes: int
     answered: str | None = None
+    deleted: str = ""
 
 
 def write_note(folders: Iterable[Path], note: ShippingNote) -> None:
@@ -46,7 +48,7 @@ def read_note(folders: Iterable[Path]) -> ShippingNote | None:
         try:
             found = json.loads((folder / NUMBER_FILE).read_text(encoding="utf-8"))
             given = found["id"] if "id" in found else _parse(found["word"])
-            return ShippingNote(given, int(found.get("left_bytes", 0)), found.get("answered"))
+            return ShippingNote(given, int(found.get("left_bytes", 0)), found.get("answered"), found.get("deleted", ""))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
@@ -56,7 +58,8 @@ def _as_json(note: ShippingNote) -> dict[str, Any]:
     # Ids that another observer has given need not be numbers.
     known = {"id": note.id} if isinstance(note.id, (int, str)) else {"word": _format(note.id)}
     answered = {} if note.answered is None else {"answered": note.answered}
-    return {**known, "left_bytes": note.left_bytes, **answered}
+    deleted = {"deleted": note.deleted} if note.deleted else {}
+    return {**known, "left_bytes": note.left_bytes, **answered, **deleted}
 
 
 def _parse(word: str) -> Any:

@@ -1,0 +1,166 @@
+"""Which stored files runs name: those of one run, and whether any run names a file.
+
+GridFS is one for all sets of runs in a database, so whether a file is still needed is asked of all of them, and of
+those in the trash, which can be brought back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..foreign_files import spellings
+from ..foreign_runs import mapping, read_pair, sequence
+from ..run_collections import RUNS, with_collections
+from ..run_places import holds_runs
+from .tombstones import TRASH
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+# Where a run's document names files by their ids: a new kind of file is a row. Paths lead through lists.
+ID_FIELDS = (
+    "artifacts.file_id",
+    "cloister.sources.file_id",
+    "cloister.resources.file_id",
+    "cloister.git.diff_file",
+)
+PAIR_FIELDS = ("artifacts", "experiment.sources", "resources")  # as Sacred has them: [name, id], or [path, MD5]
+DIGEST_FIELDS = ("cloister.uploads.fields.sha256",)  # recorded, and stored in this moment or soon
+_AT_ONCE = 1_000
+
+
+@dataclass
+class NamedFiles:
+    """Files by the names that documents have for them: ids, those that are on their way by SHA-256, resources by MD5.
+
+    `known` says which SHA-256 a file of an id should have.
+    """
+
+    ids: set[Any] = field(default_factory=set)
+    digests: set[str] = field(default_factory=set)
+    md5s: set[str] = field(default_factory=set)
+    known: dict[Any, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.ids or self.digests)
+
+
+def files_named_by(document: Mapping[str, Any], kinds: Iterable[str] = ("artifacts", "sources", "other")) -> NamedFiles:
+    """The files that a run's document names, of some kinds of files."""
+    named = NamedFiles()
+    ours, experiment = mapping(document.get("cloister")), mapping(document.get("experiment"))
+    wanted = set(kinds)
+    if "artifacts" in wanted:
+        _take(named, document.get("artifacts"))
+        for note in map(mapping, sequence(ours.get("uploads"))):
+            _take_digest(named, mapping(note.get("fields")).get("sha256"))
+    if "sources" in wanted:
+        _take(named, ours.get("sources"))
+        _take(named, experiment.get("sources"))
+        _take_id(named, mapping(ours.get("git")).get("diff_file"))
+    if "other" in wanted:
+        _take(named, ours.get("resources"))
+        for entry in sequence(document.get("resources")):
+            pair = read_pair(entry)
+            if pair and isinstance(pair[1], str) and len(pair[1]) == 32:
+                named.md5s.add(pair[1])
+            elif pair:
+                _take_id(named, pair[1])
+    return named
+
+
+def still_named(
+    database: Database[dict[str, Any]], wanted: Sequence[Mapping[str, Any]], *, but: Sequence[tuple[str, Any]]
+) -> set[Any]:
+    """The ids of those files that some run names.
+
+    Args:
+        wanted: their documents of `fs.files`.
+        but: collections and ids of documents that do not count.
+    """
+    left = {file["_id"]: file for file in wanted}
+    kept: set[Any] = set()
+    for collection in run_collections(database):
+        passed_over = [run_id for name, run_id in but if name == collection]
+        for start in range(0, len(left), _AT_ONCE):
+            part = {file_id: left[file_id] for file_id in list(left)[start : start + _AT_ONCE]}
+            kept |= _named_in(database, collection, part, passed_over)
+        left = {file_id: file for file_id, file in left.items() if file_id not in kept}
+    return kept
+
+
+def run_collections(database: Database[dict[str, Any]]) -> list[str]:
+    """All collections of this database that hold documents of runs, by their stored names: every set, every trash."""
+    plain = with_collections(database)
+    known = set(plain.list_collection_names(authorizedCollections=True, nameOnly=True))
+    found = {name for name in known if name == TRASH or name.endswith(f"_{TRASH}")}
+    for name in known:
+        if name == RUNS or name.endswith(f"_{RUNS}") or f"{name}_{TRASH}" in known:
+            found.add(name)
+    # Runs collections of names of their own, as Sacred's users may choose.
+    found |= {name for name in known - found if holds_runs(plain[name])}
+    return sorted(found)
+
+
+def _named_in(
+    database: Database[dict[str, Any]], collection: str, files: Mapping[Any, Mapping[str, Any]], passed_over: list[Any]
+) -> set[Any]:
+    """Which of `files` the documents of a collection name: one pass over it, cut short once all have been met."""
+    by_spelling = {spelling: file_id for file_id in files for spelling in (*spellings(file_id), str(file_id))}
+    by_digest = {digest: file_id for file_id, file in files.items() for digest in digests_of(file)}
+    by_md5 = {file["md5"]: file_id for file_id, file in files.items() if isinstance(file.get("md5"), str)}
+    ids, pairs = list(by_spelling), [*by_spelling, *by_md5]
+    inner = {"$elemMatch": {"$elemMatch": {"$in": pairs}}}
+    ways: list[dict[str, Any]] = [
+        *({path: {"$in": ids}} for path in ID_FIELDS),
+        *({path: {"$in": ids}} for path in PAIR_FIELDS),
+        *({path: inner} for path in PAIR_FIELDS),
+        *({path: {"$in": list(by_digest)}} for path in DIGEST_FIELDS),
+    ]
+    condition = {"_id": {"$nin": passed_over}, "$or": ways}
+    shown = dict.fromkeys(("artifacts", "resources", "experiment.sources", "cloister.sources", "cloister.resources",
+                           "cloister.git.diff_file", "cloister.uploads"), 1)  # fmt: skip
+    kept: set[Any] = set()
+    for document in with_collections(database)[collection].find(condition, shown):
+        named = files_named_by(document)
+        kept |= {by_spelling[each] for each in named.ids if each in by_spelling}
+        kept |= {by_digest[each] for each in named.digests if each in by_digest}
+        kept |= {by_md5[each] for each in named.md5s if each in by_md5}
+        if len(kept) == len(files):
+            break
+    return kept
+
+
+def digests_of(file: Mapping[str, Any]) -> list[str]:
+    """The SHA-256 of a stored file, as its document says it."""
+    ours = mapping(file.get("cloister"))
+    return [digest for digest in (ours.get("sha256"), ours.get("digest")) if isinstance(digest, str)]
+
+
+def _take(named: NamedFiles, entries: Any) -> None:
+    for entry in sequence(entries):
+        if isinstance(entry, Mapping):
+            _take_id(named, entry.get("file_id"), entry.get("sha256"))
+        elif isinstance(entry, (list, tuple)):
+            pair = read_pair(entry)
+            if pair:
+                _take_id(named, pair[1])
+        else:
+            _take_id(named, entry)
+
+
+def _take_id(named: NamedFiles, file_id: Any, digest: Any = None) -> None:
+    try:
+        given = [] if file_id is None else spellings(file_id)
+        named.ids.update(given)
+    except TypeError:  # a value that cannot be an id, in a foreign document
+        return
+    if isinstance(digest, str):
+        named.known.update(dict.fromkeys(given, digest))
+
+
+def _take_digest(named: NamedFiles, digest: Any) -> None:
+    if isinstance(digest, str):
+        named.digests.add(digest)
