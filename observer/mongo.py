@@ -28,6 +28,10 @@ SRV_SCHEME = "mongodb+srv://"
 _SECRET_OPTION = re.compile(r"(?i)(password|token|secret|authmechanismproperties)")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]{0,30}:/{1,3}")
 _HOST = re.compile(r"^(\[[0-9A-Fa-f:.%]*\]|[^:@/?#\[\]]*)(:\d{0,5})?$")
+_UNCHECKED_TLS = re.compile(
+    r"(?i)(tlsInsecure|tlsAllowInvalidCertificates|tlsAllowInvalidHostnames|ssl_cert_reqs)=(true|CERT_NONE|CERT_OPTIONAL)"
+)
+_LOOPBACK_HOST = re.compile(r"(?i)(localhost|127(\.\d{1,3}){3}|\[::1\]|%2F[^,]*\.sock)(:\d{1,5})?")
 _SHORT = re.compile(r"^[^:@/?#\[\]]+:\d{1,5}(:[^:@/?#\[\]]*)?$")  # what Sacred's -m takes
 
 
@@ -39,6 +43,17 @@ class BadMongoUri(CloisterError, ValueError):
             f"{redact_uri(uri)!r} is not a MongoDB URI: {first_sentence(reason)}. It looks like "
             "mongodb://user:password@host:27017/cloister, with %-escapes for special characters in the password. Mend "
             "it where it was given (--uri, CLOISTER_URI or 'uri' in cloister.toml), or use the embedded database."
+        )
+
+
+class UnsafeTls(CloisterError, PermissionError):
+    """A URI asks for TLS to another machine without a look at its certificate."""
+
+    def __init__(self, uri: str, option: str) -> None:
+        super().__init__(
+            f"{redact_uri(uri)!r} switches the check of the server's certificate off ({option}), so anybody in between "
+            "could be the server and get the password. Give the certificate of your own authority instead: "
+            "tlsCAFile=/path/ca.pem. On this machine (127.0.0.1) the option is taken."
         )
 
 
@@ -108,6 +123,7 @@ def client_for(uri: str, *, timeout_ms: int = 2000, **further: Any) -> MongoClie
     from pymongo.errors import ConfigurationError, PyMongoError
 
     _refuse_ignored_options(uri)
+    _refuse_unchecked_tls(uri)
     started = time.monotonic()
     given = _option_names(uri)
     options = {name: value for name, value in (_defaults(timeout_ms) | further).items() if name.lower() not in given}
@@ -232,6 +248,15 @@ def _refuse_ignored_options(uri: str) -> None:
             split_options(query, validate=True, warn=False)
     except (PyMongoError, ValueError, TypeError, LookupError):
         raise BadMongoUri(uri, _reason_without_secrets(uri)) from None
+
+
+def _refuse_unchecked_tls(uri: str) -> None:
+    """Encryption without knowing with whom protects from nobody who can stand in between."""
+    options = re.split("[&;]", uri.partition("?")[2])
+    unsafe = [option for option in options if _UNCHECKED_TLS.fullmatch(option)]
+    hosts = re.split("[/?]", uri.partition("://")[2].rpartition("@")[2])[0].split(",")
+    if unsafe and not all(_LOOPBACK_HOST.fullmatch(host) for host in hosts):
+        raise UnsafeTls(uri, unsafe[0])
 
 
 def fault_in_uri(uri: str) -> str | None:

@@ -19,11 +19,12 @@ REMOVE = ("remove",)
 DATABASE = ("listCollections", "dbStats")
 
 # All that a run has. Of these a recorder only removes what it has written anew in another form, never a run or a file.
-RUN_RECORDS = ("runs", "metrics", "metric_values", "console", "projects", "counters", "fs.files")
-REWRITTEN = ("metric_chunks", "metric_tails", "metric_pyramid", "fs.chunks", "uploads")
-
-# What a recorder reads of the site: how strictly it has to record.
-RULES = ("policy",)
+RUN_RECORDS = ("runs", "metrics", "metric_values", "console", "counters", "fs.files")
+REWRITTEN = ("metric_chunks", "metric_tails", "metric_pyramid", "fs.chunks", "uploads", "file_claims")
+# A recorder makes a project by its first run. Who may update one says who sees it, which is not the recorder's affair.
+ADDED_ONCE = ("projects", "encryption_keys")
+# What a recorder reads of the site: how strictly it has to record, and which runs were deleted.
+RULES = ("policy", "tombstones")
 
 # What the viewer keeps for itself. A collection that the code uses and no line here names fails a test.
 SITE = (
@@ -31,9 +32,16 @@ SITE = (
     "sessions",
     "tokens",
     "groups",
+    "login_attempts",
+    "pending_sign_ins",
+    "share_links",
     "viewer_settings",
+    "retention",
+    "trash",
+    "purges",
+    "adoptions",
 )
-AUDIT = ("audit",)
+AUDIT = ("audit", "audit_seals")
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ class Kind:
 RECORDING = (
     (RUN_RECORDS, (*READ, *ADD, *CHANGE)),
     (REWRITTEN, (*READ, *ADD, *CHANGE, *REMOVE)),
+    (ADDED_ONCE, (*READ, *ADD)),
     (RULES, ("find",)),
 )
 
@@ -94,7 +103,7 @@ KINDS: tuple[Kind, ...] = (
         role="cloisterViewer",
         summary="what 'cloister serve' needs: all of it, but the audit log is only read and added to",
         grants=(
-            ((*RUN_RECORDS, *REWRITTEN, *RULES, *SITE), (*LOOK, *ADD, *CHANGE, *REMOVE)),
+            ((*RUN_RECORDS, *REWRITTEN, *ADDED_ONCE, *RULES, *SITE), (*LOOK, *ADD, *CHANGE, *REMOVE)),
             (AUDIT, (*LOOK, *ADD)),
         ),
     ),
