@@ -82,7 +82,6 @@ ROWS: tuple[Action, ...] = (
     Action("hold-set", "Set a legal hold", "retention"),
     Action("hold-lifted", "Lifted a legal hold", "retention"),
     Action("purged", "Purged for good", "retention"),
-    Action("audit-viewed", "Read the audit log", "audit", is_look=True),
     Action("audit-exported", "Exported the audit log", "audit", is_look=True),
     Action("audit-pseudonymised", "Pseudonymised entries", "audit"),
 )

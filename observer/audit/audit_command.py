@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -43,6 +45,11 @@ class BadPublicKey(CloisterError, ValueError):
         super().__init__(f"{path} holds no Ed25519 public key in PEM ({reason}). 'cloister audit key' prints one.")
 
 
+class FileIsThere(CloisterError, FileExistsError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is there already and is not overwritten. Give another name.")
+
+
 @click.group()
 def audit() -> None:
     """Verify, read and export the audit log. It can be appended to only; these commands change nothing in it."""
@@ -69,7 +76,8 @@ def verify(uri: str | None, public_keys: tuple[Path, ...], path: Path | None, as
     if path is not None:
         report = _verify_file(path, trusted)
     else:
-        report = verify_log(_database(uri), folder=_folder(), public_keys=trusted)
+        with _opened(uri) as database:
+            report = verify_log(database, folder=_folder(), public_keys=trusted)
     click.echo(json.dumps(_as_json(report)) if as_json else "\n".join(_in_words(report)))
     if not report.is_whole:
         raise SystemExit(1)
@@ -83,7 +91,8 @@ def show(uri: str | None, limit: int, as_json: bool, **filters: Any) -> None:
     """Print the newest entries, newest last."""
     from .searching import list_entries
 
-    page = list_entries(_database(uri), _query(**filters), size=limit)
+    with _opened(uri) as database:
+        page = list_entries(database, _query(**filters), size=limit)
     for entry in reversed(page.entries):
         click.echo(_json_line(entry) if as_json else _line(entry))
     if not as_json:
@@ -104,16 +113,12 @@ def export(uri: str | None, path: Path, **filters: Any) -> None:
         raise click.BadParameter(f"{path.name!r} ends in neither .jsonl nor .csv.", param_hint="PATH")
     if path.suffix == ".jsonl" and query != AuditQuery():
         raise click.UsageError("A part of the chain proves nothing: leave the options out, or export to a .csv file.")
-    database = _database(uri)
-    record_entry(database, actor=command_actor(), action="audit-exported", target=path.suffix[1:])
-    lines: Iterable[bytes]
-    if path.suffix == ".csv":
-        lines = (line.encode() for line in iter_csv_lines(iter_entries(database, query)))
-    else:
-        lines = iter_signed_lines(iter_documents(database), _folder())
-    with path.open("xb") as file:
-        path.chmod(0o600)
-        file.writelines(lines)
+    with _opened(uri) as database, open_private(path) as file:
+        record_entry(database, actor=command_actor(), action="audit-exported", target=path.suffix[1:])
+        if path.suffix == ".csv":
+            file.writelines(line.encode() for line in iter_csv_lines(iter_entries(database, query)))
+        else:
+            file.writelines(iter_signed_lines(iter_documents(database), _folder()))
     click.echo(f"Written to {path}.")
 
 
@@ -123,7 +128,8 @@ def seal(uri: str | None) -> None:
     """Sign the end of the chain now. A viewer does so daily; this is for cron where none runs."""
     from .seals import seal_if_due
 
-    made = seal_if_due(_database(uri), _folder(), at_once=True)
+    with _opened(uri) as database:
+        made = seal_if_due(database, _folder(), at_once=True)
     click.echo(f"Signed up to entry {made.seq}, by key {made.key}." if made else "Everything is signed already.")
 
 
@@ -144,6 +150,15 @@ for _command in (show, export):
 def command_actor() -> str:
     """Who a command's entries name: the account that runs it, and where."""
     return f"{login_name()}@{host_name()}"
+
+
+def open_private(path: Path) -> BinaryIO:
+    """A new file that only this account can read."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.fdopen(os.open(path, flags, 0o600), "wb")
+    except FileExistsError:
+        raise FileIsThere(path) from None
 
 
 def read_public_key(path: Path) -> bytes:
@@ -187,10 +202,13 @@ def _query(*, actor: str, action: str, project: str, text: str, since: str | Non
     return AuditQuery(actor=actor, action=action, project=project, text=text, since=start, until=end)
 
 
-def _database(uri: str | None) -> Database[dict[str, Any]]:
+@contextmanager
+def _opened(uri: str | None) -> Iterator[Database[dict[str, Any]]]:
     from ..runs import RunStore
 
-    return RunStore.connect(uri).database
+    database = RunStore.connect(uri).database
+    with database.client:
+        yield database
 
 
 def _folder() -> EvidenceFolder:
