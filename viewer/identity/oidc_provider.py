@@ -120,7 +120,10 @@ class OidcProvider:
     def _fetch_token(self, metadata: Mapping[str, Any], code: str, verifier: str) -> Mapping[str, Any]:
         from authlib.common.errors import AuthlibBaseError
 
+        offered = metadata.get("token_endpoint_auth_methods_supported")
         with self._session() as session:
+            if isinstance(offered, list) and "client_secret_basic" not in offered and self.settings.client_secret:
+                session.token_endpoint_auth_method = "client_secret_post"  # noqa: S105  # the method's name
             try:
                 token = session.fetch_token(
                     metadata["token_endpoint"], grant_type="authorization_code", code=code, code_verifier=verifier
@@ -162,14 +165,14 @@ class OidcProvider:
 
     def _verify_signature(self, id_token: str, metadata: Mapping[str, Any]) -> Any:
         from joserfc import jwt
-        from joserfc.errors import InvalidKeyIdError
+        from joserfc.errors import BadSignatureError, InvalidKeyIdError
         from joserfc.jws import JWSRegistry
 
         # The list is ours, whatever the token or the provider's metadata names.
         registry = JWSRegistry(algorithms=list(ALGORITHMS), strict_check_header=False)
         try:
             return jwt.decode(id_token, key=self._load_keys(metadata), registry=registry)
-        except InvalidKeyIdError:  # it may have begun to sign with a new key
+        except (InvalidKeyIdError, BadSignatureError):  # it may have begun to sign with a new key
             return jwt.decode(id_token, key=self._load_keys(metadata, again=True), registry=registry)
 
     def _with_userinfo(
