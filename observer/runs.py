@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import pandas
     from pymongo.database import Database
 
+    from .access.reasons import SeenBecause
     from .run_collections import Collections
     from .run_places import RunPlace
 
@@ -152,6 +153,22 @@ class RunStore:
         if not is_foreign(document):
             return run
         return replace(run, console_bytes=document[BYTES], summary=load_summary(self.database, document))
+
+    def explain_visibility(
+        self, run_id: RunId, accounts: Database[dict[str, Any]] | None = None
+    ) -> tuple[RunRecord, SeenBecause]:
+        """The run, and why the reader sees it.
+
+        Args:
+            accounts: the database with accounts and projects, where that is another one.
+
+        Raises:
+            RunNotFound: there is none, or none that the reader sees.
+        """
+        from .access.reasons import explain
+
+        run = self.load_run(run_id)
+        return run, explain(self.database if accounts is None else accounts, self.principal, run)
 
     def find_run_by_uid(self, uid: str) -> RunRecord | None:
         document = self.database["runs"].find_one({"cloister.uid": uid}, {"captured_out": 0})

@@ -24,9 +24,9 @@ def note(action: str, *, target: str = "", project: str = "", actor: str | None 
         actor: whose act it was, where the request does not say so itself, as for a refused sign-in.
         details: names and small values that tell what changed. Never a secret.
     """
-    from .accounts.current import current_principal  # accounts note their own events: the import would go in a circle
+    from .accounts.current import current_identity  # accounts note their own events: the import would go in a circle
 
-    principal = current_principal()
+    principal = current_identity().own  # whoever looks at the site as somebody else acts as itself
     if principal.kind == "local" and actor is None and find_action(action).is_look:
         return
     same = (action, target, project, repr(sorted(details.items())))

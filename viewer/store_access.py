@@ -12,6 +12,8 @@ from flask import current_app, request
 from .accounts.current import current_principal
 
 if TYPE_CHECKING:
+    from pymongo.database import Database
+
     from ..observer.runs import RunStore
 
 _EXTENSION = "cloister.databases"
@@ -68,6 +70,11 @@ def current_database() -> ServedDatabase:
 def current_store() -> RunStore:
     """The store that the current request reads from, as whoever asks sees it. Views never connect by themselves."""
     return current_database().access.get().seen_by(current_principal())
+
+
+def home_database() -> Database[dict[str, Any]]:
+    """The first database: that with accounts, groups, settings of projects and the audit log, for all of them."""
+    return served_databases()[0].access.get().database
 
 
 def report_silence() -> None:

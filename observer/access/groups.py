@@ -11,6 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from ..errors import CloisterError
 from ..foreign_runs import sequence
+from ..run_record import SHARED_GROUPS
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -110,20 +111,21 @@ def set_people(database: Database[dict[str, Any]], name: str, people: Iterable[s
     return Group(group.name, tuple(chosen))
 
 
-def remove_group(database: Database[dict[str, Any]], name: str) -> Group:
-    """Remove a group, from the projects that it had a role in, too.
+def remove_group(
+    database: Database[dict[str, Any]], name: str, run_databases: Iterable[Database[dict[str, Any]]] = ()
+) -> Group:
+    """Remove a group from all that it had a right to: a later group of the same name begins without any.
 
-    A run that is shared with it keeps its name, which then names nobody: a later group of the same name would see it,
-    so runs are rid of it as well.
+    Args:
+        run_databases: further databases with runs that may be shared with it.
 
     Raises:
         GroupNotFound: there is none.
     """
     group = find_group(database, name)
     database["projects"].update_many({}, {"$pull": {"members": {"kind": "group", "name": group.name}}})
-    database["runs"].update_many(
-        {"cloister.shared_with.groups": group.name}, {"$pull": {"cloister.shared_with.groups": group.name}}
-    )
+    for each in (database, *run_databases):
+        each["runs"].update_many({SHARED_GROUPS: group.name}, {"$pull": {SHARED_GROUPS: group.name}})
     database[GROUPS].delete_one({"_id": group.name})
     return group
 

@@ -48,9 +48,13 @@ def explain(database: Database[dict[str, Any]], principal: Principal, run: RunRe
     """Why `principal` sees `run`; without a reason he does not. `database` is the one with the accounts."""
     settings = load_settings_of(database, run.project)
     visibility = run.visibility or settings.visibility or DEFAULT_VISIBILITY
-    reasons = (*_as_somebody(principal), *_by_name(principal, run), *_by_visibility(principal, run, visibility))
+    reasons: tuple[Reason, ...] = (
+        *_as_somebody(principal),
+        *_by_name(principal, run),
+        *_by_visibility(principal, run, visibility),
+    )
     is_insider = principal.role_in(run.project) is not None or bool(principal.name and run.owner == principal.name)
-    return SeenBecause(tuple(reasons), visibility, not run.visibility, settings if is_insider else None)
+    return SeenBecause(reasons, visibility, not run.visibility, settings if is_insider else None)
 
 
 def _as_somebody(principal: Principal) -> list[Reason]:

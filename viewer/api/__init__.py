@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint
 
-from . import artifacts, changes, charts, projects, runs
+from . import access, artifacts, changes, charts, projects, runs
 from .openapi import DESCRIPTION_SCHEMA, PREFIX, describe_api
 from .route import Route
 
@@ -26,6 +26,7 @@ ROUTES: tuple[Route, ...] = (
     *artifacts.ROUTES,
     *changes.ROUTES,
     *charts.ROUTES,
+    *access.ROUTES,
     Route(
         path="/openapi.json",
         name="show_description",
