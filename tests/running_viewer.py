@@ -29,17 +29,20 @@ def running_viewer(
     driver: AsyncDriver = "pymongo",
     app: Flask | None = None,
     allowed_hosts: Collection[str] = (),
+    **server_options: Any,
 ) -> Iterator[int]:
     """Serves `store` until the block ends; yields the port.
 
     With `uri` changes are streamed, else polled; where it is a function, each attempt to open the stream asks it.
+    `server_options` are the server's: `tls`, `proxies`.
     """
     app = app or create_app(store, allowed_hosts=allowed_hosts)
 
     def open_client() -> Any:
         return open_async_client(uri() if callable(uri) else str(uri), driver)
 
-    server = ViewerServer(app, listen("127.0.0.1", 0), open_client=None if uri is None else open_client)
+    opener = None if uri is None else open_client
+    server = ViewerServer(app, listen("127.0.0.1", 0), open_client=opener, **server_options)
     ready = threading.Event()
     thread = threading.Thread(target=lambda: asyncio.run(server.run(ready.set)))
     thread.start()

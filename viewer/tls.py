@@ -88,8 +88,6 @@ def _refuse_open_key(key: Path) -> None:
 
 def _words_of(error: ssl.SSLError) -> str:
     reason = (error.reason or str(error)).replace("_", " ").lower()
-    return {
-        "key values mismatch": "the key is another certificate's",
-        "no start line": "one of them is not PEM",
-        "pem lib": "one of them is not PEM",
-    }.get(reason, reason)
+    if "key values mismatch" in reason:
+        return "the key is another certificate's"
+    return "one of them is not PEM" if "no start line" in reason or "pem lib" in reason else reason
