@@ -69,10 +69,11 @@ class TablePreview:
 
 @dataclass(frozen=True)
 class NoPreview:
-    """Nothing can be shown; `damaged` where something should be."""
+    """Nothing can be shown; `damaged` where something should be, `locked` where its key is missing."""
 
     reason: str
     damaged: bool = False
+    locked: bool = False
     kind: str = "none"
 
 

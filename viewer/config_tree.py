@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..observer.encryption.opened import LockedText
 from .config_sources import ConfigSource, source_of
 from .wording import format_config_value, format_exact
 
@@ -28,6 +29,7 @@ class Leaf:
         added: the value has no default at all, although the run knows defaults.
         given: the value was set for this run, of which no defaults are known.
         source: who changed it, where that is known.
+        locked: why it cannot be read, where it is encrypted.
     """
 
     key: str
@@ -39,6 +41,7 @@ class Leaf:
     added: bool = False
     given: bool = False
     source: ConfigSource | None = None
+    locked: str = ""
 
     @property
     def changed(self) -> bool:
@@ -165,6 +168,8 @@ class _Missing:
 
 def _leaf(key: str, path: str, value: Any, default: Any) -> Leaf:
     words, plain, exact = format_config_value(value, quoted=True), format_config_value(value), format_exact(value)
+    if isinstance(value, LockedText):
+        return Leaf(key, path, words, plain, value.reason, locked=value.reason)
     if default is _Missing:
         return Leaf(key, path, words, plain, exact, added=True)
     if isinstance(default, _Given):

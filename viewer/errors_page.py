@@ -14,6 +14,7 @@ from markupsafe import escape
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, WTimeoutError
 from werkzeug.exceptions import HTTPException
 
+from ..observer.blobs import BlobLocked
 from ..observer.errors import CloisterError
 from ..observer.mongo import address_of, first_sentence
 from .store_access import current_database, report_silence, root
@@ -28,6 +29,7 @@ _PAGE_WORDS = {
     405: "This address is only for reading",
     413: "That is too much at once",
     416: "The file has no such part",
+    423: "This is encrypted",
 }
 
 
@@ -126,6 +128,8 @@ def _show_our_error(error: CloisterError) -> Response:
         return render_problem(Problem(status, _PAGE_WORDS.get(status, _PAGE_WORDS[400]), str(error)))
     if isinstance(error, ConnectionError):
         return render_problem(_database_unreachable())
+    if isinstance(error, BlobLocked):
+        return render_problem(Problem(423, _PAGE_WORDS[423], str(error)))
     if isinstance(error, OSError):
         return _show_damage(error)
     return _show_unexpected_error(error)

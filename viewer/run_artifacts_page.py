@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, render_template, request
 
-from ..observer.blobs import BlobNotFound, DamagedBlob
+from ..observer.blobs import BlobLocked, BlobNotFound, UnreadableBlob
 from ..observer.run_files import ArtifactEntry
 from .artifact_kinds import register_artifact_kinds
 from .artifact_preview import IMAGE_LIMIT_BYTES, ImagePreview, NoPreview, Preview, preview_file
@@ -143,7 +143,9 @@ def load_preview(store: RunStore, run: RunRecord, entry: ArtifactEntry) -> Previ
             for _ in blob:  # a picture with a hole in it would break off in the browser without a word
                 pass
         return preview
-    except (BlobNotFound, DamagedBlob) as error:
+    except BlobLocked as error:
+        return NoPreview(str(error), locked=True)
+    except (BlobNotFound, UnreadableBlob) as error:
         return NoPreview(str(error), damaged=True)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request
 
+from .encryption_words import describe_encrypted, is_encrypted
 from .run_colours import cookie_name, parse_drawn
 from .run_keys import run_key
 from .run_processes import describe_ranks, describe_resumed, list_notable_ranks, list_resumes, own_metrics
@@ -46,6 +47,8 @@ def register_header_filters(app: Flask) -> None:
         own_metrics=own_metrics,
         status_word=status_word,
         recorder=recorder_of,
+        encrypts=is_encrypted,
+        encrypted_words=describe_encrypted,
     )
 
 

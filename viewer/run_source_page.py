@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, abort, render_template, request
 
-from ..observer.blobs import BlobNotFound, DamagedBlob
+from ..observer.blobs import BlobLocked, BlobNotFound, UnreadableBlob
 from .artifact_preview import read_exactly
 from .diff_view import Diff, parse_diff
 from .source_view import SOURCE_LIMIT_BYTES, SourceView, view_source
@@ -36,11 +36,12 @@ NO_COMMIT_WORDS = {
 
 @dataclass(frozen=True)
 class OpenFile:
-    """The file that the page shows; `problem` says why it cannot be shown."""
+    """The file that the page shows; `problem` says why it cannot be shown, `locked` that it is encrypted."""
 
     entry: SourceEntry
     view: SourceView | None
     problem: str = ""
+    locked: bool = False
 
 
 @bp.get("/runs/<run:run_id>/source")
@@ -84,10 +85,10 @@ def download_diff(run_id: RunId) -> Response:
 
 
 def load_diff_text(store: RunStore, run: RunRecord) -> str:
-    """The recorded diff, empty where there is none or where the database has lost it."""
+    """The recorded diff, empty where there is none, where the database has lost it, or without its key."""
     try:
         return b"".join(_iter_diff(store, run))[:DIFF_LIMIT_BYTES].decode("utf-8", "replace")
-    except (BlobNotFound, DamagedBlob):
+    except (BlobNotFound, UnreadableBlob):
         return ""
 
 
@@ -126,6 +127,6 @@ def _open_file(store: RunStore, run: RunRecord, entry: SourceEntry) -> OpenFile:
     try:
         blob = store.open_blob(entry.file_id, run)
         head = read_exactly(blob, SOURCE_LIMIT_BYTES)
-    except (BlobNotFound, DamagedBlob) as error:
-        return OpenFile(entry, None, str(error))
+    except (BlobNotFound, UnreadableBlob) as error:
+        return OpenFile(entry, None, str(error), locked=isinstance(error, BlobLocked))
     return OpenFile(entry, view_source(head, path=entry.path, total_bytes=blob.size))

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from flask import Response, abort
 
-from ..observer.blobs import BlobNotFound, DamagedBlob
+from ..observer.blobs import BlobLocked, BlobNotFound, UnreadableBlob
 
 if TYPE_CHECKING:
     from ..observer.run_record import RunRecord
@@ -94,7 +94,9 @@ def render_stored_file(
         return render_user_file(
             blob, name=name, content_type=chosen_type, size_bytes=blob.size, disposition=disposition
         )
-    except (BlobNotFound, DamagedBlob) as error:
+    except BlobLocked as error:
+        abort(423, str(error))
+    except (BlobNotFound, UnreadableBlob) as error:
         abort(410, str(error))
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from ..observer.encryption.opened import LockedText
+
 if TYPE_CHECKING:
     from flask import Flask
 
@@ -217,6 +219,8 @@ def format_config_value(value: Any, *, quoted: bool = False) -> str:
     """
     if value is None:
         return "none"
+    if isinstance(value, LockedText):
+        return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
-from ...observer.blobs import BlobNotFound, DamagedBlob
+from ...observer.blobs import BlobNotFound, UnreadableBlob
 from ...observer.process_facts import this_process
 from ...observer.queue_list import read_listed
 from ...observer.run_queue import end_unbegun, give_back, renew_lease, status_of_taken, take_next
@@ -34,7 +34,7 @@ POLL_SECONDS = 0.05
 RENEWALS = 4  # of a lease, before it would run out
 LAST_WORD_SECONDS = 30.0  # for a run that was told to end
 RETRY_SECONDS = 1.0
-_UNUSABLE = (UnusableSources, BadEntry, BlobNotFound, DamagedBlob)
+_UNUSABLE = (UnusableSources, BadEntry, BlobNotFound, UnreadableBlob)
 
 
 @dataclass(frozen=True)

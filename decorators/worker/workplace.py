@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ...observer.blobs import open_blob
+from ...observer.encryption.opened import opened_document, why_document_locked
 from ...observer.errors import CloisterError
 from ...observer.settings import Settings
 from .job_file import CODE_FOLDER, entry_of_document, relative_path, write_job
@@ -64,6 +65,9 @@ def workplace(
         UnusableSources, BadEntry, BlobNotFound, DamagedBlob: the code is not there, not what its digests say, or would
             leave the folder.
     """
+    document = opened_document(database, dict(document))
+    if locked := why_document_locked(document):
+        raise UnusableSources(f"parts of it are encrypted. {locked}")
     parent = work_folder(settings)
     number = document["_id"] if isinstance(document["_id"], int) else "other"  # text may be anything, a path too
     folder = Path(tempfile.mkdtemp(prefix=f"run-{number}-", dir=parent))  # 0700

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import weakref
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from ..settings import Settings
+
+logger = logging.getLogger("cloister")
 
 FRESH_SECONDS = 2.0  # how long a key is used without asking whether it was forgotten
 RETRY_SECONDS = 15.0  # how long a provider that failed is left alone: each request would wait for it
@@ -100,8 +103,18 @@ class Keyring:
             key = self._keys[key_id] = unwrapped(document, self._provider)
         except LOCKS as error:
             self._refused[key_id] = time.monotonic(), error
+            logger.info("A key of %s is not open here: %s", self._collection.full_name, error)
             raise
         return key
+
+
+def why_locked(error: Exception) -> str:
+    """One of `LOCKS` in words for whoever may read the run; paths and addresses of keys are for who runs the viewer."""
+    if isinstance(error, KeyUnavailable):
+        return f"The key of project {error.project!r} is not here. 'cloister doctor' says more."
+    if isinstance(error, KeyProviderFailed):
+        return "Its key cannot be asked for at the moment. 'cloister doctor' says more."
+    return str(error)
 
 
 _keyrings: weakref.WeakKeyDictionary[MongoClient[Any], dict[tuple[str, str], Keyring]] = weakref.WeakKeyDictionary()
@@ -123,4 +136,4 @@ def keyring_of(database: Database[dict[str, Any]], settings: Settings | None = N
         return of_client[place]
 
 
-__all__ = ["LOCKS", "DamagedValue", "Keyring", "keyring_of"]
+__all__ = ["LOCKS", "DamagedValue", "Keyring", "keyring_of", "why_locked"]

@@ -74,6 +74,11 @@ def opened_document(
     return opened
 
 
+def why_document_locked(document: Mapping[str, Any]) -> str:
+    """Why parts of an opened document are locked; "" where none is."""
+    return str(document[OURS]["encryption"].get("locked") or "") if has_sealed_parts(document) else ""
+
+
 class _Opener:
     """Walks through a document. Attribute `problem`: why something is locked; the first reason that was met."""
 
@@ -90,22 +95,22 @@ class _Opener:
 
     def check(self, key_id: Any) -> None:
         """Note whether a key can be had, of a run of which only console or files are encrypted."""
-        from .keyring import LOCKS
+        from .keyring import LOCKS, why_locked
 
         if isinstance(key_id, (bytes, uuid.UUID)):
             try:
                 self._keyring.find(id_bytes(key_id))
             except LOCKS as error:
-                self.problem = self.problem or str(error)
+                self.problem = self.problem or why_locked(error)
 
     def _opened(self, sealed: bytes) -> Any:
-        from .keyring import LOCKS
+        from .keyring import LOCKS, why_locked
 
         try:
             return self._keyring.open_value(sealed)
         except (*LOCKS, DamagedValue) as error:
             damaged = isinstance(error, DamagedValue)
-            reason = "It is not what its key has written: somebody has changed it." if damaged else str(error)
+            reason = "It is not what its key has written: somebody has changed it." if damaged else why_locked(error)
             self.problem = self.problem or reason
             return sealed if self._keeps_locked else LockedText(reason)
 
@@ -154,7 +159,7 @@ def _plain_size(size: Any) -> int | None:
 
 def open_piece(database: Database[dict[str, Any]], document: Mapping[str, Any]) -> Mapping[str, Any]:
     """A console piece with its text; where it cannot be opened, with a line that says so and `locked`."""
-    from .keyring import LOCKS, keyring_of
+    from .keyring import LOCKS, keyring_of, why_locked
     from .run_sealing import SEALED
 
     keyring = keyring_of(database)
@@ -165,4 +170,4 @@ def open_piece(database: Database[dict[str, Any]], document: Mapping[str, Any]) 
     except (*LOCKS, DamagedValue, TypeError) as error:
         lines = document.get("lines")
         amount = f"{lines:,} lines" if isinstance(lines, int) and lines != 1 else "1 line"
-        return {**document, "text": f"<{amount}, encrypted>\n", "locked": str(error)}
+        return {**document, "text": f"<{amount}, encrypted>\n", "locked": why_locked(error)}

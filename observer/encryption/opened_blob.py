@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..blobs import Blob, BlobLocked, DamagedBlob
-from .keyring import LOCKS, Keyring, keyring_of
+from .keyring import LOCKS, Keyring, keyring_of, why_locked
 from .sealed_files import SEGMENT_BYTES, SealedReader
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class OpenedBlob(Blob):
         try:
             self._reader = SealedReader(self._read_at, stored.size, keyring.find)
         except LOCKS as error:
-            raise BlobLocked(self.filename, error) from error
+            raise BlobLocked(self.filename, why_locked(error)) from error
         except ValueError as error:
             raise DamagedBlob(self.filename, error) from error
         self.size = self._reader.size
