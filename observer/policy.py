@@ -6,10 +6,12 @@ that CLOISTER_POLICY names, and the database's `policy` document.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -26,6 +28,7 @@ logger = logging.getLogger("cloister")
 SITE_FILE = Path("/etc/cloister/policy.toml")
 FILE_VARIABLE = "CLOISTER_POLICY"
 DOCUMENT_ID = "site"
+KEPT_FILE = "policy.json"  # in a destination's folder: the database's, as a courier read it last
 
 Profile = Literal["full", "standard", "strict"]  # from the loosest to the strictest
 PROFILES: tuple[Profile, ...] = get_args(Profile)
@@ -211,13 +214,59 @@ def load_policy(database: Database[dict[str, Any]] | None = None) -> Policy:
     return policy
 
 
-def recording_policy() -> Policy:
-    """The policy of this machine, for recording: one that cannot be understood is the strictest. Never raises."""
+def recording_policy(folders: Iterable[Path] = ()) -> Policy:
+    """The policy of this machine, for recording: one that cannot be understood is the strictest. Never raises.
+
+    Args:
+        folders: of a destination's journals. A courier leaves there what the database's policy says: a training does
+            not wait for the database, but the journal is written by that policy too.
+    """
     try:
-        return load_policy()
+        policy = load_policy()
+        for folder in folders:
+            found = _read_kept(folder / KEPT_FILE)
+            if found is not None:
+                everything = {one.name for one in fields(Policy)}
+                return tighten(policy, found, f"{folder / KEPT_FILE} (the database's)", everything)
+        return policy
     except (CloisterError, OSError) as error:
         logger.warning("%s Until then runs are recorded under the profile 'strict'.", error)
         return replace(STRICTEST, sources=("a policy that cannot be read",))
+
+
+def keep_policy(database: Database[dict[str, Any]], folder: Path) -> None:
+    """Leave what the database's policy says in a destination's folder, for the next run that is recorded there.
+
+    Raises:
+        OSError: the folder cannot be written.
+        pymongo.errors.PyMongoError: the database does not answer.
+    """
+    document = database["policy"].find_one({"_id": DOCUMENT_ID})
+    path = folder / KEPT_FILE
+    if document is None:
+        path.unlink(missing_ok=True)
+        return
+    text = json.dumps(document_keys(document), sort_keys=True, default=str)
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_text(encoding="utf-8") == text:
+            return
+    unfinished = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    unfinished.replace(path)
+
+
+def _read_kept(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as error:
+        raise UnreadablePolicy(str(path), f"it is not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise UnreadablePolicy(str(path), "it is no table")
+    return found
 
 
 def tighten(policy: Policy, table: Mapping[str, Any], source: str, said: set[str] | None = None) -> Policy:

@@ -25,6 +25,7 @@ from .journal_places import writing_places
 from .journal_segments import has_segments
 from .policy import recording_policy
 from .private_copies import CopyNotKept, PrivateCopies, open_to_copy
+from .redaction.run_redaction import RunRedaction
 from .run_status import StoredStatus
 from .settings import Settings
 from .shipping_note import read_note
@@ -66,10 +67,13 @@ class Recorder:
             settings: where the run goes and where its journal lies.
         """
         self._settings = settings
-        self._sealing = begin_sealing(header, settings, recording_policy().encrypt)
+        destinations = writing_places(settings)
+        policy = recording_policy([place.folder for place in destinations])
+        self._redaction = RunRedaction(policy, settings, who=_name_among_writers(header))
+        header = self._redaction.header(header)
+        self._sealing = begin_sealing(header, settings, policy.encrypt)
         if self._sealing is not None:  # of all runs but few nothing is encrypted
             header = self._sealing.header(header)
-        destinations = writing_places(settings)
         places = [place.within(header["uid"]) for place in destinations]
         allowance = JournalAllowance([place.folder for place in destinations], settings.journal_limit)
         self._journal = Journal(places, header, durability=settings.durability, allowance=allowance)
@@ -88,6 +92,8 @@ class Recorder:
         self.before_beat: Callable[[], None] | None = None
         if self._sealing is not None:
             self.record_fields({ENCRYPTION: self._sealing.facts()})
+        if facts := {**self._redaction.facts(), **self._redaction.news()}:
+            self.record_fields(facts)
 
     # ---- recording
 
@@ -100,7 +106,12 @@ class Recorder:
         self._journal.record_hardware({"s": sample, "v": values}, wall_time)
 
     def record_console(self, stream: str, text: str, wall_time: float) -> None:
-        """Record what the run wrote."""
+        """Record what the run wrote, without its secrets; an unfinished line waits a moment for its end."""
+        text = self._redaction.console(stream, text)
+        if text:
+            self._record_console(stream, text, wall_time)
+
+    def _record_console(self, stream: str, text: str, wall_time: float) -> None:
         # Lone surrogates come from undecodable bytes; BSON takes UTF-8 only.
         clean = text.encode("utf-8", "replace").decode("utf-8")
         if self._sealing is not None and self._sealing.has_console():
@@ -111,6 +122,9 @@ class Recorder:
 
     def record_fields(self, fields: Mapping[str, Any]) -> None:
         """Set fields of the run's document: BSON-ready values by field path."""
+        fields = self._redaction.fields(fields)
+        if not fields:  # the profile has none of them recorded
+            return
         if self._sealing is not None:
             fields = self._sealing.fields(fields)
         self._journal.record("set", {"fields": {encode_field_name(path): value for path, value in fields.items()}})
@@ -126,13 +140,15 @@ class Recorder:
         """
         with open_to_copy(source) as stream:
             try:
-                known = self._keep_file(stream, source, ARTIFACTS)
+                known = self._keep_file(self._redaction.artifact(source.name, stream), source, ARTIFACTS)
             except CopyNotKept as refusal:
                 self._journal.count_lost_file(refusal.size_bytes)
                 raise
         if known is not None:
             guessed = content_type or mimetypes.guess_type(name)[0]
-            said = dict(metadata or {}) if self._sealing is None else self._sealing.metadata(ARTIFACTS, metadata or {})
+            name = self._redaction.name(name, "artifact")
+            said = self._redaction.metadata(name, metadata or {})
+            said = said if self._sealing is None else self._sealing.metadata(ARTIFACTS, said)
             self._journal.record("artifact", {**known, "name": name, "content_type": guessed, "metadata": said})
 
     def record_resource(self, source: Path, path: str) -> None:
@@ -144,26 +160,35 @@ class Recorder:
         """
         with open_to_copy(source) as stream:
             try:
+                if not self._redaction.may_keep_resource(path, stream):
+                    self._record_unkept(stream, path)
+                    return
                 known = self._keep_file(stream, source, ARTIFACTS)
                 if known is not None:
-                    self._journal.record("resource", {**known, "path": path})
+                    self._journal.record("resource", {**known, "path": self._redaction.name(path, "resource")})
             except CopyNotKept as refusal:
                 self._journal.count_lost_file(refusal.size_bytes)
-                if self._sealing is None:  # a digest may tell which file it was
-                    stream.seek(0)
-                    digests = digest_stream(stream)
-                    self._journal.record("resource", {**_as_fields(digests), "path": path, "kept": False})
+                self._record_unkept(stream, path)
                 raise
+
+    def _record_unkept(self, stream: BinaryIO, path: str) -> None:
+        """Record which file a resource was, without its bytes."""
+        if self._sealing is None:  # a digest may tell which file it was
+            stream.seek(0)
+            known = {**_as_fields(digest_stream(stream)), "path": self._redaction.name(path, "resource")}
+            self._journal.record("resource", {**known, "kept": False})
 
     def record_source(self, path: str, content: bytes) -> None:
         """Record a file of the run's code by its relative path."""
-        known = self._keep(content, path)
+        redacted = self._redaction.source(path, content)
+        known = None if redacted is None else self._keep(redacted, path)
         if known is not None:
             self._journal.record("source", {**known, "path": path})
 
     def record_attached(self, field: str, name: str, content: bytes, content_type: str) -> None:
         """Store `content` as a file and set `field` of the run's document to its id."""
-        known = self._keep(content, name)
+        redacted = self._redaction.attached(field, name, content)
+        known = None if redacted is None else self._keep(redacted, name)
         if known is not None:
             self._journal.record("attach", {**known, "field": field, "name": name, "content_type": content_type})
 
@@ -184,6 +209,9 @@ class Recorder:
             fields["fail_trace"] = fail_trace
         if result is not None:
             fields["result"] = result
+        fields = self._redaction.fields(fields)
+        fail_trace = fields.get("fail_trace")
+        self._record_waiting(all_of_it=True)
         if self._sealing is not None:
             fields = self._sealing.fields(fields)
             fail_trace = fields.get("fail_trace")  # one sealed entry, or as it was
@@ -195,6 +223,7 @@ class Recorder:
 
     def close(self) -> None:
         """Release the journal of a run that has not begun, and so does not end: it is queued."""
+        self._record_waiting(all_of_it=True)
         self._stopped.set()
         self._copies.force()
         self._journal.close()
@@ -323,7 +352,15 @@ class Recorder:
                 # Wide on purpose: a sign of life that fails must not end the thread that gives the next one.
                 logger.debug("The pulse of %s: %s", self._journal.folder, error)
 
+    def _record_waiting(self, *, all_of_it: bool = False) -> None:
+        """Record unfinished lines that have waited long enough, and what was redacted since the last time."""
+        for stream, text in self._redaction.waiting(all_of_it=all_of_it):
+            self._record_console(stream, text, time.time())
+        if news := self._redaction.news():
+            self.record_fields(news)
+
     def _tend(self) -> None:
+        self._record_waiting()
         self._copies.force()  # before the records that name them
         self._journal.tend()
 
@@ -385,6 +422,13 @@ def _unsaid(state: CourierState | None, folder: Path) -> str:
     if state is None:
         return f"The courier that ships runs has said nothing yet; its log is {folder / LOG_FILE}."
     return "The database is slower than the run."
+
+
+def _name_among_writers(header: Mapping[str, Any]) -> str:
+    """A name of this process among those that record the run: its rank, and when it began."""
+    session = header.get("session") or {}
+    began = session.get("time")
+    return f"{header.get('rank') or 0}-{int(began.timestamp() * 1000) if isinstance(began, datetime) else 0:x}"
 
 
 def _as_fields(digests: Digests) -> dict[str, Any]:

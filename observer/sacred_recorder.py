@@ -38,6 +38,7 @@ class SacredRecorder(Recorder):
 
     def record_added(self, fields: Mapping[str, Sequence[Any]]) -> None:
         """Add values to lists of the run's document, by field path."""
+        fields = self._redaction.fields(fields)
         self._journal.record(
             "add", {"fields": {encode_field_name(path): list(values) for path, values in fields.items()}}
         )
