@@ -9,6 +9,7 @@ from flask import Flask, Response, redirect, request
 
 from .accounts.current import current_principal
 from .errors_page import NOT_FOUND_SENTENCE, NOT_FOUND_TITLE, Problem, render_problem
+from .security import SAFE_METHODS
 from .store_access import current_store, root
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ RULES: dict[str, Rule] = {
     "api.list_groups": "site",
     "api.put_group": "site",
     "api.delete_group": "site",
+    # audit_page
+    "audit.export_log": "audit",
+    "audit.show_log": "audit",
+    "audit.show_state": "audit",
+    "audit.verify_log": "audit",
     # bokeh_assets, health: the same for everybody
     "bokeh_assets.send_bokeh_script": "anyone",
     "health.show_liveness": "anyone",
@@ -77,9 +83,32 @@ RULES: dict[str, Rule] = {
     # identity/
     "oidc.come_back": "anyone",
     "oidc.leave": "anyone",
+    # looking_page
+    "looking.begin": "own",
+    "looking.show_choices": "own",
+    "looking.stop": "own",
+    # people_page
+    "people.add_person": "site",
+    "people.add_to_group": "site",
+    "people.delete_group": "site",
+    "people.disable": "site",
+    "people.enable": "site",
+    "people.make_group": "site",
+    "people.remove_from_group": "site",
+    "people.set_site_rights": "site",
+    "people.show_group": "site",
+    "people.show_groups": "site",
+    "people.show_people": "site",
+    "people.sign_out_everywhere": "site",
     # privacy_frame
     "privacy.show_overview": "signed-in",
     "privacy.start": "signed-in",
+    # project_settings_page
+    "project_settings.remove_member": "manage",
+    "project_settings.set_member": "manage",
+    "project_settings.set_visibility": "manage",
+    "project_settings.show_project": "manage",
+    "project_settings.show_projects": "manage",
     # projects_page, runs_page
     "projects.show_projects": "signed-in",
     "projects.show_project_menu": "signed-in",
@@ -88,6 +117,8 @@ RULES: dict[str, Rule] = {
     "run.show_header": "see",
     "run.show_overview_part": "see",
     "run.show_run": "see",
+    "run_access.change_access": "manage",
+    "run_access.show_access": "see",
     "run_artifacts_page.download_artifact": "see",
     "run_artifacts_page.show_artifacts": "see",
     "run_artifacts_page.show_image": "see",
@@ -106,6 +137,7 @@ RULES: dict[str, Rule] = {
 }
 
 LOGIN_PATH = "/login"
+_WHILE_LOOKING = frozenset({"looking.begin", "looking.show_choices", "looking.stop"})  # as somebody else
 
 
 def enforce_rules(app: Flask) -> None:
@@ -118,6 +150,12 @@ def enforce_rules(app: Flask) -> None:
         return find_refusal(RULES.get(request.endpoint), request.view_args or {})
 
 
+def _changes_as_another(principal: Principal) -> bool:
+    """Whether somebody who only looks at the site as another would change something, or see what is their own."""
+    is_safe = request.method in SAFE_METHODS and RULES.get(request.endpoint or "") != "own"
+    return bool(principal.viewed_by) and not is_safe and request.endpoint not in _WHILE_LOOKING
+
+
 def find_refusal(rule: Rule | None, arguments: dict[str, Any]) -> Response | None:
     """The answer to a request that does not meet `rule`; None for one that does."""
     if rule == "anyone":
@@ -127,6 +165,8 @@ def find_refusal(rule: Rule | None, arguments: dict[str, Any]) -> Response | Non
     principal = current_principal()
     if not principal.is_signed_in:
         return _ask_for_login()
+    if _changes_as_another(principal):
+        return render_problem(_looking_on(principal))
     if rule in ("edit", "manage"):
         return _refuse_change(principal, rule, arguments)
     return None if _is_met(rule, principal) else render_problem(_not_found())
@@ -154,8 +194,6 @@ def _refuse_change(principal: Principal, right: Right, arguments: dict[str, Any]
         return render_problem(_not_found())
     what = f"run {run.name!r}" if run is not None else f"project {project!r}"
     who = _WHO_MAY[right] if run is not None else "An admin of the project"
-    if principal.viewed_by:
-        return render_problem(_looking_on(principal))
     return render_problem(Problem(403, "You may look at this, not change it", f"{who} can change {what}."))
 
 

@@ -14,6 +14,7 @@ from jinja2 import StrictUndefined
 from . import bokeh_assets, errors_page, security, static_files, static_packing
 from .access_rules import enforce_rules
 from .accounts.current import bind_accounts
+from .audited_looks import note_looks
 from .connection_limits import BODY_LIMIT_BYTES
 from .database_paths import with_database_paths
 from .identity.ways import bind_identity
@@ -49,8 +50,15 @@ BLUEPRINTS = (
     "run_source_page",
     "run_artifacts_page",
     "run_environment_page",
+    "run_access_page",
     "privacy_frame",
+    "people_page",
+    "project_settings_page",
+    "looking_page",
+    "audit_page",
     "accounts.login_page",
+    "accounts.profile_page",
+    "accounts.second_factor_page",
     "api",
     "health",
     "bokeh_assets",
@@ -115,6 +123,7 @@ def create_app(
     security.protect(app, rule or security.host_rule(allowed_hosts=allowed_hosts), read_only=read_only)
     bind_accounts(app, databases[0].access, may_be_local=may_be_local and identity is None)
     enforce_rules(app)
+    note_looks(app)
     if identity is not None:
         bind_identity(app, identity)
     errors_page.register_error_pages(app)

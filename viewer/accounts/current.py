@@ -251,7 +251,7 @@ def sign_in(user: User, response: Response, *, how: str) -> None:
     from ..audit_notes import note
 
     database = current_accounts().database
-    note("login", target=user.name, how=how)
+    note("login", actor=user.name, how=how)
     _end_presented_session(database)
     session_id = open_session(
         database, user.name, address=request.remote_addr or "", agent=request.user_agent.string, how=how
@@ -265,7 +265,7 @@ def sign_out(response: Response) -> None:
 
     identity = current_identity()
     if identity.user is not None:
-        note("logout", target=identity.user.name)
+        note("logout")
     _end_presented_session(current_accounts().database)
     name = SECURE_COOKIE if request.is_secure else COOKIE
     response.delete_cookie(name, path="/", secure=request.is_secure, httponly=True, samesite="Lax")
@@ -297,7 +297,7 @@ def csrf_field() -> Markup:
 
 def _csrf_secret() -> str | None:
     """What the token of this request's pages belongs to; None where the browser has nothing yet."""
-    identity = _identity_if_known()
+    identity = identity_if_known()
     if identity is not None and identity.principal.kind == "local":
         return current_accounts().local_secret
     if identity is not None and identity.session is not None:
@@ -355,16 +355,17 @@ def _is_no_browser() -> bool:
 
 def page_user() -> User | None:
     """For the frame of pages, error pages too: None where the database does not answer."""
-    identity = _identity_if_known()
+    identity = identity_if_known()
     return identity.user if identity else None
 
 
 def page_principal() -> Principal:
-    identity = _identity_if_known()
+    identity = identity_if_known()
     return identity.principal if identity else NOBODY
 
 
-def _identity_if_known() -> Identity | None:
+def identity_if_known() -> Identity | None:
+    """Who asks, for what stands on error pages too: None where the database does not say."""
     if g.get("identity_unknown"):
         return None
     try:

@@ -117,7 +117,7 @@ def show_set_up() -> Response:
     pending, user = _who_is_pending()
     if pending is None or user is None or user.has_totp:
         return _login_form("/", problem=TOO_LATE)
-    return _set_up_form(user)
+    return _set_up_form(pending, user)
 
 
 @bp.post("/login/set-up")
@@ -127,9 +127,9 @@ def confirm_second_factor() -> Response:
     database = current_accounts().database
     if pending is None or user is None or user.has_totp or not count_try(database, pending):
         return _login_form("/", problem=TOO_LATE, status=403)
-    codes = confirm_set_up(database, user.name, request.form.get("code", "").strip()[:40])
+    codes = confirm_set_up(database, user.name, request.form.get("code", "").strip()[:40], by=pending.key)
     if codes is None:
-        return _set_up_form(user, WRONG_CODE, status=403)
+        return _set_up_form(pending, user, WRONG_CODE, status=403)
     note("totp-changed", actor=user.name, target=f"user {user.name}", change="set up")
     going_on = shared_root() + pending.next_path
     page = render_template("accounts/recovery_codes.html", codes=codes, going_on=going_on)
@@ -185,8 +185,8 @@ def _code_form(problem: str = "", *, status: int = 200, retry_seconds: int | Non
     return _answer(render_template("accounts/code.html", problem=problem), status, retry_seconds)
 
 
-def _set_up_form(user: User, problem: str = "", *, status: int = 200) -> Response:
-    secret = begin_set_up(current_accounts().database, user.name)
+def _set_up_form(pending: PendingSignIn, user: User, problem: str = "", *, status: int = 200) -> Response:
+    secret = begin_set_up(current_accounts().database, user.name, by=pending.key)
     page = render_template(
         "accounts/set_up.html",
         problem=problem,

@@ -35,35 +35,48 @@ class NoSuchSetUp(CloisterError, LookupError):
         super().__init__("The set-up was begun too long ago. Begin it again: a new code to scan is shown.")
 
 
-def begin_set_up(database: Database[dict[str, Any]], user: str) -> str:
-    """A new secret for `user`, stored but not in force until a code of it was typed. Shown again until then."""
-    document = database[USERS].find_one({"_id": user}, {"totp_offered": 1}) or {}
-    offered = document.get("totp_offered") or {}
-    now = datetime.now(timezone.utc)
-    if offered and now - offered["at"] < UNCONFIRMED_FOR:
-        return unseal(offered["sealed"], purpose=_purpose(user))
+def begin_set_up(database: Database[dict[str, Any]], user: str, *, by: str) -> str:
+    """A new secret for `user`, stored but not in force until a code of it was typed.
+
+    Args:
+        by: what proves who sets it up, such as the key of a session: the secret is shown to nobody else.
+    """
+    offered = offered_secret(database, user, by=by)
+    if offered is not None:
+        return offered
     import pyotp  # only who sets one up
 
     secret = pyotp.random_base32()
-    stored = {"sealed": seal(secret, purpose=_purpose(user)), "at": now}
+    stored = {"sealed": seal(secret, purpose=_purpose(user)), "at": datetime.now(timezone.utc), "by": by}
     database[USERS].update_one({"_id": user}, {"$set": {"totp_offered": stored}})
     return secret
 
 
-def confirm_set_up(database: Database[dict[str, Any]], user: str, code: str) -> tuple[str, ...] | None:
-    """Put the offered secret in force if `code` is of it; gives the recovery codes, which are shown this once."""
+def offered_secret(database: Database[dict[str, Any]], user: str, *, by: str) -> str | None:
+    """The secret that `by` is about to confirm; None where there is none, or it was shown too long ago."""
     document = database[USERS].find_one({"_id": user}, {"totp_offered": 1}) or {}
-    offered = document.get("totp_offered")
-    if not offered:
+    offered = document.get("totp_offered") or {}
+    if offered.get("by") != by or datetime.now(timezone.utc) - offered["at"] > UNCONFIRMED_FOR:
+        return None
+    return unseal(offered["sealed"], purpose=_purpose(user))
+
+
+def confirm_set_up(database: Database[dict[str, Any]], user: str, code: str, *, by: str) -> tuple[str, ...] | None:
+    """Put the offered secret in force if `code` is of it; gives the recovery codes, which are shown this once.
+
+    Raises:
+        NoSuchSetUp: nothing was offered to `by`, or too long ago.
+    """
+    secret = offered_secret(database, user, by=by)
+    if secret is None:
         raise NoSuchSetUp
     now = datetime.now(timezone.utc)
-    step = _matching_step(unseal(offered["sealed"], purpose=_purpose(user)), code, now, after=-1)
+    step = _matching_step(secret, code, now, after=-1)
     if step is None:
         return None
-    factor = {"sealed": offered["sealed"], "confirmed_at": now, "last_step": step}
+    factor = {"sealed": seal(secret, purpose=_purpose(user)), "confirmed_at": now, "last_step": step}
     changed = database[USERS].update_one(
-        {"_id": user, "totp_offered.sealed": offered["sealed"]},
-        {"$set": {"totp": factor}, "$unset": {"totp_offered": ""}},
+        {"_id": user, "totp_offered.by": by}, {"$set": {"totp": factor}, "$unset": {"totp_offered": ""}}
     )
     return new_recovery_codes(database, user) if changed.modified_count else None
 
