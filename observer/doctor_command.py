@@ -54,6 +54,7 @@ EXTRAS = {
     "embedded": (WHEEL,),
     "motor": ("motor",),
     "sacred": ("sacred",),
+    "encryption": ("cryptography", "pymongocrypt"),
 }
 
 
@@ -246,6 +247,16 @@ def check_journals(settings: Settings) -> Iterator[Finding]:
     yield Finding("Journals", verdict, found, "Running trainings have some; 'cloister sync' ships the rest.")
 
 
+def check_encryption(settings: Settings) -> Iterator[Finding]:
+    """What is encrypted of the runs that are recorded here, and whether its keys can be used."""
+    from .encryption.encryption_check import check_encryption as look
+    from .policy import recording_policy
+
+    for state in look(settings, recording_policy().encrypt):
+        verdict: Verdict = "problem" if state.is_good is False else "ok"
+        yield Finding("Encryption", verdict, state.found, state.advice)
+
+
 def check_gpus(settings: Settings) -> Iterator[Finding]:
     try:
         import pynvml
@@ -275,6 +286,7 @@ EXAMINATIONS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     check_database,
     check_journals,
     check_sacred,
+    check_encryption,
     check_gpus,
 )
 
