@@ -91,10 +91,12 @@ class Principal:
         """
         if right == "see":
             return self._may_see(project, run)
-        if self.viewed_by or not self.is_signed_in:
+        if not self.is_signed_in:
             return False
-        if right == "audit":
-            return self._is_site("admin") or (self._is_site("auditor") and "read" in self.scopes)
+        if right == "audit":  # looking as an auditor is for those alone who see everything anyway
+            return self.limited_to is None and "read" in self.scopes and bool(self.site)
+        if self.viewed_by:
+            return False
         if right == "site":
             return self._is_site("admin") and "admin" in self.scopes and self.projects is None
         return self._may_change(right, project, run)
