@@ -8,7 +8,7 @@ from flask import g, request
 
 from ..observer.audit import record_entry
 from ..observer.audit.actions import find_action
-from .store_access import served_databases
+from .store_access import home_database
 
 _NOTED = "cloister_noted"  # in flask.g: what this request has noted already
 
@@ -26,16 +26,21 @@ def note(action: str, *, target: str = "", project: str = "", actor: str | None 
     """
     from .accounts.current import current_identity  # accounts note their own events: the import would go in a circle
 
-    principal = current_identity().own  # whoever looks at the site as somebody else acts as itself
+    identity = current_identity()
+    principal = identity.principal
     if principal.kind == "local" and actor is None and find_action(action).is_look:
         return
+    if identity.token is not None:
+        details = {"token": identity.token.name, **details}
+    if principal.viewed_by:
+        details = {"viewing_as": principal.name, **details}
     same = (action, target, project, repr(sorted(details.items())))
     noted: set[object] = g.setdefault(_NOTED, set())
     if same in noted:  # a page that reads a run three times was looked at once
         return
     record_entry(
-        home_audit_database(),
-        actor=principal.name if actor is None else actor,
+        home_database(),
+        actor=(principal.viewed_by or principal.name or _NAMELESS.get(principal.kind, "")) if actor is None else actor,
         action=action,
         target=target,
         project=project,
@@ -45,6 +50,4 @@ def note(action: str, *, target: str = "", project: str = "", actor: str | None 
     noted.add(same)
 
 
-def home_audit_database() -> Any:
-    """Where the log is kept: the first served database, whichever one the request reads."""
-    return served_databases()[0].access.get().database
+_NAMELESS = {"local": "local", "share": "share link"}
