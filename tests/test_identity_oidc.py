@@ -92,7 +92,9 @@ def running(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     folder = tmp_path_factory.mktemp("oidc")
     name = f"test_oidc_{uuid.uuid4().hex[:8]}"
     client: pymongo.MongoClient[Any] = pymongo.MongoClient(mongod, tz_aware=True)
-    with client, running_provider(Authority(folder / "ca"), "to be told") as provider:
+    patch = pytest.MonkeyPatch.context()
+    with client, patch as environment, running_provider(Authority(folder / "ca"), "to be told") as provider:
+        environment.setenv("CLOISTER_HOME", str(folder / "home"))
         secret = folder / "oidc-secret"
         secret.write_text(CLIENT_SECRET)
         secret.chmod(0o600)
