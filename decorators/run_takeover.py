@@ -9,9 +9,12 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..observer.encryption.chosen import chosen_for
+from ..observer.encryption.opened import opened_document
 from ..observer.errors import CloisterError
 from ..observer.field_names import decode_field_name
 from ..observer.journal_places import journal_places
+from ..observer.policy import recording_policy
 from ..observer.process_facts import is_ancestor
 from ..observer.run_claim import (
     KnownRun,
@@ -107,6 +110,7 @@ class Takeover:
         try:
             kept = identity.known.config if identity.known else None
             changes = config_changes(kept, self.config_beside(kept)) if kept else []
+            changes = without_encrypted(changes, identity.known, self.settings) if changes else []
             self._refuse_local_writer(uid, document)
             identity.note = self._claim(document, identity, changes)
         except BaseException:  # Ctrl-C too: the lock must not outlive the attempt
@@ -134,7 +138,7 @@ class Takeover:
         waiting = read_waiting(journal_places(self.settings), uid)
         if problem is None:
             # Asked again: what was shipped before we looked for it here, the whole run maybe, is stored by now.
-            document = self._ask(lambda database: find_run(database, uid))[0] or document
+            document = self._ask(lambda database: _find_opened(database, uid))[0] or document
         if document is None:
             return None, waiting
         stored = read_known(document)
@@ -145,7 +149,7 @@ class Takeover:
     def _look_up(self, which: int | str) -> tuple[str | None, dict[str, Any] | None, Exception | None]:
         """The run's uid and document, and why the database could not be asked."""
         uid = as_uid(which) if isinstance(which, str) else None
-        document, problem = self._ask(lambda database: find_run(database, which, self.project), patient=uid is None)
+        document, problem = self._ask(lambda database: _find_opened(database, which, self.project), patient=uid is None)
         if document is not None:
             return (document.get("cloister") or {}).get("uid") or uid, document, None
         uid = uid or find_waiting(journal_places(self.settings), which)
@@ -208,6 +212,26 @@ class Takeover:
         from ..observer.mongo import redact_uri
 
         return redact_uri(self.settings.uri) if self.settings.uri else "the embedded database"
+
+
+def _find_opened(
+    database: Database[dict[str, Any]], which: int | str, project: str | None = None
+) -> dict[str, Any] | None:
+    """As `find_run`, with what is encrypted in the clear; what this machine has no key for stays as it is stored."""
+    document = find_run(database, which, project)
+    return None if document is None else opened_document(database, document, keeps_locked=True)
+
+
+def without_encrypted(
+    changes: list[dict[str, Any]], known: KnownRun | None, settings: Settings
+) -> list[dict[str, Any]]:
+    """The changes without the values of encrypted entries: they are logged, and noted in the run as they are."""
+    project = (known.fields.get("project") if known is not None else None) or settings.project or ""
+    chosen = chosen_for(str(project), recording_policy().encrypt, settings.encrypt)
+    if not chosen.has_config:
+        return changes
+    hidden = {"kept": "<encrypted>", "given": "<encrypted>"}
+    return [{**change, **hidden} if chosen.has_key(change["key"]) else change for change in changes]
 
 
 def inherits_identity(error: Exception, settings: Settings) -> bool:

@@ -126,7 +126,7 @@ def _make_callbacks(fetch: Callable[[bytes], Iterator[bytes]]) -> Any:
     from bson import encode
     from pymongocrypt.synchronous.state_machine import MongoCryptCallback
 
-    class Callbacks(MongoCryptCallback):
+    class Callbacks(MongoCryptCallback):  # type: ignore[misc]  # the library has no types
         def fetch_keys(self, filter: Any) -> Iterator[bytes]:  # noqa: A002 - the library's name
             yield from fetch(bytes(filter))
 

@@ -34,8 +34,8 @@ class HasKey(CloisterError, ValueError):
 
     def __init__(self, project: str, where: str) -> None:
         super().__init__(
-            f"Project {project!r} has a key already, which encrypts what is stored, and {where} has not that one. Import "
-            "it: 'cloister keys import'. A second one would open nothing of what is there."
+            f"Project {project!r} has a key already, which encrypts what is stored, and {where} has not that one. "
+            "Import it: 'cloister keys import'. A second one would open nothing of what is there."
         )
 
 

@@ -37,7 +37,8 @@ class Keyring:
     """
 
     def __init__(self, database: Database[dict[str, Any]], provider: KeyProvider) -> None:
-        self._collection = database[COLLECTION]
+        # Weakly: keyrings are found by their connection, and must not keep it.
+        self._client, self._name = weakref.ref(database.client), database.name
         self._provider = provider
         self._lock = threading.Lock()
         self._documents: dict[bytes, dict[str, Any]] = {}
@@ -90,12 +91,17 @@ class Keyring:
 
     def _document(self, key_id: bytes) -> Mapping[str, Any]:
         if time.monotonic() - self._read_at > FRESH_SECONDS or key_id not in self._documents:
-            self._documents = {id_bytes(each["_id"]): each for each in self._collection.find({})}
+            self._documents = {id_bytes(each["_id"]): each for each in self._stored()}
             self._read_at = time.monotonic()
         document = self._documents.get(key_id)
         if document is None:
             raise KeyUnavailable("?", "the database does not know it", "Restore its collection encryption_keys.")
         return document
+
+    def _stored(self) -> list[dict[str, Any]]:
+        client = self._client()
+        assert client is not None, "whoever asks has read an encrypted record by this connection"
+        return list(client[self._name][COLLECTION].find({}))
 
     def _unwrap(self, document: Mapping[str, Any]) -> DataKey:
         key_id = id_bytes(document["_id"])
@@ -103,7 +109,7 @@ class Keyring:
             key = self._keys[key_id] = unwrapped(document, self._provider)
         except LOCKS as error:
             self._refused[key_id] = time.monotonic(), error
-            logger.info("A key of %s is not open here: %s", self._collection.full_name, error)
+            logger.info("A key of %s is not open here: %s", self._name, error)
             raise
         return key
 

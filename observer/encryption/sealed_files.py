@@ -78,6 +78,8 @@ class SealedStream(io.RawIOBase):
             self.size += len(piece)
         self._expected: str | None = digest.hexdigest()
         self._salt = hmac.digest(key.derived("file names"), digest.digest(), "sha256")
+        self._ready = bytearray()
+        self._number, self._read_bytes, self._is_over = 0, 0, False
         self._begin()
 
     def forget_digest(self) -> None:
