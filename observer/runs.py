@@ -26,6 +26,7 @@ from .metric_stretches import join_points, load_many
 from .metric_summary import SYSTEM_PREFIX, MetricSummary
 from .points import Points
 from .project_lists import Columns, ProjectNotFound, ProjectSummary, discover_columns, list_projects
+from .retention.tombstones import find_tombstone
 from .run_changes import RunChange, changes_since
 from .run_files import named_files
 from .run_query import KEEP_LISTED, BadRunQuery, RunQuery, match_project
@@ -336,11 +337,15 @@ class RunStore:
         return {int(segment, 16): int(place.get("offset", 0)) for segment, place in segments.items()}
 
     def _find_metric(self, run_id: RunId, name: str) -> StoredMetric:
-        """Where a metric is. What a deleted run left behind is there for those alone who see everything."""
         metric = find_metric(self.database, run_id, name)
-        if not metric.is_of_known_run and not self.principal.sees_everything:
+        if not metric.is_of_known_run and not self._sees_leftovers(run_id):
             raise MetricNotFound(run_id, name, [])
         return metric
+
+    def _sees_leftovers(self, run_id: RunId) -> bool:
+        """Whether records of a run are read that has no document: what others have left behind, by those alone who see
+        everything; of a run that was deleted here, by nobody."""
+        return self.principal.sees_everything and find_tombstone(self.database, run_id) is None
 
     def _is_there(self, run_id: RunId) -> bool:
         return self.database["runs"].find_one({"_id": {"$eq": run_id}}, {"_id": 1}) is not None
@@ -358,7 +363,7 @@ class RunStore:
         Raises:
             BadCursor: `after` or `before` is not a cursor.
         """
-        if not self.principal.sees_everything and not self._is_there(run_id):
+        if not self._is_there(run_id) and not self._sees_leftovers(run_id):
             from bson import ObjectId
 
             run_id = ObjectId()  # nobody's: a run that is hidden answers like one that never was

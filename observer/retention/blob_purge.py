@@ -147,7 +147,9 @@ def _purge_file(database: Database[dict[str, Any]], file: dict[str, Any], token:
 
 
 def _purge_chunks(database: Database[dict[str, Any]], file: dict[str, Any]) -> PurgedFile:
-    return _gone(database, file, sweep_chunks(database, file["_id"]))
+    listed = sweep_chunks(database, file["_id"])
+    database[UPLOADS].delete_one({"_id": file["_id"], "sweeping": True})
+    return _gone(database, file, listed)
 
 
 def _gone(database: Database[dict[str, Any]], file: dict[str, Any], listed: list[Any]) -> PurgedFile:

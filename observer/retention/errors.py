@@ -50,6 +50,16 @@ class IdTaken(CloisterError, RuntimeError):
         )
 
 
+class IdInTrash(CloisterError, RuntimeError):
+    """Another run of the same id is in the trash already."""
+
+    def __init__(self, run_id: RunId) -> None:
+        super().__init__(
+            f"Run {run_id} cannot be deleted yet: an earlier run with this id is in the trash. Purge that one first: "
+            f"cloister trash purge {run_id}."
+        )
+
+
 class RunDeleted(CloisterError, RuntimeError):
     """What a journal brings is of a run that somebody has deleted.
 

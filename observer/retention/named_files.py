@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..foreign_files import spellings
 from ..foreign_runs import mapping, read_pair, sequence
-from ..run_collections import RUNS, with_collections
+from ..run_collections import RENAMED, RUNS, with_collections
 from ..run_places import holds_runs
 from .tombstones import TRASH
 
@@ -29,6 +29,7 @@ ID_FIELDS = (
 PAIR_FIELDS = ("artifacts", "experiment.sources", "resources")  # as Sacred has them: [name, id], or [path, MD5]
 DIGEST_FIELDS = ("cloister.uploads.fields.sha256",)  # recorded, and stored in this moment or soon
 _AT_ONCE = 1_000
+_OTHERS = frozenset({"uploads", "file_claims", "audit", "users", "sessions", "tokens", "groups", "policy", "data_keys"})
 
 
 @dataclass
@@ -100,8 +101,18 @@ def run_collections(database: Database[dict[str, Any]]) -> list[str]:
         if name == RUNS or name.endswith(f"_{RUNS}") or f"{name}_{TRASH}" in known:
             found.add(name)
     # Runs collections of names of their own, as Sacred's users may choose.
-    found |= {name for name in known - found if holds_runs(plain[name])}
+    found |= {name for name in known - found if not _is_ours(name) and holds_runs(plain[name])}
     return sorted(found)
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a collection of this name is one of ours that holds no runs, or one of MongoDB's."""
+    return (
+        name in RENAMED
+        or name in _OTHERS
+        or name.startswith(("fs.", "system.", "omniboard."))
+        or any(name.endswith(f"_{each}") for each in RENAMED)
+    )
 
 
 def _named_in(

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ..blob_upload import UPLOADS
 from ..foreign_runs import mapping, sequence, text
 from ..mongo import stored_for_good
 from ..run_record import RunId, read_run
@@ -207,6 +208,7 @@ def note_files(database: Database[dict[str, Any]], report_id: Any, files: Sequen
     noted.update((file.file_id, file.as_document()) for file in files)
     for file_id, entry in noted.items():
         if not entry["outcome"]:
+            database[UPLOADS].delete_one({"_id": file_id, "sweeping": True})  # the purge's own
             left = _chunks(database, [file_id])
             again = database["fs.files"].count_documents({"_id": file_id})
             entry.update({"outcome": "stored again" if again else "gone", "left_chunks": 0 if again else left})

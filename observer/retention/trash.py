@@ -17,7 +17,7 @@ from ..mongo import stored_for_good
 from ..run_record import UPDATED_AT, RunId, RunRecord, read_run
 from ..run_status import LOST_AFTER_SECONDS
 from ..runs import RunNotFound
-from .errors import IdTaken, NotInTrash, RecordedElsewhere, RunHeld
+from .errors import IdInTrash, IdTaken, NotInTrash, RecordedElsewhere, RunHeld
 from .holds import HOLD, refuse_held
 from .tombstones import TOMBSTONES, TRASH, aware, find_tombstone, now, tombstone_key
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 LISTED_RUNS = 1_000
+_STEADY = ("start_time", "experiment", "config", "info", "artifacts")
+_IDENTITY = {"cloister.uid": 1, **dict.fromkeys(_STEADY, 1)}
 _LEFT_OUT = {"captured_out": 0, "cloister.environment": 0, "cloister.sources": 0, "info": 0}
 
 
@@ -57,6 +59,7 @@ def move_to_trash(
         RunNotFound: there is none.
         RunHeld: a legal hold lies on it.
         RecordedElsewhere: Sacred itself records it, which cannot be told.
+        IdInTrash: an earlier run with its id is in the trash.
     """
     trusted = stored_for_good(database)
     document = trusted["runs"].find_one({"_id": {"$eq": run_id}}, {"captured_out": 0})
@@ -66,6 +69,9 @@ def move_to_trash(
     run = read_run(document)
     if is_foreign(document) and run.status == "running":
         raise RecordedElsewhere(run_id)
+    other = trusted[TRASH].find_one({"_id": {"$eq": run_id}}, _IDENTITY)
+    if other is not None and not _is_same(other, document):
+        raise IdInTrash(run_id)
     moment = now()
     note = {
         "run_id": run_id,
@@ -76,6 +82,7 @@ def move_to_trash(
         "purge_after": moment + timedelta(days=trash_days),
         "reason": reason,
     }
+    trusted[TOMBSTONES].create_index("run_id")
     trusted[TOMBSTONES].replace_one({"_id": tombstone_key(document)}, note, upsert=True)
     if not finish_moving(database, tombstone_key(document), run_id):
         raise RunHeld(run_id, "", None, "run, in this moment")
@@ -86,8 +93,8 @@ def finish_moving(database: Database[dict[str, Any]], key: str, run_id: RunId) -
     """Move the document of a run whose tombstone says so; False where a hold was faster, and the run stays."""
     trusted = stored_for_good(database)
     runs, trash, tombstone = _raw(trusted["runs"]), _raw(trusted[TRASH]), {"_id": key}
-    document = runs.find_one(_own(key, run_id))
-    if document is not None:
+    document, copy = runs.find_one(_own(key, run_id)), trash.find_one({"_id": {"$eq": run_id}})
+    if document is not None and (copy is None or _is_same(copy, document)):
         trash.replace_one({"_id": run_id}, document, upsert=True)
         # As it was in its last moment: a shipper may have written it since.
         last = runs.find_one_and_delete({**_own(key, run_id), HOLD: None})
@@ -131,7 +138,8 @@ def finish_restoring(database: Database[dict[str, Any]], key: str, run_id: RunId
         try:
             _raw(trusted["runs"]).insert_one(document)
         except DuplicateKeyError:
-            if trusted["runs"].find_one(_own(key, run_id), {"_id": 1}) is None:
+            present = _raw(trusted["runs"]).find_one(_own(key, run_id))
+            if present is None or not _is_same(present, document):
                 trusted[TOMBSTONES].update_one({"_id": key}, {"$set": {"state": "trash"}})
                 raise IdTaken(run_id) from None
         trusted["runs"].update_one({"_id": {"$eq": run_id}, UPDATED_AT: {"$ne": None}}, {"$set": {UPDATED_AT: now()}})
@@ -202,6 +210,14 @@ def _own(key: str, run_id: RunId) -> dict[str, Any]:
     """A condition that this run's document meets, and no other with its id."""
     uid = None if key.startswith("run ") else key
     return {"_id": {"$eq": run_id}, "cloister.uid": uid}
+
+
+def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two documents of one id are of one run: by uid; where they have none, by what an ended run keeps."""
+    uids = [(each.get("cloister") or {}).get("uid") for each in (one, other)]
+    if uids != [None, None]:
+        return uids[0] == uids[1]
+    return all(one.get(name) == other.get(name) for name in _STEADY)
 
 
 def _raw(collection: Collection[dict[str, Any]]) -> Any:
