@@ -22,6 +22,7 @@ from .journal_segments import (
     has_held_reserve,
     segments_in,
 )
+from .policy import keep_policy
 from .run_shipper import RunShipper
 from .shippable_segment import SegmentFile
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloister")
 
 RETRY_SECONDS = (1.0, 60.0)  # between tries of one run's journal that the database refuses
+POLICY_SECONDS = 20.0  # between two looks at the database's policy
 FILE_SECONDS = 0.5  # of a round for large files, of all runs together: the others' points wait meanwhile
 
 
@@ -62,6 +64,7 @@ class Courier:
         self._failures: dict[str, _Failure] = {}
         self._unfinished: set[str] = set()  # runs with large files on their way
         self._has_indexes = False
+        self._policy_due = -POLICY_SECONDS
         self.had_news = False  # whether the last round found anything
 
     @property
@@ -83,6 +86,7 @@ class Courier:
             ensure_indexes(self._database)
             self._has_indexes = True
             remove_left_folders(self._places)
+        self._keep_policy()
         runs = run_folders(self._places)
         for known in (self._shippers, self._failures):
             for uid in known.keys() - runs.keys():  # removed by somebody else
@@ -95,6 +99,19 @@ class Courier:
         # What is of no run that we know is kept for people to look at; nobody waits for it.
         ours = {uid for uid, shipper in self._shippers.items() if shipper.run_id is not None}
         return any(uid in ours or is_running(runs[uid]) for uid in runs)
+
+    def _keep_policy(self) -> None:
+        """Leave the database's policy where the next run that is recorded here finds it."""
+        from pymongo.errors import OperationFailure
+
+        if time.monotonic() < self._policy_due:
+            return
+        self._policy_due = time.monotonic() + POLICY_SECONDS
+        try:
+            keep_policy(self._database, self._places[0])
+        except (OSError, OperationFailure) as error:
+            # A full disk, or an account that may not read it: runs are redacted by it when they are shipped.
+            logger.debug("The database's policy is not kept here: %s", error)
 
     def _ship_run(self, uid: str, folders: tuple[Path, ...]) -> bool | None:
         """Ship one run; says whether the database took what it was given, None if it was given nothing."""

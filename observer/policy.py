@@ -7,6 +7,7 @@ that CLOISTER_POLICY names, and the database's `policy` document.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -28,6 +29,7 @@ logger = logging.getLogger("cloister")
 SITE_FILE = Path("/etc/cloister/policy.toml")
 FILE_VARIABLE = "CLOISTER_POLICY"
 DOCUMENT_ID = "site"
+OF_RECORDING = ("profile", "redaction", "pseudonym_key")  # what of a policy says how runs are recorded
 KEPT_FILE = "policy.json"  # in a destination's folder: the database's, as a courier read it last
 
 Profile = Literal["full", "standard", "strict"]  # from the loosest to the strictest
@@ -208,9 +210,9 @@ def load_policy(database: Database[dict[str, Any]] | None = None) -> Policy:
         policy = tighten(policy, found, f"{path} (from {FILE_VARIABLE})", {one.name for one in fields(Policy)})
         said |= found.keys()
     if database is not None:
-        document = database["policy"].find_one({"_id": DOCUMENT_ID})
+        document = policy_document(database)
         if document is not None:
-            policy = tighten(policy, document_keys(document), f"The policy in {database.name}", said)
+            policy = tighten(policy, document, f"The policy in {database.name}", said)
     return policy
 
 
@@ -224,7 +226,7 @@ def recording_policy(folders: Iterable[Path] = ()) -> Policy:
     try:
         policy = load_policy()
         for folder in folders:
-            found = _read_kept(folder / KEPT_FILE)
+            found = kept_policy(folder)
             if found is not None:
                 everything = {one.name for one in fields(Policy)}
                 return tighten(policy, found, f"{folder / KEPT_FILE} (the database's)", everything)
@@ -241,12 +243,12 @@ def keep_policy(database: Database[dict[str, Any]], folder: Path) -> None:
         OSError: the folder cannot be written.
         pymongo.errors.PyMongoError: the database does not answer.
     """
-    document = database["policy"].find_one({"_id": DOCUMENT_ID})
+    document = policy_document(database)
     path = folder / KEPT_FILE
     if document is None:
         path.unlink(missing_ok=True)
         return
-    text = json.dumps(document_keys(document), sort_keys=True, default=str)
+    text = json.dumps(document, sort_keys=True, default=str)
     with contextlib.suppress(FileNotFoundError):
         if path.read_text(encoding="utf-8") == text:
             return
@@ -257,13 +259,39 @@ def keep_policy(database: Database[dict[str, Any]], folder: Path) -> None:
     unfinished.replace(path)
 
 
-def _read_kept(path: Path) -> dict[str, Any] | None:
+def policy_digest(document: Mapping[str, Any] | None) -> str:
+    """Names what a stored policy says of recording; empty where it says nothing."""
+    said = {name: value for name, value in (document or {}).items() if name in OF_RECORDING}
+    if not said:
+        return ""
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def database_policy_digest(folders: Iterable[Path]) -> str:
+    """`policy_digest` of what a courier has left in one of a destination's folders."""
+    for folder in folders:
+        with contextlib.suppress(UnreadablePolicy):
+            found = kept_policy(folder)
+            if found is not None:
+                return policy_digest(found)
+    return ""
+
+
+def kept_policy(folder: Path) -> dict[str, Any] | None:
+    """What the database's policy said when a courier of this destination read it last; None where it read none.
+
+    Raises:
+        UnreadablePolicy: what is there cannot be understood.
+    """
+    path = folder / KEPT_FILE
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as error:
         raise UnreadablePolicy(str(path), f"it is not JSON ({error})") from error
+    except OSError as error:
+        raise UnreadablePolicy(str(path), error.strerror or str(error)) from error
     if not isinstance(found, dict):
         raise UnreadablePolicy(str(path), "it is no table")
     return found
@@ -291,8 +319,11 @@ def tighten(policy: Policy, table: Mapping[str, Any], source: str, said: set[str
     return replace(policy, **changed, sources=(*policy.sources, source))
 
 
-def document_keys(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a stored policy, without those that say who changed it and when."""
+def policy_document(database: Database[dict[str, Any]]) -> dict[str, Any] | None:
+    """What the database's policy says, without who changed it and when; None where there is none."""
+    document = database["policy"].find_one({"_id": DOCUMENT_ID})
+    if document is None:
+        return None
     return {name: value for name, value in document.items() if name not in ("_id", "changed_at", "changed_by")}
 
 

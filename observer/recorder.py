@@ -23,8 +23,9 @@ from .journal import TEND_SECONDS, Journal
 from .journal_allowance import JournalAllowance
 from .journal_places import writing_places
 from .journal_segments import has_segments
-from .policy import recording_policy
+from .policy import database_policy_digest, recording_policy
 from .private_copies import CopyNotKept, PrivateCopies, open_to_copy
+from .redaction.console_redaction import Waits
 from .redaction.run_redaction import RunRedaction
 from .run_status import StoredStatus
 from .settings import Settings
@@ -58,6 +59,7 @@ class Recorder:
     """
 
     observed = True
+    _waits: Waits = "line"  # which of what a run prints without an end of line is recorded a moment later
 
     def __init__(self, header: Mapping[str, Any], settings: Settings) -> None:
         """Open the journal; the courier is started by `start`.
@@ -68,8 +70,10 @@ class Recorder:
         """
         self._settings = settings
         destinations = writing_places(settings)
-        policy = recording_policy([place.folder for place in destinations])
-        self._redaction = RunRedaction(policy, settings, who=_name_among_writers(header))
+        folders = [place.folder for place in destinations]
+        policy = recording_policy(folders)
+        said = database_policy_digest(folders)
+        self._redaction = RunRedaction(policy, settings, who=_name_among_writers(header), database_said=said)
         header = self._redaction.header(header)
         self._sealing = begin_sealing(header, settings, policy.encrypt)
         if self._sealing is not None:  # of all runs but few nothing is encrypted
@@ -107,7 +111,7 @@ class Recorder:
 
     def record_console(self, stream: str, text: str, wall_time: float) -> None:
         """Record what the run wrote, without its secrets; an unfinished line waits a moment for its end."""
-        text = self._redaction.console(stream, text)
+        text = self._redaction.console(stream, text, self._waits)
         if text:
             self._record_console(stream, text, wall_time)
 

@@ -20,6 +20,7 @@ from .journal_batches import JournalBatch, decode_batch
 from .journal_records import RECORD_LIMIT_BYTES, JournalRecord, check_format, decode_records
 from .metric_shipper import MetricShipper
 from .mongo import stored_for_good
+from .redaction.shipping_redaction import ShippingRedaction, redaction_for
 from .retention.deleted_shipping import LOOK_SECONDS, drop_journal
 from .retention.errors import RunDeleted
 from .run_collections import Collections, with_collections
@@ -90,6 +91,7 @@ class RunShipper:
             "attach": self._take_file,
             "end": self._take_end,
         }
+        self._redaction: ShippingRedaction | None = None
         self._indexed: Collections | None = None  # those whose indexes this shipper has seen to
 
     @property
@@ -166,6 +168,9 @@ class RunShipper:
         header = self._header_of(segment)
         if header is None:
             return False
+        self._redaction = redaction_for(self._database, header)
+        if self._redaction is not None:
+            header = self._headers[segment.number] = self._redaction.header(header)
         self._load_state(header)
         self._tell_the_trainer()
         return True
@@ -205,6 +210,8 @@ class RunShipper:
                 check_format(record)
                 if KEY_DOCUMENT in run:  # before anything that it encrypts
                     store_key_document(self._database, run[KEY_DOCUMENT])
+                if self._redaction is not None:
+                    run = self._redaction.header(run)
                 self._headers[number] = {**run, "pid": record.fields.get("pid")}
                 return self._headers[number]
         self._headless[number] = size
@@ -256,7 +263,9 @@ class RunShipper:
         self._header_of(segment)
         self._metrics.take(segment.number, batch.points)
         self._losses.note_skipped(segment.number, batch.skipped_bytes)
-        for record in batch.records:
+        for record in map(self._redacted, batch.records):
+            if record is None:
+                continue
             take = self._kinds.get(record.kind)
             if take is not None:
                 take(segment.number, record)
@@ -271,9 +280,15 @@ class RunShipper:
         self._update.count_console(self._console.count_changes())
         self._update.move_checkpoint(segment.number, {"offset": batch.end, "sequence": batch.last_sequence})
         self._update.set_all(self._metrics.summed_changes())
+        if self._redaction is not None:
+            self._update.set_all(self._redaction.news())
         self._commit(self._update)
         if self._sacred.is_asked:
             self._answer()
+
+    def _redacted(self, record: JournalRecord) -> JournalRecord | None:
+        """A record as the database's policy lets it be stored, where the run was recorded without knowing that."""
+        return record if self._redaction is None else self._redaction.record(record)
 
     def _answer(self) -> None:
         """Bring what Sacred's readers see up to date, and say so to the experiment that waits for it."""

@@ -23,6 +23,8 @@ LOOK_SECONDS = 0.002
 class SacredRecorder(Recorder):
     """As `Recorder`, for the events that Sacred sends."""
 
+    _waits = "suspicion"  # Sacred's readers are to see what a beat brought
+
     def __init__(self, header: Mapping[str, Any], settings: Settings, lent: LentClient | None = None) -> None:
         """
         Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Literal
 
 from .built_in_rules import Found
 from .marks import mark
@@ -15,7 +16,17 @@ KEY_CHARACTERS = 20_000  # of a private key; what is longer is none
 
 _END_OF_KEY = re.compile(r"-----END [A-Z0-9 ]{0,60}-----")
 _LINE_OF_KEY = re.compile(r"[\w+/=\\ \t\r:,.()@<>\-]{0,200}")
+_BEGUN = re.compile(
+    r"(?i:[\w.\-]*(?:passw|pwd|secret|token|key|cred|phrase)[\w\-]*\\?[\"']?\]?\s*(?:[=:]\s*[\"']?[^\s\"']*)?"
+    r"|(?:bearer|authorization)\W.*|[a-z][a-z0-9+.\-]*:/{0,2}\S*)\Z"
+    r"|(?<!\w)(?:A[KSI]|ey|gh|gl|xo|sk|hf|np|py|hv|SG|GO|cl|-{3})[\w\-. ]*\Z"
+)
 _BETWEEN_WORDS = " \t,;|\"'()[]{}<>"
+
+
+# What of an unfinished line waits for its end: all of it; what looks like the beginning of a secret, where somebody
+# wants to see the line at once; nothing, where nobody would ask for it later.
+Waits = Literal["line", "suspicion", "nothing"]
 
 
 class _Unfinished:
@@ -51,11 +62,11 @@ class ConsoleRedaction:
         self._rules = rules
         self._streams: dict[str, _Unfinished] = {}
 
-    def add(self, stream: str, text: str, found: Found, *, may_wait: bool = True) -> str:
+    def add(self, stream: str, text: str, found: Found, waits: Waits = "line") -> str:
         """What is to be recorded now of what was held and of `text`.
 
         Args:
-            may_wait: whether somebody calls `take_waiting` later: in a forked child nobody does.
+            waits: what of an unfinished line waits until `take_waiting` is called.
         """
         state = self._streams.get(stream)
         if state is None:
@@ -67,7 +78,7 @@ class ConsoleRedaction:
         ended = max(text.rfind("\n"), text.rfind("\r")) + 1
         recorded = self._let_go(state, text[:ended], found) if ended else ""
         rest = text[ended:]
-        held = _held_from(rest) if may_wait else len(rest)
+        held = _held_from(rest, waits)
         if held:
             recorded += self._let_go(state, rest[:held], found)
         state.held = rest[held:]
@@ -104,8 +115,13 @@ class ConsoleRedaction:
         return recorded
 
 
-def _held_from(rest: str) -> int:
+def _held_from(rest: str, waits: Waits) -> int:
     """From where on an unfinished line waits: all of it does, but of a very long one the end."""
+    if waits == "nothing":
+        return len(rest)
+    if waits == "suspicion":
+        begun = _BEGUN.search(rest, max(0, len(rest) - HOLD_CHARACTERS))
+        return len(rest) if begun is None else begun.start()
     if len(rest) <= HOLD_CHARACTERS:
         return 0
     least = len(rest) - HOLD_CHARACTERS

@@ -16,7 +16,7 @@ from ..account import login_name
 from ..policy import Policy
 from ..settings import Settings
 from ..snapshot.secret_files import holds_secrets
-from .console_redaction import ConsoleRedaction
+from .console_redaction import ConsoleRedaction, Waits
 from .file_redaction import FILE_LIMIT_BYTES, kind_of_file, redact_file
 from .known_values import KnownValues, add_environment
 from .pseudonyms import Pseudonyms, UnusablePseudonymKey, load_pseudonyms, momentary_pseudonyms
@@ -42,13 +42,21 @@ class RunRedaction:
     """Takes what is recorded of one run and gives what the journal may have of it. Thread-safe and fork-safe."""
 
     def __init__(
-        self, policy: Policy, settings: Settings, *, who: str = "0", environment: Mapping[str, str] = os.environ
+        self,
+        policy: Policy,
+        settings: Settings,
+        *,
+        who: str = "0",
+        environment: Mapping[str, str] = os.environ,
+        database_said: str = "",
     ) -> None:
         """
         Args:
+            database_said: names what the database's policy said that is part of this one; see `policy_digest`.
             who: names this process among those that record the run, as a field name.
         """
         self.profile = PROFILES[policy.profile]
+        self._database_said = database_said
         own = policy.redaction
         if not self.profile.contacts:
             own = replace(own, emails=True, addresses=True)
@@ -59,6 +67,7 @@ class RunRedaction:
         shorten = (lambda text: text) if self._names is None else self._names.shorten
         self._values = ValueRules(own, self._texts, self._note, shorten)
         self._field = f"{REDACTIONS}.{who}"
+        self._is_forked = False
         self._begin_anew()
         self._counts: dict[tuple[str, str], int] = {}
         self._told = 0
@@ -73,26 +82,23 @@ class RunRedaction:
     def header(self, header: Mapping[str, Any]) -> dict[str, Any]:
         """The first record of the run's journal."""
         redacted = {name: self._header_value(name, value) for name, value in header.items()}
-        redacted["recording"] = {"profile": self.profile.name}
+        redacted["recording"] = {"profile": self.profile.name, "database": self._database_said}
         return redacted
 
     def fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Values that are to be set, by field path, as far as the profile lets them be."""
         return {path: self._field_value(path, value) for path, value in fields.items() if self._may_have(path)}
 
-    def console(self, stream: str, text: str, *, may_wait: bool = True) -> str:
+    def console(self, stream: str, text: str, waits: Waits = "line") -> str:
         """What is to be recorded now of what was printed; the rest waits for the end of its line."""
         if not self.profile.console:
             return ""
         if os.getpid() != self._pid:
             self._begin_anew()  # in a forked child, which has no thread that asks for what waits
-            self._may_wait = False
+            self._is_forked = True
         with self._lock:
-            return self._console.add(
-                stream, text, self._noting(f"console: {stream}"), may_wait=may_wait and self._may_wait
-            )
-
-    _may_wait = True
+            noted = self._noting(f"console: {stream}")
+            return self._console.add(stream, text, noted, "nothing" if self._is_forked else waits)
 
     def waiting(self, *, all_of_it: bool = False) -> list[tuple[str, str]]:
         """What was printed, by stream, and has waited long enough."""
