@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..errors import CloisterError
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 PATTERN_CHARACTERS = 500
 PATTERN_COUNT = 100
+BOUNDED_REPEATS = 1000  # what repeats more often counts as endless
 
 
 class BadRedactionRule(CloisterError, ValueError):
@@ -90,9 +92,40 @@ def _parse_patterns(table: Any, source: str) -> dict[str, str]:
             matches_nothing = re.compile(pattern).match("") is not None
         except (re.error, OverflowError, RecursionError) as error:
             raise BadRedactionRule(source, name, f"{pattern!r} is no regular expression ({error})") from error
+        if _repeats_repeats(pattern):
+            reason = f"{pattern!r} repeats what repeats without an end, which may take for ever. Bound one: {{1,100}}"
+            raise BadRedactionRule(source, name, reason)
         if matches_nothing:
             raise BadRedactionRule(source, name, f"{pattern!r} matches an empty text, so it would match anywhere")
     return dict(table)
+
+
+def _repeats_repeats(pattern: str) -> bool:
+    """Whether an endless repetition stands inside of another one: on some texts that takes exponential time."""
+    if sys.version_info >= (3, 11):
+        from re import _parser as parser  # type: ignore[attr-defined]
+    else:
+        import sre_parse as parser
+    return _has_repeats(parser.parse(pattern), inside=False)
+
+
+def _has_repeats(parsed: Any, *, inside: bool) -> bool:
+    for operation, argument in parsed:
+        endless = str(operation) in ("MAX_REPEAT", "MIN_REPEAT") and argument[1] > BOUNDED_REPEATS
+        if endless and inside:
+            return True
+        if any(_has_repeats(part, inside=inside or endless) for part in _parts_of(argument)):
+            return True
+    return False
+
+
+def _parts_of(argument: Any) -> Iterator[Any]:
+    """The expressions inside of a parsed one."""
+    if hasattr(argument, "data"):  # a parsed expression
+        yield argument
+    elif isinstance(argument, (list, tuple)):
+        for part in argument:
+            yield from _parts_of(part)
 
 
 def _parse_globs(value: Any, source: str, name: str) -> tuple[str, ...]:
