@@ -31,9 +31,10 @@ class UnreadableBlob(CloisterError, OSError):
 
 
 class BlobLocked(UnreadableBlob):
-    """A stored file is encrypted, and its key cannot be had here."""
+    """A stored file is encrypted, and its key cannot be had here: `reason` says why."""
 
-    def __init__(self, filename: str, reason: object) -> None:
+    def __init__(self, filename: str, reason: str) -> None:
+        self.reason = reason
         super().__init__(f"The stored file {filename[:200]!r} is encrypted. {reason}")
 
 

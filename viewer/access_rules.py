@@ -80,6 +80,8 @@ RULES: dict[str, Rule] = {
     "charts.send_sections": "see",
     "charts.send_sparks": "see",
     "charts.send_system_strip": "see",
+    # encryption_keys_page
+    "encryption_keys.show_keys": "manage",
     # identity/
     "oidc.come_back": "anyone",
     "oidc.leave": "anyone",

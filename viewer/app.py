@@ -55,6 +55,7 @@ BLUEPRINTS = (
     "people_page",
     "project_settings_page",
     "looking_page",
+    "encryption_keys_page",
     "audit_page",
     "accounts.login_page",
     "accounts.profile_page",

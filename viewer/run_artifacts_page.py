@@ -144,7 +144,7 @@ def load_preview(store: RunStore, run: RunRecord, entry: ArtifactEntry) -> Previ
                 pass
         return preview
     except BlobLocked as error:
-        return NoPreview(str(error), locked=True)
+        return NoPreview(error.reason, locked=True)
     except (BlobNotFound, UnreadableBlob) as error:
         return NoPreview(str(error), damaged=True)
 

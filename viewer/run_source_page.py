@@ -127,6 +127,8 @@ def _open_file(store: RunStore, run: RunRecord, entry: SourceEntry) -> OpenFile:
     try:
         blob = store.open_blob(entry.file_id, run)
         head = read_exactly(blob, SOURCE_LIMIT_BYTES)
+    except BlobLocked as error:
+        return OpenFile(entry, None, error.reason, locked=True)
     except (BlobNotFound, UnreadableBlob) as error:
-        return OpenFile(entry, None, str(error), locked=isinstance(error, BlobLocked))
+        return OpenFile(entry, None, str(error))
     return OpenFile(entry, view_source(head, path=entry.path, total_bytes=blob.size))

@@ -18,7 +18,7 @@ ENCRYPTION = "cloister.encryption"  # {parts: [words], key: id}: that a run has 
 KEY_DOCUMENT = "encryption_key"  # in a journal's header: the wrapped data key, for whoever ships it
 SEALED = "sealed"  # in a file's entry, and in a console piece
 NOT_HERE = "<encrypted: read it in Cloister>"  # for Sacred's readers
-WITHHELD = "<not recorded: it should be encrypted, and there was no key>"
+WITHHELD = "<not recorded: no key>"
 
 Kept = tuple["Digests", dict[str, Any]]
 
