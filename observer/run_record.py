@@ -19,6 +19,7 @@ from .foreign_runs import (
     without_metrics,
 )
 from .metric_summary import SYSTEM_PREFIX, MetricSummary, read_summaries
+from .redaction.stored_redactions import Redaction, read_profile, read_redactions
 from .run_files import ArtifactEntry, ResourceEntry, SourceEntry, read_artifact, read_resources, read_sources
 from .run_sessions import (
     ForkOrigin,
@@ -76,6 +77,7 @@ LEFT_OUT_OF_LISTS = (
     "cloister.uploads",
     "cloister.ranks",
     "cloister.config_changes",
+    "cloister.redactions",
 )
 
 
@@ -90,6 +92,8 @@ class RunRecord:
         config_changes: the entries that differ from their defaults: `key`, `kind` ("changed", "set" or "added"),
             `source` (who set it), `before`, and `types` where they differ.
         unreadable: which fields hold something that nobody expects there, in words.
+        redactions: where secrets were taken out before it was recorded, by which rule, and how often.
+        profile: how much of it is recorded: "full", "standard" or "strict".
         recording_notes: what Sacred's experiment gave and could not be recorded, in words.
         encrypted: which parts are stored encrypted: "console", "config.patient.*".
         withheld: those parts are not recorded: there was no key.
@@ -142,6 +146,8 @@ class RunRecord:
     unreadable: tuple[str, ...] = ()
     config_changes: tuple[dict[str, Any], ...] = ()
     recording_notes: tuple[str, ...] = ()
+    redactions: tuple[Redaction, ...] = ()
+    profile: str = "full"
     visibility: str = ""
     shared_people: tuple[str, ...] = ()
     shared_groups: tuple[str, ...] = ()
@@ -233,6 +239,8 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
         withheld=mapping(ours.get("encryption")).get("withheld") is True,
         locked=text(mapping(ours.get("encryption")).get("locked")),
         config_changes=tuple(decode_field_names(mapping(change)) for change in sequence(ours.get("config_changes"))),
+        redactions=read_redactions(ours.get("redactions")),
+        profile=read_profile(ours.get("recording")),
         **_sharing(ours),
     )
 
