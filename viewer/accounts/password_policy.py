@@ -17,7 +17,7 @@ LEAST_BESIDE_WORD = 6  # signs that a password must have beside the person's own
 _SITE_WORDS = ("cloister",)
 _ROWS = (
     "abcdefghijklmnopqrstuvwxyz",
-    "01234567890",
+    "0123456789",
     "qwertyuiop",
     "qwertzuiop",
     "asdfghjkl",
@@ -56,9 +56,8 @@ def check_new_password(password: str, *, about: Iterable[str] = ()) -> None:
         raise WeakPassword("it repeats the same few characters")
     if _is_common(plain.casefold()):
         raise WeakPassword("it is among the passwords that are tried first, or close to one of them")
-    for word in (*_words(about), *_SITE_WORDS):
-        if word in plain.casefold() and len(plain) - len(word) < LEAST_BESIDE_WORD:
-            raise WeakPassword("it is little more than a name that others know")
+    if _left_without(plain.casefold(), {*_words(about), *_SITE_WORDS}) < LEAST_BESIDE_WORD:
+        raise WeakPassword("it is little more than a name that others know")
 
 
 def _is_common(password: str) -> bool:
@@ -93,9 +92,17 @@ def _halves_walk(text: str, rows: list[str]) -> bool:
     )
 
 
+def _left_without(password: str, words: set[str]) -> int:
+    """How many letters and digits it has beside these words; its length where none of them is in it."""
+    rest = password
+    for word in sorted(words, key=len, reverse=True):
+        rest = rest.replace(word, " ")
+    return len(password) if rest == password else sum(map(str.isalnum, rest))
+
+
 def _words(about: Iterable[str]) -> set[str]:
     found = {word for text in about for word in re.split(r"[\W_]+", unicodedata.normalize("NFKC", text).casefold())}
-    return {word for word in found if len(word) >= 4}
+    return {word for word in found if len(word) >= 3}
 
 
 @cache
