@@ -1,4 +1,4 @@
-"""Deleting: into the trash and back, for good with proof, beside others who store the same bytes, through every death."""
+"""Deleting: into the trash and back; for good, with proof, beside others who store the same bytes, through deaths."""
 
 from __future__ import annotations
 
@@ -93,7 +93,9 @@ def test_a_deleted_run_is_nowhere_and_comes_back_as_it_was(store: RunStore, uri:
         store.load_points(run_id, "metric 0")
     (trashed,) = list_trash(database)
     assert (trashed.run.id, trashed.by, trashed.run.project) == (run_id, "ana", "faults")
-    assert trashed.purge_after is not None and trashed.at is not None and (trashed.purge_after - trashed.at).days == 30
+    assert trashed.purge_after is not None
+    assert trashed.at is not None
+    assert (trashed.purge_after - trashed.at).days == 30
     restore(database, run_id)
     assert database["runs"].find_one({"_id": run_id}, {"cloister.updated_at": 0}) == before
     work.assert_stored(store)
@@ -245,7 +247,8 @@ def test_whoever_is_killed_at_any_moment_leaves_what_the_next_start_ends(
         assert states in (set(), {"trash"}, {"purged"}), f"killed before call {at}"
         if states == {"purged"}:
             (report,) = list_purges(database, {"run_id": run_id})
-            assert report.is_proven and report.finished_at, f"killed before call {at}"
+            assert report.is_proven, f"killed before call {at}"
+            assert report.finished_at, f"killed before call {at}"
             assert [file.outcome for file in report.files] == ["gone"], f"killed before call {at}"
             assert left_of(database) == {}, f"killed before call {at}"
             keeper = keeper_of(database, tmp_path)
@@ -276,7 +279,8 @@ def test_a_run_that_is_deleted_while_it_is_recorded_leaves_no_zombie(
     assert left_of(database) == stored  # nothing came after
     with caplog.at_level(logging.WARNING, "cloister"):
         work.recorder._tell_of_deletion()
-    assert f"Run {run_id} was deleted by ana" in caplog.text and "The training goes on" in caplog.text
+    assert f"Run {run_id} was deleted by ana" in caplog.text
+    assert "The training goes on" in caplog.text
     restore(database, run_id)  # the journal of a training that goes on has waited
     Courier(database, work.places).ship()
     assert len(store.load_points(run_id, "metric 0")) == 150
