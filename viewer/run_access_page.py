@@ -30,8 +30,11 @@ def _register(state: Any) -> None:
 
 def describe_visibility(run: RunRecord) -> str:
     """Who sees a run, in a few words for its header: "its owner and ana", "members of digits"."""
-    if current_principal().kind == "local":
+    kind = current_principal().kind
+    if kind == "local":
         return "everyone who can open this viewer"
+    if kind == "share":
+        return "whoever has this link, and those who see it anyway"
     named = [*run.shared_people, *(f"group {name}" for name in run.shared_groups)]
     also = f" and {named[0]}" if len(named) == 1 else f" and {len(named)} named" if named else ""
     visibility = run.visibility or load_settings_of(home_database(), run.project).visibility

@@ -94,7 +94,7 @@ class Principal:
         if not self.is_signed_in:
             return False
         if right == "audit":  # looking as an auditor is for those alone who see everything anyway
-            return self.limited_to is None and "read" in self.scopes and bool(self.site)
+            return self.limited_to is None and self.projects is None and "read" in self.scopes and bool(self.site)
         if self.viewed_by:
             return False
         if right == "site":
@@ -114,13 +114,20 @@ class Principal:
         if not self.scopes & ({"admin", "record"} if right == "edit" else {"admin"}):
             return False
         if run is None:
-            known = self.roles.values() if project is None else [self.role_in(project)]
             least = "editor" if right == "edit" else "admin"
-            return self._is_site("admin") or any(_is_at_least(role, least) for role in known)
+            return any(_is_at_least(role, least) for role in self._roles_in(project))
         if not self._may_see(None, run):
             return False
         is_own = bool(self.name) and run.owner == self.name
         return is_own or _is_at_least(self.role_in(run.project), "editor" if right == "edit" else "admin")
+
+    def _roles_in(self, project: str | None) -> list[Role | None]:
+        """The role in this project, or in each where there may be one."""
+        if project is not None:
+            return [self.role_in(project)]
+        if self.projects is not None:
+            return [self.role_in(each) for each in self.projects]
+        return [self.role_in(ALL_PROJECTS), *self.roles.values()]
 
     def _is_site(self, role: SiteRole) -> bool:
         return self.kind == "local" or role in self.site

@@ -42,16 +42,17 @@ def visible_runs(principal: Principal, projects: Mapping[str, Visibility] | None
         return {}
     if not principal.sees_runs:
         return NO_RUN
-    if principal.kind == "share":
-        return {"_id": {"$eq": principal.run_id}}
     defaults = principal.defaults if projects is None else projects
-    conditions = [] if "admin" in principal.site else [{"$or": _ways(principal, defaults)}]
+    if principal.kind == "share":
+        conditions: list[_Filter] = [{"_id": {"$eq": principal.run_id}}]
+    else:
+        conditions = [] if "admin" in principal.site else [{"$or": _ways(principal, defaults)}]
     if principal.projects is not None:
         conditions.append({"$or": _in_projects(principal.projects)})
     if principal.limited_to is not None:
         conditions.append(visible_runs(principal.limited_to, projects))
     kept = [condition for condition in conditions if condition]
-    return {"$and": kept} if kept else {}
+    return kept[0] if len(kept) == 1 else {"$and": kept} if kept else {}
 
 
 def sees(principal: Principal, run: Seeable) -> bool:
