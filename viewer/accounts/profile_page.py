@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from flask import Blueprint, Response, abort, make_response, redirect, render_template, request
 
@@ -15,6 +15,7 @@ from ...observer.errors import CloisterError
 from ..audit_notes import note
 from ..errors_page import Problem, render_problem
 from ..store_access import current_store, shared_root
+from . import own_changes
 from .account_changes import change_facts, check_password_change, set_password
 from .attempts import charge_attempt, forget_attempts
 from .browser_words import browser_name
@@ -25,8 +26,8 @@ from .password_login import check_password
 from .password_policy import SHORTEST_PASSWORD
 from .passwords import TooManyLogins
 from .second_factor import count_recovery_codes
-from .sessions import end_session, end_sessions, list_sessions
-from .tokens import DEFAULT_DAYS, SCOPES, Token, check_token, list_tokens, load_token, make_token, revoke_token
+from .sessions import end_sessions, list_sessions
+from .tokens import DEFAULT_DAYS, SCOPES, BadToken, Token, list_tokens
 from .users import User
 
 bp = Blueprint("profile", __name__)
@@ -49,10 +50,6 @@ SCOPE_WORDS = {
 }
 DAYS = {7: "a week", 30: "30 days", 90: "90 days", 365: "a year"}
 WRONG_PASSWORD = "This is not your password."  # noqa: S105  # a sentence
-
-
-class NotWhileLooking(CloisterError, ValueError):
-    """Somebody looks at the site as somebody else and wants to change an account."""
 
 
 def own_user() -> User:
@@ -117,10 +114,7 @@ def change_password() -> Response:
 @bp.post("/profile/sessions/<key>/end")
 @refuse_while_looking
 def end_one_session(key: str) -> Response:
-    user = own_user()
-    note("session-revoked", target=f"user {user.name}", which=key[:8])
-    if not end_session(current_accounts().database, key, user=user.name):
-        abort(404)
+    own_changes.end_own_session(key)
     return go_to_profile("session")
 
 
@@ -136,29 +130,24 @@ def end_other_sessions() -> Response:
 @bp.post("/profile/tokens")
 @refuse_while_looking
 def add_token() -> Response:
-    user = own_user()
-    name, scopes = request.form.get("name", ""), request.form.getlist("scopes")
-    projects = request.form.getlist("projects") or None
-    given_days = request.form.get("days", "")
-    days = int(given_days) if given_days.isascii() and given_days.isdecimal() and len(given_days) < 5 else -1
+    form = request.form
+    days = form.get("days", "")
     try:
-        check_token(name=name, scopes=scopes, projects=projects, days=days)
-    except CloisterError as error:
+        made = own_changes.make_own_token(
+            name=form.get("name", ""),
+            scopes=form.getlist("scopes"),
+            projects=form.getlist("projects") or None,
+            days=int(days) if days.isascii() and days.isdecimal() and len(days) < 5 else -1,
+        )
+    except BadToken as error:
         return profile_page({"token": str(error)}, status=400)
-    limits: dict[str, Any] = {"scopes": sorted(scopes), "projects": sorted(projects or ()), "days": days}
-    note("token-made", target=f"user {user.name}", token=name, **limits)
-    made = make_token(current_accounts().database, user.name, name=name, scopes=scopes, projects=projects, days=days)
     return profile_page(new_token=made)
 
 
 @bp.post("/profile/tokens/<key>/revoke")
 @refuse_while_looking
 def revoke_own_token(key: str) -> Response:
-    user = own_user()
-    database = current_accounts().database
-    token = load_token(database, key, user=user.name)
-    note("token-revoked", target=f"user {user.name}", token=token.key, name=token.name)
-    revoke_token(database, token.key, user=user.name)
+    own_changes.revoke_own_token(key)
     return go_to_profile("token")
 
 

@@ -101,6 +101,12 @@ def list_sessions(database: Database[dict[str, Any]], user: str, limits: Session
     return tuple(session for session in found if not has_ended(session, limits, now))
 
 
+def find_session_by_key(database: Database[dict[str, Any]], key: str, *, user: str) -> Session | None:
+    """One session of `user`, by what lists call it."""
+    document = database[SESSIONS].find_one({"_id": key, "user": user})
+    return _parse_session(document) if document else None
+
+
 def end_session(database: Database[dict[str, Any]], key: str, *, user: str) -> bool:
     """End one session of `user`; False if that person has no such session."""
     return database[SESSIONS].delete_one({"_id": key, "user": user}).deleted_count == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint
 
-from . import access, artifacts, changes, charts, projects, runs
+from . import access, accounts, artifacts, audit, changes, charts, projects, runs
 from .openapi import DESCRIPTION_SCHEMA, PREFIX, describe_api
 from .route import Route
 
@@ -27,6 +27,8 @@ ROUTES: tuple[Route, ...] = (
     *changes.ROUTES,
     *charts.ROUTES,
     *access.ROUTES,
+    *audit.ROUTES,
+    *accounts.ROUTES,
     Route(
         path="/openapi.json",
         name="show_description",
