@@ -10,8 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..observer.encryption.chosen import chosen_for
+from ..observer.encryption.recording_key import recording_key
 from ..observer.errors import CloisterError
+from ..observer.field_names import decode_field_names
+from ..observer.journal_places import journal_places
+from ..observer.policy import recording_policy
 from ..observer.recorder import Recorder
+from ..observer.redaction.marks import holds_mark, marked_paths
+from ..observer.redaction.run_redaction import begin_redaction
 from ..observer.run_queue import queue_fields, ready_fields
 from ..observer.settings import Settings
 from ..observer.snapshot import SourceFile, find_project_root
@@ -100,7 +107,8 @@ def queue_run(plan: RunPlan, settings: Settings, entry: Entry) -> QueuedRun:
     )
     header["queue"] = fields
     header["meta"] = {**header["meta"], "priority": float(plan.priority), "queue_time": fields["queued_at"]}
-    recorder = Recorder(header, settings)
+    _refuse_without_key(header["project"], settings)
+    recorder = Recorder(_refuse_secrets(header, settings), settings)
     snapshot = SnapshotRecording(recorder, main_file, also_unimported=True)
     snapshot.start()
     snapshot.finish()
@@ -132,6 +140,30 @@ def _refuse_impossible(plan: RunPlan) -> tuple[Path, Path]:
     return main_file, root
 
 
+def _refuse_secrets(header: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The header, if all that a worker needs of it may be stored.
+
+    Raises:
+        CannotQueue: something of the config or the command line is redacted, or the code is not recorded.
+    """
+    redaction, _ = begin_redaction(settings, journal_places(settings))
+    if not redaction.profile.sources:
+        raise CannotQueue(
+            "the site's policy has no code recorded (profile 'strict'), and a worker could not rebuild it."
+        )
+    redacted = redaction.header(header)
+    secret = [
+        *dict.fromkeys(marked_paths(decode_field_names(redacted["config"]))),
+        *(["its command line"] if any(map(holds_mark, redacted["queue"]["entry"]["words"])) else []),
+    ]
+    if secret:
+        raise CannotQueue(
+            f"{', '.join(secret)} is redacted when it is stored, so a worker would not have it. Have the script read "
+            "it from the environment or a file of the worker's machine."
+        )
+    return header
+
+
 def _entry_fields(entry: Entry, main_file: Path, root: Path) -> dict[str, Any]:
     root = root.resolve()
     try:
@@ -147,6 +179,15 @@ def _entry_fields(entry: Entry, main_file: Path, root: Path) -> dict[str, Any]:
         "attribute": entry.attribute,
         "paths": [path.relative_to(root).as_posix() for path in _own_paths(main_file, root)],
     }
+
+
+def _refuse_without_key(project: str, settings: Settings) -> None:
+    """Raises CannotQueue where something would have to be encrypted that cannot be: it would not be stored at all."""
+    if chosen_for(project, recording_policy(journal_places(settings)).encrypt, settings.encrypt):
+        try:
+            recording_key(project, settings)
+        except (CloisterError, OSError) as error:
+            raise CannotQueue(f"parts of it are to be encrypted, and a worker would not have them. {error}") from error
 
 
 def _own_paths(main_file: Path, root: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from ..observer.bson_values import NAME_LIMIT, to_bson, to_text
 from ..observer.errors import CloisterError
 from ..observer.field_names import decode_field_names
 from ..observer.recorder import Recorder
+from ..observer.redaction.marks import without_marked
 from ..observer.session_names import session_time
 from ..observer.settings import CaptureMode, RanksMode, Settings, load_settings
 from .console_filter import ConsoleFilter
@@ -271,7 +272,9 @@ def _settle(plan: RunPlan, settings: Settings) -> Identity:
 
 def _config_beside(plan: RunPlan, kept: dict[str, Any]) -> Any:
     """The config of this process, BSON-ready, for comparing it with the one that the run keeps."""
-    return to_bson(plan.config if plan.config_beside is None else plan.config_beside(decode_field_names(kept)))
+    if plan.config_beside is None:
+        return to_bson(plan.config)
+    return to_bson(plan.config_beside(without_marked(decode_field_names(kept))))
 
 
 def _config_of(plan: RunPlan, identity: Identity) -> dict[str, Any]:

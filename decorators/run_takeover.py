@@ -16,6 +16,8 @@ from ..observer.field_names import decode_field_name
 from ..observer.journal_places import journal_places
 from ..observer.policy import recording_policy
 from ..observer.process_facts import is_ancestor
+from ..observer.redaction.marks import holds_mark
+from ..observer.redaction.run_redaction import begin_redaction
 from ..observer.run_claim import (
     KnownRun,
     NoRunToResume,
@@ -111,6 +113,8 @@ class Takeover:
             kept = identity.known.config if identity.known else None
             changes = config_changes(kept, self.config_beside(kept)) if kept else []
             changes = without_encrypted(changes, identity.known, self.settings) if changes else []
+            redaction, _ = begin_redaction(self.settings, journal_places(self.settings))
+            identity.session, changes = redaction.session(identity.session), redaction.differences(changes)
             self._refuse_local_writer(uid, document)
             identity.note = self._claim(document, identity, changes)
         except BaseException:  # Ctrl-C too: the lock must not outlive the attempt
@@ -227,7 +231,7 @@ def without_encrypted(
 ) -> list[dict[str, Any]]:
     """The changes without the values of encrypted entries: they are logged, and noted in the run as they are."""
     project = (known.fields.get("project") if known is not None else None) or settings.project or ""
-    chosen = chosen_for(str(project), recording_policy().encrypt, settings.encrypt)
+    chosen = chosen_for(str(project), recording_policy(journal_places(settings)).encrypt, settings.encrypt)
     if not chosen.has_config:
         return changes
     hidden = {"kept": "<encrypted>", "given": "<encrypted>"}
@@ -249,7 +253,12 @@ def config_changes(kept: Mapping[str, Any] | None, given: Mapping[str, Any]) -> 
     if not kept or not given:
         return []
     old, new = _leaves(kept), _leaves(given)
-    keys = [key for key in {**old, **new} if key not in old or key not in new or old[key] != new[key]]
+    # What was redacted of the kept config cannot be compared.
+    keys = [
+        key
+        for key in {**old, **new}
+        if (key not in old or key not in new or old[key] != new[key]) and not holds_mark(old.get(key))
+    ]
     return [{"key": key, "kept": old.get(key), "given": new.get(key)} for key in keys[:KEPT_CHANGES]]
 
 

@@ -23,10 +23,9 @@ from .journal import TEND_SECONDS, Journal
 from .journal_allowance import JournalAllowance
 from .journal_places import writing_places
 from .journal_segments import has_segments
-from .policy import database_policy_digest, recording_policy
 from .private_copies import CopyNotKept, PrivateCopies, open_to_copy
 from .redaction.console_redaction import Waits
-from .redaction.run_redaction import RunRedaction
+from .redaction.run_redaction import begin_redaction
 from .run_status import StoredStatus
 from .settings import Settings
 from .shipping_note import read_note
@@ -71,9 +70,7 @@ class Recorder:
         self._settings = settings
         destinations = writing_places(settings)
         folders = [place.folder for place in destinations]
-        policy = recording_policy(folders)
-        said = database_policy_digest(folders)
-        self._redaction = RunRedaction(policy, settings, who=_name_among_writers(header), database_said=said)
+        self._redaction, policy = begin_redaction(settings, folders, _name_among_writers(header))
         header = self._redaction.header(header)
         self._sealing = begin_sealing(header, settings, policy.encrypt)
         if self._sealing is not None:  # of all runs but few nothing is encrypted

@@ -66,7 +66,8 @@ class SacredRecorder(Recorder):
 
     def record_source_file(self, path: str, filename: str, content: bytes) -> None:
         """Record a file of the experiment's code, in GridFS under `filename`, as Sacred has it."""
-        known = self._keep(content, path)
+        redacted = self._redaction.source(path, content)
+        known = None if redacted is None else self._keep(redacted, path)
         if known is not None:
             self._journal.record("source", {**known, "path": path, "name": filename})
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...observer.errors import CloisterError
 from ...observer.field_names import decode_field_names
+from ...observer.redaction.marks import marked_paths
 from ..queued_job import QueuedJob
 
 JOB_FILE = "job.bson"
@@ -152,6 +153,9 @@ def read_job(folder: Path) -> tuple[QueuedJob | SacredJob, JobEntry]:
     if path.stat().st_size > JOB_LIMIT_BYTES:
         raise BadEntry(f"{path} is larger than any run")
     stored = decode(path.read_bytes())
+    redacted = sorted(set(marked_paths(decode_field_names(stored["config"]))))
+    if redacted:
+        raise BadEntry(f"{', '.join(redacted[:5])} of its config was redacted when it was queued")
     if stored["entry"] is None:
         return _read_sacred_job(stored)
     job = QueuedJob(

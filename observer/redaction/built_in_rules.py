@@ -35,8 +35,10 @@ class LineRule:
 
 
 _ESCAPE = r"(?:\x1b\[[0-9;]*m)*"  # colours, which may stand between a name and its value
+_NAMES = r"passw(?:or[dt]|d)s?|pwd|pass|passphrase|passcode|secrets?|credentials?|creds|token|keys?"
 _ASSIGNED = (
-    r"(?:\x1b\[[0-9;]*m|(?<![\w.\-]))(?P<key>[\w.\-]{1,100})\\?[\"']?\]?" + _ESCAPE
+    r"(?:\x1b\[[0-9;]*m|(?<![\w.\-]))(?P<key>[\w.\-]{0,100}?(?i:" + _NAMES + r")[0-9_]{0,4})"
+    r"(?P<closed>\\?[\"']?)\]?" + _ESCAPE
     # In a program an annotation may stand between a name and its value.
     + r"(?:[ \t]*:[ \t]*[A-Za-z_][\w.\[\], |]{0,60}?(?=[ \t]*=[ \t]*\w{0,2}[\"']))?"
     + r"[ \t]*(?:=>|:=|=(?!=)|:(?!//))[ \t]*" + _ESCAPE
@@ -53,6 +55,8 @@ _SHORT_USER = re.compile(r"[A-Za-z][A-Za-z._-]{0,19}")
 def _replace_assigned(match: re.Match[str], kind: TextKind, found: Found) -> str:
     rule = secret_in_name(match["key"])
     quoted = match["quoted"] is not None
+    if kind == "code" and not quoted and _is_in_words(match):
+        kind = "text"
     value = match["quoted"] if quoted else match["bare"]
     ends = not match.string[match.end() :].strip(" \t\r\n\"'}),;]")
     if rule is None or not is_secret_value(value, rule, kind, quoted=quoted, ends=ends):
@@ -60,6 +64,13 @@ def _replace_assigned(match: re.Match[str], kind: TextKind, found: Found) -> str
     found(rule)
     begin, end = match.span("quoted" if quoted else "bare")
     return match[0][: begin - match.start()] + mark(rule) + match[0][end - match.start() :]
+
+
+def _is_in_words(match: re.Match[str]) -> bool:
+    """Whether a line of a program has this in a text or in a comment: there, values stand without quotes."""
+    before = match.string[: match.start("key")]
+    in_quotes = any(before.count(quote) % 2 for quote in "\"'") and not match["closed"]
+    return in_quotes or "#" in before
 
 
 def _replace_option(match: re.Match[str], kind: TextKind, found: Found) -> str:

@@ -7,13 +7,13 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..account import login_name
-from ..policy import Policy
+from ..policy import Policy, database_policy_digest, recording_policy
 from ..settings import Settings
 from ..snapshot.secret_files import holds_secrets
 from .console_redaction import ConsoleRedaction, Waits
@@ -36,6 +36,12 @@ _NOT_IN_STRICT = {
     "cloister.environment": "environment", "experiment.dependencies": "environment", "host": "environment",
     "captured_out": "console", "experiment.repositories": "sources",
 }  # fmt: skip
+
+
+def begin_redaction(settings: Settings, folders: Sequence[Path], who: str = "0") -> tuple[RunRedaction, Policy]:
+    """What redacts a run that is recorded to the destination with these folders, and the policy that it follows."""
+    policy = recording_policy(folders)
+    return RunRedaction(policy, settings, who=who, database_said=database_policy_digest(folders)), policy
 
 
 class RunRedaction:
@@ -81,7 +87,10 @@ class RunRedaction:
 
     def header(self, header: Mapping[str, Any]) -> dict[str, Any]:
         """The first record of the run's journal."""
-        redacted = {name: self._header_value(name, value) for name, value in header.items()}
+        # Secrets of the config first: they may stand in names and words too.
+        names = sorted(header, key=lambda name: name not in ("config", "argv"))
+        done = {name: self._header_value(name, header[name]) for name in names}
+        redacted = {name: done[name] for name in header}
         redacted["recording"] = {"profile": self.profile.name, "database": self._database_said}
         return redacted
 
@@ -138,6 +147,14 @@ class RunRedaction:
             return False
         found = self.artifact(path, stream) is not stream
         return not found
+
+    def session(self, session: Mapping[str, Any]) -> dict[str, Any]:
+        """Which process records the run, as it may be stored."""
+        return dict(session if self._names is None else self._names.header_value("session", session))
+
+    def differences(self, changes: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """How a config differs from the one that a run keeps, as it may be told."""
+        return self._values.changes(changes, "config")
 
     def name(self, name: str, where: str) -> str:
         """The name of a file."""

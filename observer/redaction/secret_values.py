@@ -40,7 +40,12 @@ def is_secret_value(
     if not value or value.startswith(MARK_START) or _STANDS_FOR_ONE.fullmatch(value):
         return False
     if not quoted:
-        if kind == "code" or _EXPRESSION.match(value) or (value.isidentifier() and secret_in_name(value)):
+        if (
+            kind == "code"
+            or value[0] in "{%$"
+            or _EXPRESSION.match(value)
+            or (value.isidentifier() and secret_in_name(value))
+        ):
             return False
         if kind == "text" and (value.lower() in _PROSE or (_is_word(value) and not ends) or len(value) < 4):
             return False
