@@ -6,6 +6,7 @@ same pseudonym, which an open erasure holds until it is done. What is under lega
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from ..run_record import RunId, read_run
 from .errors import RunHeld
 from .holds import held_projects
 from .person_places import (
+    IN_PLACES,
     OWN,
     PLACES,
     Person,
@@ -112,6 +114,7 @@ def erase_person(
     replace = replacer(person, erasure.pseudonym)
     for collection in RUNS:
         _rewrite_runs(trusted, collection, person, replace, erasure, dry_run=dry_run)
+    _rewrite_console(trusted, person, replace, erasure, dry_run=dry_run)
     for place in PLACES:
         _rewrite_place(trusted, place, person, erasure, dry_run=dry_run)
     _leave_projects(trusted, person, erasure, dry_run=dry_run)
@@ -191,31 +194,33 @@ def _rewrite_runs(
     *,
     dry_run: bool,
 ) -> None:
-    """Texts of all runs, since notes of one name the author of another; the console of the person's own."""
+    """Texts of all runs, since notes of one name the author of another."""
     own = {each["_id"] for each in database[collection].find(own_runs(person), {"_id": 1})}
     for document in database[collection].find({}, _LEFT_OUT):
         is_own = document["_id"] in own
         if document["_id"] in erasure.held or (is_own and dry_run and "runs purged" in erasure.counts):
             continue
-        changes = changed_fields(document, replace)
+        changes = changed_fields(document, replace, but=IN_PLACES)
         if changes:
             _count(erasure, f"{collection} with texts", 1)
             if not dry_run:
                 database[collection].update_one({"_id": document["_id"]}, {"$set": changes})
         if is_own:
             erasure.unread_files += len(read_run(document).artifacts) + len(read_run(document).sources)
-            _rewrite_console(database, document["_id"], replace, erasure, dry_run=dry_run)
 
 
 def _rewrite_console(
     database: Database[dict[str, Any]],
-    run_id: RunId,
+    person: Person,
     replace: Callable[[str], str],
     erasure: Erasure,
     *,
     dry_run: bool,
 ) -> None:
-    for piece in database["console"].find({"run_id": run_id, "text": {"$type": "string"}}, {"text": 1}):
+    """What any run has printed; what is encrypted there can be read, and erased, with its key alone."""
+    words = "|".join(map(re.escape, (person.name, *person.words)))
+    condition = {"text": {"$regex": words, "$options": "i"}, "run_id": {"$nin": erasure.held}}
+    for piece in database["console"].find(condition, {"text": 1}):
         fresh = replace(piece["text"])
         if fresh != piece["text"]:
             _count(erasure, "pieces of console", 1)

@@ -112,6 +112,8 @@ def replacer(person: Person, pseudonym: str) -> Callable[[str], str]:
     return replace
 
 
+# Fields of a run's document that `PLACES` has.
+IN_PLACES = frozenset({"cloister.owner", "cloister.shared_with", "cloister.hold"})
 # What a run computed with stays as it is, however much a value of it looks like a name.
 LEFT_ALONE = frozenset({"_id", "status", "format", "captured_out"})
 WHOLE_VALUES_STAY = frozenset({"config", "result", "command"})
@@ -136,10 +138,18 @@ def replaced(value: Any, replace: Callable[[str], str], *, whole: bool = True) -
     return value
 
 
-def changed_fields(document: Mapping[str, Any], replace: Callable[[str], str]) -> dict[str, Any]:
-    """What to set in a run's document so that it does not name the person any more."""
+def changed_fields(
+    document: Mapping[str, Any], replace: Callable[[str], str], *, but: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """What to set in a run's document so that it does not name the person any more.
+
+    Args:
+        but: fields that are left to somebody else.
+    """
     changes: dict[str, Any] = {}
     for field, value in _fields(document):
+        if field in but:
+            continue
         fresh = replaced(value, replace, whole=field.split(".")[0] not in WHOLE_VALUES_STAY)
         if fresh is not value:
             changes[field] = fresh
