@@ -151,7 +151,7 @@ def running_transit() -> Iterator[Transit]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = do_DELETE = _handle
+        do_GET = do_POST = do_DELETE = _handle  # noqa: N815 - the library's names
 
         def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the library's name
             return None

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ...observer.blobs import open_blob
-from ...observer.encryption.opened import opened_document, why_document_locked
+from ...observer.encryption.opened import is_withheld, opened_document, why_document_locked
 from ...observer.errors import CloisterError
 from ...observer.settings import Settings
 from .job_file import CODE_FOLDER, entry_of_document, relative_path, write_job
@@ -66,6 +66,8 @@ def workplace(
             leave the folder.
     """
     document = opened_document(database, dict(document))
+    if is_withheld(document):
+        raise UnusableSources("its config or code was to be encrypted, and there was no key: it was not recorded")
     if locked := why_document_locked(document):
         raise UnusableSources(f"parts of it are encrypted. {locked}")
     parent = work_folder(settings)

@@ -79,6 +79,11 @@ def why_document_locked(document: Mapping[str, Any]) -> str:
     return str(document[OURS]["encryption"].get("locked") or "") if has_sealed_parts(document) else ""
 
 
+def is_withheld(document: Mapping[str, Any]) -> bool:
+    """Whether what should be encrypted of a run was not recorded, for want of a key."""
+    return has_sealed_parts(document) and document[OURS]["encryption"].get("withheld") is True
+
+
 class _Opener:
     """Walks through a document. Attribute `problem`: why something is locked; the first reason that was met."""
 

@@ -86,14 +86,14 @@ def load_kept(settings: Settings, project: str) -> dict[str, Any] | None:
 
 def keep_for_recording(settings: Settings, project: str, document: Mapping[str, Any]) -> None:
     """Keep a wrapped data key for the next runs on this machine. Where that fails, they make one each."""
-    from bson import encode
+    from bson import Binary, encode
 
     path = _path(settings, project)
     new = path.with_name(f"{path.name}.{os.urandom(6).hex()}.new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(new, _NEW, 0o600), "wb") as file:
-            file.write(encode(dict(document)))
+            file.write(encode({**document, "_id": Binary(read_facts(document).id, 4)}))
         new.replace(path)
     except OSError as error:
         new.unlink(missing_ok=True)

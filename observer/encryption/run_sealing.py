@@ -71,6 +71,8 @@ class _Chosen:
             sealed["argv"] = [self._sealed(list(header["argv"]))]
         if "meta" in header:
             sealed["meta"] = self._meta(header["meta"])
+        if isinstance(header.get("sacred"), Mapping) and header["sacred"].get("meta"):
+            sealed["sacred"] = {**header["sacred"], "meta": self._meta(header["sacred"]["meta"])}
         if "queue" in header:
             sealed["queue"] = self._queue(header["queue"])
         if header.get("resumption"):
