@@ -19,6 +19,7 @@ from .connection_limits import BODY_LIMIT_BYTES
 from .database_paths import with_database_paths
 from .identity.ways import bind_identity
 from .run_keys import path_segment, run_key, shown_id
+from .share_scope import limit_to_links, with_share_paths
 from .store_access import (
     ServedDatabase,
     StoreAccess,
@@ -54,9 +55,11 @@ BLUEPRINTS = (
     "privacy_frame",
     "people_page",
     "project_settings_page",
-    "looking_page",
     "encryption_keys_page",
+    "looking_page",
     "audit_page",
+    "share_links_page",
+    "share_page",
     "accounts.login_page",
     "accounts.profile_page",
     "accounts.second_factor_page",
@@ -120,8 +123,9 @@ def create_app(
     databases = _databases(store)
     bind_databases(app.extensions, databases)
     limited = _with_limited_database_time(app.wsgi_app)
-    app.wsgi_app = with_database_paths(limited, databases)  # type: ignore[method-assign, assignment]
+    app.wsgi_app = with_share_paths(limited, with_database_paths(limited, databases))  # type: ignore[method-assign, assignment]
     security.protect(app, rule or security.host_rule(allowed_hosts=allowed_hosts), read_only=read_only)
+    limit_to_links(app)
     bind_accounts(app, databases[0].access, may_be_local=may_be_local and identity is None)
     enforce_rules(app)
     note_looks(app)

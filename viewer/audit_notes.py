@@ -32,6 +32,9 @@ def note(action: str, *, target: str = "", project: str = "", actor: str | None 
         return
     if identity.token is not None:
         details = {"token": identity.token.name, **details}
+    share = g.get("share")
+    if share is not None:
+        details = {"link": share.key, **details}
     if principal.viewed_by:
         details = {"viewing_as": principal.name, **details}
     same = (action, target, project, repr(sorted(details.items())))

@@ -56,7 +56,7 @@ def note_this_look() -> None:
             _note_once("artifact-downloaded", run, what=DOWNLOADS[endpoint], **_file_of_request(run))
         elif endpoint in EXPORTS:
             _note_once("exported", run, what=EXPORTS[endpoint], metric=request.args.get("metric", ""))
-        elif is_private_to_others(principal, run):
+        elif principal.kind != "share" and is_private_to_others(principal, run):  # a link's use is noted as such
             _note_once("run-viewed", run, owner=run.owner or "")
 
 

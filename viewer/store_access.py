@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..observer.runs import RunStore
 
 _EXTENSION = "cloister.databases"
+SHARE_KEY = "cloister.share"  # there as well: the secret of the share link that it came by
 DATABASE_KEY = "cloister.database"  # in the WSGI environment: which database this request's address names
 
 
@@ -89,4 +90,5 @@ def root() -> str:
 
 def shared_root() -> str:
     """What the addresses of all databases begin with: "", or where a proxy has mounted the viewer."""
-    return quote(request.script_root.removesuffix(current_database().path))
+    prefix = f"/s/{request.environ[SHARE_KEY]}" if SHARE_KEY in request.environ else current_database().path
+    return quote(request.script_root.removesuffix(prefix))
