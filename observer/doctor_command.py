@@ -69,10 +69,19 @@ class Finding:
 
 
 @click.command()
-def doctor() -> None:
-    """Check Python, settings, database, journals and GPUs. Exit code 1 when there is a problem."""
-    findings = list(examine())
-    Console(highlight=False).print(_table(findings))
+@click.option("--privacy", is_flag=True, help="Say nothing but what concerns privacy.")
+def doctor(privacy: bool) -> None:
+    """Check Python, settings, database, journals and GPUs; then say what is recorded, who can see it, where it goes and
+    which rules hold. Exit code 1 when there is a problem."""
+    console = Console(highlight=False)
+    findings = [] if privacy else list(examine())
+    if findings:
+        console.print(_table(findings))
+    if not any(finding.subject == "Settings" and finding.verdict == "problem" for finding in findings):
+        for question, answers in examine_privacy().items():
+            console.print(f"\n{question}", style="bold")
+            console.print(_table(answers, with_head=False))
+            findings += answers
     problems = sum(finding.verdict == "problem" for finding in findings)
     if problems:
         click.echo(f"{problems} {'problem' if problems == 1 else 'problems'} found.", err=True)
@@ -92,6 +101,24 @@ def examine() -> Iterator[Finding]:
     yield check_settings(settings)
     for examination in EXAMINATIONS:
         yield from examination(settings)
+
+
+def examine_privacy() -> dict[str, list[Finding]]:
+    """What is recorded, who can see it, where it goes, which rules hold: findings by question."""
+    from .embedded.server import embedded_uri
+    from .privacy_report import QUESTIONS, tell_privacy
+
+    answers: dict[str, list[Finding]] = {question: [] for question in QUESTIONS}
+    try:
+        settings = load_settings()
+        lines = tell_privacy(settings, settings.uri or embedded_uri(settings))
+        for line in lines:
+            finding = Finding(line.subject, line.state, line.found, line.advice)
+            answers[line.question].append(finding)
+    except CloisterError as error:
+        advice = "Nothing can be said of privacy before this is mended."
+        answers[QUESTIONS[-1]].append(Finding("Privacy", "problem", str(error), advice))
+    return {question: found for question, found in answers.items() if found}
 
 
 def check_python() -> Finding:
@@ -291,9 +318,9 @@ EXAMINATIONS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
 )
 
 
-def _table(findings: list[Finding]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
-    table.add_column("Check", no_wrap=True)
+def _table(findings: list[Finding], *, with_head: bool = True) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, show_header=with_head)
+    table.add_column("Check", no_wrap=True, min_width=16)
     table.add_column("", no_wrap=True)
     table.add_column("Found and what to do", overflow="fold")
     for finding in findings:

@@ -115,3 +115,11 @@ def test_the_browser_asks_nobody_but_the_viewer(scene: dict[str, Any]) -> None:
     assert viewer is not None
     assert [url for url in scene["asked"] if not url.startswith((viewer.group(), "data:", "blob:"))] == []
     assert len(scene["asked"]) > 30
+
+
+@pytest.mark.browser
+def test_the_doctor_names_a_connection_that_nobody_has_declared(scene: dict[str, Any]) -> None:
+    told = scene["doctor"]["output"]
+    assert "the embedded database at 127.0.0.1, on this machine" in told
+    assert "connected to 192.0.2.9" in told
+    assert "192.0.2.9 is none of the servers above" in told

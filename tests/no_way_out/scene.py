@@ -42,6 +42,7 @@ OPTIONS = (
 )
 PAGES = 24
 BROWSERS_CANARY = "192.0.2.8"
+STRANGER = "192.0.2.9"
 
 
 def main(folder: Path) -> None:
@@ -63,9 +64,16 @@ def main(folder: Path) -> None:
         [sys.executable, "train.py"], cwd=work, env=environment, capture_output=True, text=True, timeout=120
     )
     report["recorded"] = {"code": recorded.returncode, "output": recorded.stdout + recorded.stderr}
-    doctor = subprocess.run(
-        [sys.executable, "-m", "cloister", "doctor"], cwd=work, env=environment, capture_output=True, text=True
+    # Something that looks like ours and is connected to somebody. Nothing is sent: by UDP an address is only noted.
+    reaching = f"import socket; s = socket.socket(type=2); s.connect(('{STRANGER}', 9)); print(1, flush=True); input()"
+    spy = subprocess.Popen(
+        [sys.executable, "-c", reaching, "cloister serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
+    assert spy.stdout is not None
+    spy.stdout.readline()
+    command = [sys.executable, "-m", "cloister", "doctor", "--privacy"]
+    doctor = subprocess.run(command, cwd=work, env={**environment, "COLUMNS": "500"}, capture_output=True, text=True)
+    spy.communicate(b"\n", timeout=10)
     report["doctor"] = {"code": doctor.returncode, "output": doctor.stdout + doctor.stderr}
     viewer = subprocess.Popen(
         [sys.executable, "-m", "cloister", "serve", "--port", "0"],
