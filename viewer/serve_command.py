@@ -111,6 +111,7 @@ def serve(
     """Show the runs in a browser until Ctrl-C."""
     from ..observer.audit.sightings import keep_evidence_in, seal_every_day
     from ..observer.settings import load_settings  # these spare `cloister serve --help` Flask and PyMongo
+    from .accounts.read_only_viewer import refuse_read_only
     from .app import create_app
     from .database_link import open_databases
     from .identity.opening import open_identity
@@ -134,6 +135,8 @@ def serve(
     databases = open_databases(settings, collections=collections, also=also or settings.databases, only_read=read_only)
     if not may_be_local:
         refuse_without_accounts(host, port or DEFAULT_PORT, databases[0])
+    if read_only:
+        refuse_read_only(databases[0].access.get().database)
     outside = open_identity(identity or settings.identity, databases[0].access.get)
     app = create_app(databases, rule=rule, read_only=read_only, may_be_local=may_be_local, identity=outside)
     if not read_only:
@@ -151,7 +154,24 @@ def serve(
         if open_browser:
             webbrowser.open(address)
 
-    asyncio.run(_serve_until_signalled(server, announce))
+    with _keeping(app, databases, read_only=read_only):
+        asyncio.run(_serve_until_signalled(server, announce))
+
+
+@contextlib.contextmanager
+def _keeping(app: Flask, databases: Sequence[ServedDatabase], *, read_only: bool) -> Iterator[None]:
+    """Beside the viewer, what has outlived its time is deleted, and purges that were cut off are ended."""
+    from .retention_keeper import KEEPER, RetentionKeeper
+
+    if read_only:
+        yield
+        return
+    keeper = app.extensions[KEEPER] = RetentionKeeper([database.access for database in databases])
+    keeper.start()
+    try:
+        yield
+    finally:
+        keeper.stop()
 
 
 def refuse_without_accounts(host: str, port: int, database: ServedDatabase) -> None:

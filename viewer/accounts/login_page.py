@@ -11,6 +11,7 @@ from ...observer.errors import CloisterError
 from ...observer.policy import load_policy
 from ..audit_notes import note
 from ..store_access import shared_root
+from .account_indexes import ensure_account_indexes
 from .attempts import charge_attempt, forget_attempts
 from .current import current_accounts, current_principal, sign_in, sign_out
 from .login_throttle import TooManyAttempts
@@ -51,6 +52,7 @@ def log_in() -> Response:
     if len(name) > LONGEST_FIELD or len(password) > LONGEST_FIELD:
         return _login_form(next_path, problem=WRONG, status=403)
     accounts = current_accounts()
+    ensure_account_indexes(accounts.database)
     try:
         charge_attempt(name)
         checkers = tuple(accounts.password_checkers)
