@@ -21,6 +21,7 @@ demo: .venv/has-demo
 
 test: .venv/has-dev lint
 	@.venv/bin/python tests/install_chromium.py
+	@.venv/bin/python tests/install_directory.py
 	@.venv/bin/python -m pytest $(PYTEST)
 
 # From tests/, where the program is a package of its own.
