@@ -126,10 +126,9 @@ def test_a_link_opens_nothing_else(app: Flask, ana: Person, stranger: Person, si
             assert "digits-2" not in page
             if status != 404:
                 allowed[kind].add(path)
-    curves = {"/api/v1/curves?metric=loss&runs=1", "/api/v1/plots/line?metric=loss&runs=1"}
-    assert allowed["chart"] == curves | {"/shared"}
+    assert allowed["chart"] == {"/shared", "/api/v1/plots/line", "/api/v1/curves?metric=loss&runs=1"}
     assert allowed["artifact"] == {"/shared", "/shared/download", "/shared/image"}  # the last one says that it is none
-    of_curves = {path for path in every_address() if path.endswith("&runs=1")}
+    of_curves = {"/api/v1/plots/line", *(path for path in every_address() if path.endswith("&runs=1"))}
     others = {path for path in allowed["run"] if not path.startswith(("/runs/1", "/shared", "/api/v1/runs/1/system"))}
     assert others == of_curves
     assert not [path for path in allowed["run"] if "/access" in path or "/share" in path.removeprefix("/shared")]
@@ -142,14 +141,15 @@ def every_address() -> list[str]:
     """Each kind of address of the viewer, for the shared run, another of its project, and one elsewhere."""
     names = ("", "charts", "console", "config", "source", "system", "artifacts", "environment", "share", "access")
     parts = ("header", "overview/top", "console/lines", "console/download", "artifacts/list")
-    of_run = [f"/runs/{run}/{name}".rstrip("/") for run in (1, 2, 3) for name in (*names, *parts)]
+    of_run = [f"/runs/{run}/{name}".rstrip("/") for run in (1, 2) for name in (*names, *parts)]
     api = ("/system-strip", "", "/metrics", "/metrics/points?name=loss", "/console", "/artifacts")
-    of_run += [f"/api/v1/runs/{run}{name}" for run in (1, 2, 3) for name in api]
-    curves = ("curves", "plots/line", "points.csv", "chart-sections", "sparks")
+    of_run += [f"/api/v1/runs/{run}{name}" for run in (1, 2) for name in api]
+    curves = ("curves", "points.csv", "chart-sections", "sparks")
     asked = [f"metric={name}&runs={run}" for name in ("loss", "acc") for run in ("1", "2", "1,2")]
     queries = [f"/api/v1/{path}?{query}" for path in curves for query in asked]
     plain = """/p/digits /projects/menu /privacy /privacy/audit /privacy/links /shared /shared/download /shared/image
-        /api/v1/projects /api/v1/changes /api/v1/audit /api/v1/shares /login /profile /db/cloister/runs/1 /s/x"""
+        /api/v1/plots/line /api/v1/projects /api/v1/changes /api/v1/audit /api/v1/shares /login /profile
+        /db/cloister/runs/1 /s/x /runs/3 /runs/3/config"""
     return [*of_run, *queries, *plain.split()]
 
 
@@ -294,7 +294,7 @@ def test_a_shared_chart_is_drawn_in_the_browser_and_asks_for_nothing_else(
         page.goto(f"http://127.0.0.1:{port}{chart}")
         drawn_chart(page, "loss")
         page.goto(f"http://127.0.0.1:{port}{run}")
-        page.click("text=Charts")
+        page.click(".tabs >> text=Charts")
         drawn_chart(page, "acc")
         assert refused == []
         assert page.get_by_text("Shared run, until").is_visible()

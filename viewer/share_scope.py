@@ -55,8 +55,9 @@ _RUN_PARTS = frozenset(
         "run_source_page.download_source",
     )
 )
-_OF_CURVES = frozenset(("charts.send_line_chart", "charts.send_curves"))
-_OF_CHARTS = _OF_CURVES | {
+_EMPTY_CHART = "charts.send_line_chart"  # what every chart is drawn with; nothing of any run is in it
+_OF_CHARTS = {
+    "charts.send_curves",
     "charts.send_points",
     "charts.send_sections",
     "charts.send_sparks",
@@ -75,12 +76,14 @@ def _keys_in_query() -> list[str]:
 
 
 def _opens_run(share: Share, endpoint: str) -> bool:
-    return endpoint in _RUN_PAGES | _RUN_PARTS | _OF_CHARTS and _is_of_run(share)
+    return endpoint == _EMPTY_CHART or (endpoint in _RUN_PAGES | _RUN_PARTS | _OF_CHARTS and _is_of_run(share))
 
 
 def _opens_chart(share: Share, endpoint: str) -> bool:
     metrics = request.args.getlist("metric")
-    return endpoint in _OF_CURVES and metrics == [share.what] and _is_of_run(share)
+    return endpoint == _EMPTY_CHART or (
+        endpoint == "charts.send_curves" and metrics == [share.what] and _is_of_run(share)
+    )
 
 
 def _opens_artifact(share: Share, endpoint: str) -> bool:

@@ -123,7 +123,8 @@ async function poll(since = null) {
 
 // A page without anything live (an error page) opens no stream: browsers allow six connections per server.
 if (document.querySelector("[data-live-src], [data-live-run], [data-run]")) {
-  listen();
+  // Nor does one that a share link opened: the stream tells of more than a link does. It looks again now and then.
+  if (document.body.dataset.liveSince) listen();
   setInterval(refreshAll, TICK_MS);
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) refreshAll();
