@@ -92,7 +92,10 @@ def test_the_root_names_the_viewer_only_in_the_table_of_commands() -> None:
     assert not [
         name for path in ROOT.glob("*.py") for name, _ in imports_of(path) if name.startswith("cloister.viewer")
     ]
-    assert {module for module, _ in COMMANDS.values() if ".viewer." in module} == {"cloister.viewer.serve_command"}
+    commands = {"serve_command", "accounts.token_command", "accounts.user_command"}
+    assert {module for module, _ in COMMANDS.values() if ".viewer." in module} == {
+        f"cloister.viewer.{name}" for name in commands
+    }
 
 
 def test_importing_cloister_loads_nothing_but_its_names() -> None:
