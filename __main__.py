@@ -22,6 +22,7 @@ COMMANDS = {
     "keys": ("cloister.observer.encryption.keys_command", "keys"),
     "person": ("cloister.observer.retention.person_command", "person"),
     "queue": ("cloister.decorators.worker.queue_command", "queue"),
+    "redact": ("cloister.observer.redaction.redact_command", "redact"),
     "retention": ("cloister.observer.retention.retention_command", "retention"),
     "run": ("cloister.decorators.run_command", "run"),
     "serve": ("cloister.viewer.serve_command", "serve"),

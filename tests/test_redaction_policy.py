@@ -56,7 +56,7 @@ def test_each_place_can_only_add_strictness(
             "_id": "site",
             "profile": "full",
             "session_days": 30,
-            "retention": {"console": 90, "media": 10},
+            "retention": {"console": 90, "artifacts": 10},
             "changed_by": "x",
         }
     )

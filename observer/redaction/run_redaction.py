@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..account import login_name
 from ..policy import Policy, database_policy_digest, recording_policy
 from ..settings import Settings
 from ..snapshot.secret_files import holds_secrets
+from .built_in_rules import Found
 from .console_redaction import ConsoleRedaction, Waits
 from .file_redaction import FILE_LIMIT_BYTES, kind_of_file, redact_file
 from .known_values import KnownValues, add_environment
-from .pseudonyms import Pseudonyms, UnusablePseudonymKey, load_pseudonyms, momentary_pseudonyms
+from .recorded_names import RecordedNames
 from .recording_profiles import GIT_FACTS, PATH_FACTS, PROFILES
 from .text_redaction import TextRules
 from .value_redaction import ValueRules
@@ -68,20 +68,20 @@ class RunRedaction:
             own = replace(own, emails=True, addresses=True)
         known = KnownValues()
         add_environment(known, environment, own.environment)
-        self._texts = TextRules(own, known)
-        self._names = None if self.profile.names else _Names(policy, settings)
+        self.texts = TextRules(own, known)
+        self._names = None if self.profile.names else RecordedNames(policy, settings)
         shorten = (lambda text: text) if self._names is None else self._names.shorten
-        self._values = ValueRules(own, self._texts, self._note, shorten)
+        self._values = ValueRules(own, self.texts, self._note, shorten)
         self._field = f"{REDACTIONS}.{who}"
         self._is_forked = False
-        self._begin_anew()
         self._counts: dict[tuple[str, str], int] = {}
         self._told = 0
+        self._begin_anew()
 
     def _begin_anew(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.RLock()  # of this process: a fork may have come while the parent's was held
-        self._console = ConsoleRedaction(self._texts)
+        self._console = ConsoleRedaction(self.texts)
 
     # ---- what is recorded
 
@@ -106,26 +106,26 @@ class RunRedaction:
             self._begin_anew()  # in a forked child, which has no thread that asks for what waits
             self._is_forked = True
         with self._lock:
-            noted = self._noting(f"console: {stream}")
+            noted = self.noting(f"console: {stream}")
             return self._console.add(stream, text, noted, "nothing" if self._is_forked else waits)
 
     def waiting(self, *, all_of_it: bool = False) -> list[tuple[str, str]]:
         """What was printed, by stream, and has waited long enough."""
         with self._lock:
-            return self._console.take_waiting(self._noting("console"), all_of_it=all_of_it)
+            return self._console.take_waiting(self.noting("console"), all_of_it=all_of_it)
 
     def source(self, path: str, content: bytes) -> bytes | None:
         """A file of the run's code; None where none may be recorded."""
         if not self.profile.sources:
             return None
-        return redact_file(self._texts, path, content, self._noting(f"source: {path}"), is_text=True)
+        return redact_file(self.texts, path, content, self.noting(f"source: {path}"), is_text=True)
 
     def attached(self, field: str, name: str, content: bytes) -> bytes | None:
         """A file that belongs to a field, such as the uncommitted changes."""
         if not self.profile.sources:
             return None
         where = "uncommitted changes" if field.endswith("diff_file") else field
-        return redact_file(self._texts, name, content, self._noting(where), is_text=True)
+        return redact_file(self.texts, name, content, self.noting(where), is_text=True)
 
     def artifact(self, name: str, stream: BinaryIO) -> BinaryIO:
         """The bytes of an artifact: a short text without its secrets, anything else as it is."""
@@ -137,7 +137,7 @@ class RunRedaction:
             return stream
         content = stream.read()
         stream.seek(0)
-        redacted = redact_file(self._texts, name, content, self._noting(f"artifact: {name}"))
+        redacted = redact_file(self.texts, name, content, self.noting(f"artifact: {name}"))
         return stream if redacted is content else io.BytesIO(redacted)
 
     def may_keep_resource(self, path: str, stream: BinaryIO) -> bool:
@@ -164,23 +164,46 @@ class RunRedaction:
         """What is said beside an artifact."""
         return dict(self._values.document(dict(metadata), f"metadata of {name}"))
 
+    # ---- what is stored already
+
+    def stored_value(self, path: str, value: Any) -> Any:
+        """A field of a stored run's document. Which parts there are at all is not changed."""
+        name = path.rpartition(".")[2]
+        if name in ("argv", "config_changes", "queue"):
+            return self._header_value(name, value)
+        if name == "config_defaults":
+            return self._quietly(value)
+        if name == "fail_trace":
+            return self._trace(value)
+        return self._document(_WORDS.get(path, path.removeprefix("cloister.")), value)
+
+    def stored_file(self, name: str, content: bytes, where: str) -> bytes:
+        """The bytes of a stored file."""
+        return redact_file(self.texts, name, content, self.noting(where))
+
+    def counted(self) -> list[dict[str, Any]]:
+        """What was redacted so far: where, by which rule, how often."""
+        return [{"where": where, "rule": rule, "count": count} for (where, rule), count in self._counts.items()]
+
+    def total(self) -> int:
+        return sum(self._counts.values())
+
     # ---- what was taken out
 
     def news(self) -> dict[str, Any]:
         """Fields of the run's document that say what was redacted, where that has changed since the last call."""
         with self._lock:
-            total = sum(self._counts.values())
-            if total == self._told:
+            if self.total() == self._told:
                 return {}
-            self._told = total
-            entries = [{"where": where, "rule": rule, "count": count} for (where, rule), count in self._counts.items()]
-            return {self._field: entries}
+            self._told = self.total()
+            return {self._field: self.counted()}
 
     def facts(self) -> dict[str, Any]:
         """Fields of the run's document that say how it is recorded, where that is not in full."""
         return {} if self.profile.name == "full" else {RECORDING: {"profile": self.profile.name}}
 
-    def _noting(self, where: str) -> Any:
+    def noting(self, where: str) -> Found:
+        """Counts findings in one place."""
         return lambda rule: self._note(where, rule)
 
     def _note(self, where: str, rule: str) -> None:
@@ -256,42 +279,3 @@ _WORDS = {
     "experiment.repositories": "git", "captured_out": "console", "base_dir": "environment", "meta": "options",
     "cloister.observer.notes": "notes", "exit": "exit", "experiment.dependencies": "environment",
 }  # fmt: skip
-
-
-class _Names:
-    """The names of host and person, which a strict profile does not record."""
-
-    def __init__(self, policy: Policy, settings: Settings) -> None:
-        self._pseudonyms = _pseudonyms(policy, settings)
-        login = login_name()
-        self._home = os.path.expanduser("~").rstrip("/")  # noqa: PTH111 - Path.home raises where there is none
-        self._login = (
-            None if len(login) < 2 or " " in login else re.compile(rf"(?<=/){re.escape(login)}(?=/|$|[\s\"':])")
-        )
-        self._person = self._pseudonyms.of("person", login)
-
-    def shorten(self, text: str) -> str:
-        """A text whose paths do not say whose they are."""
-        if len(self._home) > 1 and self._home in text:
-            text = text.replace(self._home, "~")
-        if self._login is not None and "/" in text:
-            text = self._login.sub(self._person, text)
-        return text
-
-    def header_value(self, name: str, value: Any) -> Any:
-        if name == "owner":
-            return self._pseudonyms.of("person", str(value)) if value else value
-        if name == "host":
-            host = value.get("hostname") if isinstance(value, Mapping) else None
-            return {"hostname": self._pseudonyms.of("host", str(host))} if host else {}
-        if name in ("session", "resumption") and isinstance(value, Mapping) and value.get("host"):
-            return {**value, "host": self._pseudonyms.of("host", str(value["host"]))}
-        return value
-
-
-def _pseudonyms(policy: Policy, settings: Settings) -> Pseudonyms:
-    try:
-        return load_pseudonyms(policy.pseudonym_key, Path(settings.data_folder))
-    except (UnusablePseudonymKey, OSError) as error:
-        logger.warning("%s Until then a name has another pseudonym in each run.", error)
-        return momentary_pseudonyms()
