@@ -23,5 +23,6 @@ make() {
     fi
 }
 
+make viewer-key "$(random)$(random | head -c 16)"
 make mongo-root-password "$(random)"
 make cloister-uri "mongodb://cloister:$(random)@mongo:27017/cloister?authSource=admin&replicaSet=cloister"

@@ -100,6 +100,8 @@ class TestTheFirstAccount:
         ]
         assert {answer.status_code for answer in answers} == {303}
         assert all(answer.headers["Location"].startswith("/login?next=/") for answer in answers)
+        part = visitor.get("/p/x", headers={"HX-Request": "true", "HX-Current-URL": "http://localhost/p/x?q=%2Fa"})
+        assert (part.status_code, part.headers["HX-Redirect"]) == (401, "/login?next=/p/x%3Fq%3D%252Fa")
         for path in ("/api/v1/projects", "/api/v1/runs/1", "/api/v1/runs/99"):
             answer = visitor.get(path)
             assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")

@@ -113,7 +113,8 @@ def test_secrets_are_made_once_and_each_is_another(tmp_path: Path) -> None:
     made = make()
 
     assert make() == made
-    assert made.keys() == {"mongo-root-password", "cloister-uri"}
+    assert made.keys() == {"mongo-root-password", "cloister-uri", "viewer-key"}
+    assert re.fullmatch(r"[0-9a-f]{64}", made["viewer-key"])
     assert re.fullmatch(r"[0-9a-f]{48}", made["mongo-root-password"])
     assert made["mongo-root-password"] not in made["cloister-uri"]
     assert (tmp_path / "deploy" / "secrets").stat().st_mode & 0o777 == 0o700

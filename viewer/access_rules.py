@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, redirect, request
 
 from .accounts.current import current_principal
 from .errors_page import NOT_FOUND_SENTENCE, NOT_FOUND_TITLE, Problem, render_problem
 from .security import SAFE_METHODS
-from .store_access import current_store, root
+from .store_access import current_store, shared_root
 
 if TYPE_CHECKING:
     from ..observer.access.principal import Principal, Right
@@ -77,6 +77,17 @@ RULES: dict[str, Rule] = {
     "api.list_shares": "signed-in",
     "api.make_share": "manage",
     "api.revoke_share": "signed-in",
+    "api.delete_run": "manage",
+    "api.list_trash": "see",
+    "api.restore_run": "see",
+    "api.purge_run": "see",
+    "api.hold_run": "manage",
+    "api.lift_run": "manage",
+    "api.show_retention": "manage",
+    "api.change_retention": "manage",
+    "api.hold_project": "manage",
+    "api.lift_project": "manage",
+    "api.list_purges": "manage",
     # audit_page
     "audit.export_log": "audit",
     "audit.show_log": "audit",
@@ -128,6 +139,19 @@ RULES: dict[str, Rule] = {
     "projects.show_projects": "signed-in",
     "projects.show_project_menu": "signed-in",
     "runs.show_runs": "see",
+    # retention_page, trash_page: of runs in the trash, run_deletion.py checks each
+    "retention.hold": "manage",
+    "retention.preview": "manage",
+    "retention.set_project": "manage",
+    "retention.set_site": "site",
+    "retention.show_project": "manage",
+    "retention.show_retention": "manage",
+    "trash.ask": "see",
+    "trash.delete": "see",
+    "trash.hold": "manage",
+    "trash.purge": "see",
+    "trash.restore": "see",
+    "trash.show_trash": "see",
     # run_page and its tabs
     "run.show_header": "see",
     "run.show_overview_part": "see",
@@ -238,11 +262,21 @@ def _not_found() -> Problem:
 
 
 def _ask_for_login() -> Response:
+    if request.headers.get("HX-Request"):  # a part of a page whose session has ended: the whole page signs in anew
+        page = urlsplit(request.headers.get("HX-Current-URL", ""))
+        return Response(status=401, headers={"HX-Redirect": _login_address(f"{page.path}?{page.query}")})
     if request.method in ("GET", "HEAD") and not request.path.startswith("/api/"):
-        here = request.full_path.rstrip("?")
-        return redirect(f"{root()}{LOGIN_PATH}?next={quote(here, safe='/')}", 303)  # type: ignore[return-value]
+        # As the browser sent it: what is escaped twice in it stays so.
+        here = request.environ.get("REQUEST_URI") or quote(request.full_path)
+        return redirect(_login_address(here), 303)  # type: ignore[return-value]
     response = render_problem(
         Problem(401, "Log in first", "This viewer has accounts. Log in, or send a token: Authorization: Bearer ...")
     )
     response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _login_address(here: str) -> str:
+    """The login page, which leads back to `here`. There is one for all databases."""
+    here = here.removeprefix(shared_root()).rstrip("?")
+    return f"{shared_root()}{LOGIN_PATH}?next={quote(here, safe='/')}"

@@ -20,6 +20,7 @@ from .password_login import check_password
 from .passwords import TooManyLogins
 from .pending_sign_ins import PendingSignIn, begin_pending, count_try, end_pending, find_pending
 from .second_factor import begin_set_up, check_code, confirm_set_up, draw_qr_code, provisioning_uri
+from .server_key import BadServerKey
 from .users import User, find_user
 
 if TYPE_CHECKING:
@@ -188,7 +189,11 @@ def _code_form(problem: str = "", *, status: int = 200, retry_seconds: int | Non
 
 
 def _set_up_form(pending: PendingSignIn, user: User, problem: str = "", *, status: int = 200) -> Response:
-    secret = begin_set_up(current_accounts().database, user.name, by=pending.key)
+    try:
+        secret = begin_set_up(current_accounts().database, user.name, by=pending.key)
+    except BadServerKey as error:
+        logger.error("%s", error)
+        return _login_form(pending.next_path, problem=NO_SECOND_FACTOR, status=503)
     page = render_template(
         "accounts/set_up.html",
         problem=problem,

@@ -19,8 +19,8 @@ MEMORY_KIB = 19 * 1024  # with two passes and one lane the least that OWASP advi
 PASSES = 2
 LANES = 1
 AT_ONCE = 2
-WAITING_AT_MOST = 20
-WAIT_SECONDS = 5.0
+WAITING_AT_MOST = 10  # fewer than the threads that answer requests: the others still get their pages
+WAIT_SECONDS = 3.0
 LONGEST_PASSWORD = 128  # longer ones are refused before they cost anything; none is ever cut
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from flask import Blueprint, Response, abort, make_response, render_template, request
 
 from ..audit_notes import note
 from ..store_access import shared_root
 from .current import current_accounts, session_key
-from .login_page import WRONG_CODE, needs_second_factor
+from .login_page import NO_SECOND_FACTOR, WRONG_CODE, needs_second_factor
 from .profile_page import go_to_profile, own_user, password_problem, profile_page, refuse_while_looking
 from .second_factor import (
     begin_set_up,
@@ -18,9 +20,12 @@ from .second_factor import (
     provisioning_uri,
     remove_second_factor,
 )
+from .server_key import BadServerKey
 from .users import User
 
 NEEDED = "The policy of this site wants a second factor of everybody."
+
+logger = logging.getLogger("cloister")
 
 bp = Blueprint("second_factor", __name__)
 
@@ -33,7 +38,12 @@ def begin() -> Response:
     problem = password_problem(user, request.form.get("password", ""))
     if problem:
         return profile_page({"second_factor": problem}, status=403)
-    return _set_up_page(user, begin_set_up(current_accounts().database, user.name, by=_this_session()))
+    try:
+        secret = begin_set_up(current_accounts().database, user.name, by=_this_session())
+    except BadServerKey as error:
+        logger.error("%s", error)
+        return profile_page({"second_factor": NO_SECOND_FACTOR}, status=503)
+    return _set_up_page(user, secret)
 
 
 @bp.post("/profile/second-factor/confirm")
