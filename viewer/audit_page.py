@@ -131,7 +131,7 @@ def verify_log() -> Response:
 def export_log(kind: str) -> Response:
     """The filtered entries as a table, or the whole log, signed."""
     chosen = parse_filter()
-    note("audit-exported", target=kind, **{name: value for name, value in vars(chosen).items() if value})
+    note("audit-exported", target=kind, filter={name: value for name, value in vars(chosen).items() if value})
     name = f"audit-{datetime.now(timezone.utc):%Y-%m-%d}.{kind}"
     with database_timeout(None):  # a cursor keeps the limit that it was made under, and a download may take longer
         return render_user_file(_iter_export(kind, chosen), name=name, content_type="text/plain")
