@@ -94,8 +94,9 @@ def _refuse(error: CloisterError) -> Response:
 
 
 def _problem(status: int, sentence: str) -> Response:
+    again = f"{shared_root()}/login"
     return render_problem(
-        Problem(status, "Signing in did not work", sentence, action_label="Try again", action_url="/login")
+        Problem(status, "Signing in did not work", sentence, action_label="Try again", action_url=again)
     )
 
 
