@@ -15,7 +15,12 @@ from tracked_work import HERE
 
 PROGRAMS = (
     *("run_log.py", "end_to_end.py", "drain.py", "start_up.py", "storage.py", "reading.py", "console.py"),
-    *("overhead.py", "many_recorders.py", "omniboard_reading.py", "sacred_observers.py"),
+    "redaction.py",
+    *("overhead.py", "many_recorders.py", "omniboard_reading.py", "sacred_observers.py", "encryption.py"),
+)
+WITHOUT_PEERS = (
+    *("reading.py", "console.py", "many_recorders.py", "omniboard_reading.py", "sacred_observers.py"),
+    "encryption.py",
 )
 WITHOUT_PEERS = ("reading.py", "console.py", "many_recorders.py", "omniboard_reading.py", "sacred_observers.py")
 CALM_LOAD = 0.3
