@@ -22,7 +22,6 @@ WITHOUT_PEERS = (
     *("reading.py", "console.py", "many_recorders.py", "omniboard_reading.py", "sacred_observers.py"),
     "encryption.py",
 )
-WITHOUT_PEERS = ("reading.py", "console.py", "many_recorders.py", "omniboard_reading.py", "sacred_observers.py")
 CALM_LOAD = 0.3
 REST_SECONDS = 120.0
 
