@@ -20,7 +20,7 @@ PROGRAMS = (
 )
 WITHOUT_PEERS = (
     *("reading.py", "console.py", "many_recorders.py", "omniboard_reading.py", "sacred_observers.py"),
-    "encryption.py",
+    *("encryption.py", "redaction.py"),
 )
 CALM_LOAD = 0.3
 REST_SECONDS = 120.0
