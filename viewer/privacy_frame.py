@@ -58,12 +58,19 @@ def section_address(section: Section) -> str:
     return url_for(section.endpoint)
 
 
+def section_href(key: str) -> str | None:
+    """Where a section lies, for whoever may open it."""
+    return next((section_address(section) for section in shown_sections() if section.key == key), None)
+
+
 @bp.app_context_processor
 def _frame_values() -> dict[str, object]:
-    return {"privacy_sections": shown_sections, "section_address": section_address}
+    return {"privacy_sections": shown_sections, "section_address": section_address, "section_href": section_href}
 
 
 @bp.get("/", endpoint="start")
 @bp.get("/overview")
 def show_overview() -> str:
-    return render_template("privacy/overview.html")
+    from .privacy_overview import load_overview  # asks many parts that themselves have sections here
+
+    return render_template("privacy/overview.html", overview=load_overview())
