@@ -27,6 +27,7 @@ RENAMED = frozenset(
         "trash",
         "tombstones",
         "purges",
+        "retention_state",
     )
 )
 _RUNS_SIGN, _METRICS_SIGN = "runs=", ",metrics="  # how a runs collection is written where a prefix may stand as well

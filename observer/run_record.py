@@ -100,6 +100,7 @@ class RunRecord:
         locked: why they cannot be read here; "" where they can.
         visibility: who sees it, "private", "project" or "site"; "" where its project decides.
         shared_people, shared_groups: who sees it besides.
+        expired: which kinds of its records retention has deleted: {kind: {at, days, ...what there was}}.
     """
 
     id: RunId
@@ -151,6 +152,7 @@ class RunRecord:
     visibility: str = ""
     shared_people: tuple[str, ...] = ()
     shared_groups: tuple[str, ...] = ()
+    expired: dict[str, Any] = field(default_factory=dict)
 
     encrypted: tuple[str, ...] = ()
     withheld: bool = False
@@ -242,6 +244,7 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
         redactions=read_redactions(ours.get("redactions")),
         profile=read_profile(ours.get("recording")),
         **_sharing(ours),
+        expired=mapping(ours.get("expired")),
     )
 
 

@@ -27,6 +27,7 @@ NOT_FOUND_SENTENCE = "This address does not exist, or it is not shared with you.
 _PAGE_WORDS = {
     400: "This address cannot be answered",
     405: "This address is only for reading",
+    409: "That cannot be done now",
     413: "That is too much at once",
     416: "The file has no such part",
     423: "This is encrypted",

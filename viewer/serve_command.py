@@ -8,7 +8,7 @@ import ipaddress
 import logging
 import signal
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ from ..observer.errors import CloisterError
 from ..observer.mongo import first_sentence
 
 if TYPE_CHECKING:
+    from flask import Flask
+
     from .server import ViewerServer
     from .store_access import ServedDatabase
 

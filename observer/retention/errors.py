@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from ..run_record import RunId
 
 
-class RunHeld(CloisterError, PermissionError):
+class RunHeld(CloisterError, ValueError):
     """A run is under legal hold, by itself or with its project."""
+
+    status = 409
 
     def __init__(self, run_id: RunId, by: str, since: datetime | None, of: str) -> None:
         when = f" since {since:%Y-%m-%d}" if since else ""
@@ -22,8 +24,10 @@ class RunHeld(CloisterError, PermissionError):
         )
 
 
-class RecordedElsewhere(CloisterError, RuntimeError):
+class RecordedElsewhere(CloisterError, ValueError):
     """A run that Sacred itself records goes on: nobody can tell its training that it was deleted."""
+
+    status = 409
 
     def __init__(self, run_id: RunId) -> None:
         super().__init__(
@@ -40,8 +44,10 @@ class NotInTrash(CloisterError, LookupError):
         super().__init__(f"There is no run {run_id!r} in the trash{known}.")
 
 
-class IdTaken(CloisterError, RuntimeError):
+class IdTaken(CloisterError, ValueError):
     """Another run has got the id of a run in the trash, as Sacred's own observer gives out ids anew."""
+
+    status = 409
 
     def __init__(self, run_id: RunId) -> None:
         super().__init__(
@@ -50,8 +56,10 @@ class IdTaken(CloisterError, RuntimeError):
         )
 
 
-class IdInTrash(CloisterError, RuntimeError):
+class IdInTrash(CloisterError, ValueError):
     """Another run of the same id is in the trash already."""
+
+    status = 409
 
     def __init__(self, run_id: RunId) -> None:
         super().__init__(
@@ -74,8 +82,10 @@ class RunDeleted(CloisterError, RuntimeError):
         super().__init__(f"Run {run_id} was deleted{who}{when}; what its training records is not kept any more.")
 
 
-class ClocksDisagree(CloisterError, RuntimeError):
+class ClocksDisagree(CloisterError, ValueError):
     """This machine and the database's are of different days, so nobody knows what is old."""
+
+    status = 409
 
     def __init__(self, here: datetime, there: datetime) -> None:
         super().__init__(

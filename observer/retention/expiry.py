@@ -15,7 +15,7 @@ from ..errors import CloisterError
 from ..foreign_runs import mapping, read_pair, sequence
 from ..mongo import stored_for_good
 from ..run_query import match_project
-from ..run_record import LOST_ARTIFACTS, UPDATED_AT, UPLOADS, RunId, read_run
+from ..run_record import LOST_ARTIFACTS, SUMMARY, SYSTEM_SUMMARY, UPDATED_AT, UPLOADS, RunId, read_run
 from .blob_purge import purge_files, stored_files
 from .errors import ClocksDisagree, RunHeld
 from .holds import HOLD, held_projects
@@ -36,6 +36,21 @@ BY_RULE = "retention"  # who deleted what a rule did
 CLOCKS_APART = timedelta(hours=1)
 _PARTS = tuple(kind.name for kind in KINDS if kind.name not in ("runs", "trash"))
 _ENDED = {"status": {"$nin": ["RUNNING", "QUEUED"]}}
+# What a run's document says where it has records of a kind.
+_THERE: dict[str, list[dict[str, Any]]] = {
+    "console": [{"cloister.console.bytes": {"$gt": 0}}, {"captured_out": {"$nin": [None, ""]}}],
+    "artifacts": [{"artifacts.0": {"$exists": True}}],
+    "sources": [
+        {"cloister.sources.0": {"$exists": True}},
+        {"experiment.sources.0": {"$exists": True}},
+        {"cloister.git.diff_file": {"$exists": True}},
+    ],
+    "metrics": [
+        {"info.metrics.0": {"$exists": True}},
+        {SUMMARY: {"$nin": [None, {}]}},
+        {SYSTEM_SUMMARY: {"$nin": [None, {}]}},
+    ],
+}
 _FILES = {"artifacts": ("artifacts",), "sources": ("sources",)}  # which files a kind has
 
 
@@ -193,6 +208,7 @@ def _outlived(database: Database[dict[str, Any]], project: str, kind: str, limit
         # One that was resumed has new records since.
         conditions.append({"$or": [{at: None}, {"$expr": {"$lt": [f"${at}", "$stop_time"]}}]})
         conditions.append({UPLOADS: {"$in": [None, []]}})
+        conditions.append({"$or": _THERE[kind]})
     shown = {"captured_out": 0, "info": 0, "cloister.environment": 0, "cloister.sources": 0}
     return iter(database["runs"].find({"$and": conditions}, shown))
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..blob_upload import UPLOADS
 from ..foreign_runs import mapping, sequence, text
 from ..mongo import stored_for_good
+from ..run_ids import format_run_id
 from ..run_record import RunId, read_run
 from .blob_purge import PurgedFile, planned_file, purge_files, stored_files
 from .errors import NotInTrash, RunHeld
@@ -82,6 +83,18 @@ def purge_run(database: Database[dict[str, Any]], run_id: RunId, *, by: str) -> 
         NotInTrash: it is not there (any more).
         RunHeld: a legal hold lies on it; it stays in the trash.
     """
+    return finish_purging(database, begin_purging(database, run_id, by=by))
+
+
+def begin_purging(database: Database[dict[str, Any]], run_id: RunId, *, by: str) -> dict[str, Any]:
+    """Note that a run in the trash is to be deleted for good: from now on it cannot be brought back.
+
+    Returns:
+        Its tombstone, for `finish_purging`.
+
+    Raises:
+        NotInTrash: it is not there (any more).
+    """
     found = find_tombstone(database, run_id)
     if found is None or found.get("state") not in ("trash", "purging"):
         raise NotInTrash(run_id, "is purged already" if found and found.get("state") == "purged" else "")
@@ -89,7 +102,7 @@ def purge_run(database: Database[dict[str, Any]], run_id: RunId, *, by: str) -> 
     known = {"_id": found["_id"], "state": found["state"]}
     if not stored_for_good(database)[TOMBSTONES].update_one(known, change).matched_count:
         raise NotInTrash(run_id)
-    return finish_purging(database, {**found, "purged_by": by})
+    return {**found, "state": "purging", "purged_by": by}
 
 
 def finish_purging(database: Database[dict[str, Any]], tombstone: Mapping[str, Any]) -> PurgeReport:
@@ -155,6 +168,23 @@ def read_report(document: Mapping[str, Any]) -> PurgeReport:
         files=files,
         id=document.get("_id"),
     )
+
+
+def report_json(report: PurgeReport) -> dict[str, Any]:
+    """A report as JSON has it."""
+    return {
+        "run_id": format_run_id(report.run_id),
+        "project": report.project,
+        "kind": report.kind,
+        "by": report.by,
+        "reason": report.reason,
+        "started_at": report.started_at.isoformat() if report.started_at else None,
+        "finished_at": report.finished_at.isoformat() if report.finished_at else None,
+        "is_proven": report.is_proven,
+        "before": report.before,
+        "after": report.after,
+        "files": [{**file.as_document(), "file_id": str(file.file_id)} for file in report.files],
+    }
 
 
 def _selections(

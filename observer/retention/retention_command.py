@@ -11,12 +11,10 @@ import click
 from ..errors import CloisterError
 from ..run_ids import format_run_id
 from .command_place import collections_option, day, giver, note, print_proof, print_rows, retention_database, uri_option
+from .purge import report_json
 
 if TYPE_CHECKING:
-    from pymongo.database import Database
-
     from .expiry import Applied
-    from .purge import PurgeReport
 
 
 class NotAnAssignment(CloisterError, ValueError):
@@ -37,7 +35,7 @@ def retention() -> None:
 @collections_option
 def show(projects: tuple[str, ...], uri: str | None, collections: str) -> None:
     """Show the rules of PROJECTS, of all when none is named."""
-    from .rules import KINDS, age_words, load_rules
+    from .rules import KINDS, age_words, known_projects, load_rules
 
     with retention_database(uri, collections) as database:
         rules = load_rules(database)
@@ -87,7 +85,7 @@ def set_rules(assignments: tuple[str, ...], project: str | None, site: bool, uri
 def apply_now(dry_run: bool, projects: tuple[str, ...], as_json: bool, uri: str | None, collections: str) -> None:
     """Delete what has outlived its time, and prove it. What was cut off before is ended first."""
     from .expiry import apply_rules
-    from .rules import load_rules
+    from .rules import known_projects, load_rules
     from .unfinished import finish_all
 
     with retention_database(uri, collections) as database:
@@ -100,17 +98,6 @@ def apply_now(dry_run: bool, projects: tuple[str, ...], as_json: bool, uri: str 
         click.echo(json.dumps(applied_json(applied, dry_run=dry_run), indent=2))
     else:
         _print(applied, dry_run=dry_run)
-
-
-def known_projects(database: Database[dict[str, Any]]) -> list[str]:
-    """All that have runs, in `runs` or in the trash, or settings."""
-    from ..project_lists import list_projects
-    from .tombstones import TOMBSTONES
-
-    found = {project.name for project in list_projects(database)}
-    found.update(str(each["_id"]) for each in database["projects"].find({}, {"_id": 1}))
-    found.update(str(each) for each in database[TOMBSTONES].distinct("project", {"state": "trash"}))
-    return sorted(found)
 
 
 def applied_json(applied: Applied, *, dry_run: bool) -> dict[str, Any]:
@@ -129,23 +116,6 @@ def applied_json(applied: Applied, *, dry_run: bool) -> dict[str, Any]:
     counts = {"would_delete": applied.counts} if dry_run else {"reports": reports}
     return {"dry_run": dry_run, "due": due, "trashed": list(map(format_run_id, applied.trashed)), **counts,
             "left": applied.left}  # fmt: skip
-
-
-def report_json(report: PurgeReport) -> dict[str, Any]:
-    """A report as JSON has it."""
-    return {
-        "run_id": format_run_id(report.run_id),
-        "project": report.project,
-        "kind": report.kind,
-        "by": report.by,
-        "reason": report.reason,
-        "started_at": report.started_at.isoformat() if report.started_at else None,
-        "finished_at": report.finished_at.isoformat() if report.finished_at else None,
-        "is_proven": report.is_proven,
-        "before": report.before,
-        "after": report.after,
-        "files": [{**file.as_document(), "file_id": str(file.file_id)} for file in report.files],
-    }
 
 
 def _print(applied: Applied, *, dry_run: bool) -> None:

@@ -146,6 +146,17 @@ def age_words(days: float | None) -> str:
     return f"{amount:g} {unit}{'' if amount == 1 else 's'}"
 
 
+def known_projects(database: Database[dict[str, Any]]) -> list[str]:
+    """All projects that have runs, in `runs` or in the trash, or settings."""
+    from ..project_lists import list_projects
+    from .tombstones import TOMBSTONES
+
+    found = {project.name for project in list_projects(database)}
+    found.update(str(each["_id"]) for each in database["projects"].find({}, {"_id": 1}))
+    found.update(str(each) for each in database[TOMBSTONES].distinct("project", {"state": "trash"}))
+    return sorted(found)
+
+
 def set_project_days(
     database: Database[dict[str, Any]], project: str, changes: Mapping[str, float | None], *, by: str
 ) -> None:

@@ -22,6 +22,13 @@ logger = logging.getLogger("cloister")
 RECENT_TOMBSTONES = 200
 
 
+def is_anything_unfinished(database: Database[dict[str, Any]]) -> bool:
+    """Whether there is anything to end, without writing anything."""
+    if database[TOMBSTONES].find_one({"state": {"$in": list(UNFINISHED)}}, {"_id": 1}) is not None:
+        return True
+    return database[PURGES].find_one({"state": "open"}, {"_id": 1}) is not None
+
+
 def finish_all(database: Database[dict[str, Any]]) -> int:
     """End what was begun and not ended; returns how many deletes, restores and purges that were.
 
