@@ -265,6 +265,8 @@ def test_a_value_comes_back_and_shows_neither_itself_nor_its_type(value: Any) ->
     assert opened == value
     assert isinstance(opened, type(value))
     assert cipher.encrypt(KEY.id, value) != sealed
+    with pytest.raises(DamagedValue, match="another run"):
+        cipher.decrypt(sealed, "018f")
 
 
 def test_a_changed_value_and_one_of_another_key_do_not_open() -> None:
@@ -306,7 +308,7 @@ def test_pymongos_client_encryption_opens_what_we_have_encrypted(database: Datab
     database[COLLECTION].insert_one(document)
     cipher = FieldCipher()
     cipher.add(key)
-    sealed = cipher.encrypt(key.id, {"name": "Ana"})
+    sealed = cipher.encrypt(key.id, {"name": "Ana"}, "018f")
 
     import base64
 
@@ -314,11 +316,11 @@ def test_pymongos_client_encryption_opens_what_we_have_encrypted(database: Datab
     providers = {document["masterKey"]["provider"]: {"key": master}}
     vault = f"{database.name}.{COLLECTION}"
     with ClientEncryption(providers, vault, database.client, CodecOptions()) as client_encryption:
-        assert client_encryption.decrypt(sealed) == {"v": {"name": "Ana"}}
+        assert client_encryption.decrypt(sealed) == {"v": {"name": "Ana"}, "run": "018f"}
         theirs = client_encryption.encrypt(
-            {"v": "Bo"}, "AEAD_AES_256_CBC_HMAC_SHA_512-Random", key_id=Binary(key.id, 4)
+            {"v": "Bo", "run": "018f"}, "AEAD_AES_256_CBC_HMAC_SHA_512-Random", key_id=Binary(key.id, 4)
         )
-    assert cipher.decrypt(theirs) == "Bo"
+    assert cipher.decrypt(theirs, "018f") == "Bo"
 
 
 # ---- console text

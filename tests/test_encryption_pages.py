@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from pymongo.database import Database
 
 SECRETS = ("verborgen-config", "verborgen-console", "verborgen-artifact", "verborgen-source", "verborgen-trace")
-TABS = ("", "/config", "/console", "/console/lines", "/console/download", "/source", "/artifacts")
+TABS = ("", "/config", "/console", "/console/lines", "/console/download", "/source?file=train.py", "/artifacts")
 
 
 @pytest.fixture
@@ -36,7 +36,6 @@ def run_id(start: StartRun, database: Database[Any], tmp_path: Path, monkeypatch
     with start(project="medical", config={"patient": config}) as run:
         run._recorder.record_console("stdout", f"{console}\n", 1e9)
         run._recorder.record_source("train.py", f"# {source}\n".encode())
-        run._recorder.record_attached("cloister.git.diff_file", "uncommitted.patch", b"+x\n", "text/x-diff")
         run.log({"loss": 0.25})
         run.log_artifact(tmp_path / "notes.txt")
         run.end_as(ValueError(trace))
@@ -79,8 +78,7 @@ def test_without_the_key_pages_show_locks_and_no_answer_fails(
     [artifact] = client.get(f"/api/v1/runs/{run_id}/artifacts").get_json()["artifacts"]
     refused = client.get(artifact["url"])
     assert (refused.status_code, refused.get_json()["title"]) == (423, "This is encrypted")
-    for path in ("/source/file?path=train.py", "/source/diff.patch"):
-        assert client.get(f"/runs/{run_id}{path}").status_code == 423
+    assert client.get(f"/runs/{run_id}/source/file?path=train.py").status_code == 423
 
 
 def test_the_keys_page_lists_what_opens_what_is_locked_and_what_has_no_key(

@@ -244,14 +244,17 @@ def test_whoever_changes_what_is_stored_is_found_out(
     assert second.wait_until_stored(20)
     database = store.database
     stored = database["runs"].find_one({"_id": run.id}) or {}
-    database["runs"].update_one({"_id": run.id}, {"$set": {"config.a": stored["config"]["b"][:-1] + b"x"}})
+    database["runs"].update_one({"_id": run.id}, {"$set": {"config.a": Binary(stored["config"]["b"][:-1] + b"x", 6)}})
     theirs = database["console"].find_one({"run_id": second.id}) or {}
     database["console"].update_one({"run_id": run.id}, {"$set": {"sealed": theirs["sealed"]}})
     chunk = database["fs.chunks"].find_one({"n": 2}) or {}
     database["fs.chunks"].update_one({"_id": chunk["_id"]}, {"$set": {"data": chunk["data"][::-1]}})
 
+    database["runs"].update_one({"_id": second.id}, {"$set": {"config.lr": stored["config"]["b"]}})
+    assert isinstance(store.load_run(second.id).config["lr"], LockedText)  # a run's value opens for no other run
     read = store.load_run(run.id)
-    assert read.config["b"] == 2
+    assert (read.config["b"], type(read.config["a"])) == (2, LockedText)
+    assert "somebody has changed it" in read.config["a"].reason
     [piece] = store.load_console(run.id, after="").pieces
     assert "another" not in piece.text
     blob = store.open_blob(read.artifacts[0].file_id)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 COLLECTION = "encryption_keys"
 SECRET_BYTES = 96  # what MongoDB's client-side encryption takes
+_ID_BYTES = 16
 _ENABLED = 0  # the `status` of a key that may be used
 # MongoDB's library takes no field in a stored key that it does not know, so the project stands in the key's name.
 _NAME_SEPARATOR = "#"
@@ -126,6 +127,12 @@ def read_facts(document: Mapping[str, Any]) -> DataKeyFacts:
         is_forgotten="keyMaterial" not in document,
         forgotten_at=forgotten if isinstance(forgotten, datetime) else None,
     )
+
+
+def is_key_document(document: Mapping[str, Any]) -> bool:
+    """Whether a stored document may be a data key; somebody else may have put anything there."""
+    key_id, material = document.get("_id"), document.get("keyMaterial", b"")
+    return isinstance(key_id, (bytes, uuid.UUID)) and len(id_bytes(key_id)) == _ID_BYTES and isinstance(material, bytes)
 
 
 def id_bytes(stored: Any) -> bytes:

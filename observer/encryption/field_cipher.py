@@ -37,22 +37,26 @@ class FieldCipher:
     def add(self, key: DataKey) -> None:
         self._keys[key.id] = key
 
-    def encrypt(self, key_id: bytes, value: Any) -> Binary:
-        """`value`, anything that BSON holds, as a Binary of subtype 6 that shows of it no more than its length."""
+    def encrypt(self, key_id: bytes, value: Any, run_uid: str = "") -> Binary:
+        """`value`, anything that BSON holds, as a Binary of subtype 6 that shows of it no more than its length.
+
+        Args:
+            run_uid: of the run that it belongs to: it opens for that alone.
+        """
         from bson import decode, encode
 
         # In a document of its own: MongoDB encrypts no null, and would leave the value's type readable.
-        plain = encode({"v": {"v": value}})
+        plain = encode({"v": {"v": value, "run": run_uid}})
         engine = self._ready(key_id)
         sealed: Binary = decode(engine.encrypter.encrypt(plain, ALGORITHM, key_id=key_id))["v"]
         return sealed
 
-    def decrypt(self, sealed: bytes) -> Any:
+    def decrypt(self, sealed: bytes, run_uid: str = "") -> Any:
         """The value that was encrypted.
 
         Raises:
             KeyError: its key was not added.
-            DamagedValue: it was changed.
+            DamagedValue: it was changed, or is another run's.
         """
         from bson import Binary, CodecOptions, decode, encode
         from bson.codec_options import DatetimeConversion
@@ -65,7 +69,10 @@ class FieldCipher:
         options: CodecOptions[dict[str, Any]] = CodecOptions(
             tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
         )
-        return decode(opened, options)["v"]["v"]
+        found = decode(opened, options)["v"]
+        if found.get("run") != run_uid:
+            raise DamagedValue("it was taken from another run")
+        return found["v"]
 
     def _ready(self, key_id: bytes) -> _Engine:
         # One for each process: a fork may have copied the library's locks while another thread held them.

@@ -12,6 +12,7 @@ from ..mongo import stored_for_good
 from .data_keys import (
     COLLECTION,
     DataKeyFacts,
+    is_key_document,
     new_data_key,
     read_facts,
     store_key_document,
@@ -80,7 +81,7 @@ class ProjectKeys:
 def list_keys(database: Database[dict[str, Any]], provider: KeyProvider) -> tuple[ProjectKeys, ...]:
     """The projects that have keys in the database, or in a key file, by name."""
     documents: dict[str, list[dict[str, Any]]] = {}
-    for document in database[COLLECTION].find({}).sort("creationDate", 1):
+    for document in filter(is_key_document, database[COLLECTION].find({}).sort("creationDate", 1)):
         documents.setdefault(read_facts(document).project, []).append(document)
     projects = getattr(provider, "projects", tuple)
     try:
@@ -207,7 +208,7 @@ def refuse_if_held(database: Database[dict[str, Any]], project: str) -> None:
 def living_documents(database: Database[dict[str, Any]], project: str) -> list[Mapping[str, Any]]:
     """The project's data keys that were not forgotten, oldest first."""
     found = database[COLLECTION].find({"keyMaterial": {"$exists": True}}).sort("creationDate", 1)
-    return [document for document in found if read_facts(document).project == project]
+    return [document for document in found if is_key_document(document) and read_facts(document).project == project]
 
 
 def count_encrypted_runs(database: Database[dict[str, Any]], project: str) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CloisterError
-from .data_keys import COLLECTION, DataKey, KeyForgotten, id_bytes, read_facts, unwrapped
+from .data_keys import COLLECTION, DataKey, KeyForgotten, id_bytes, is_key_document, read_facts, unwrapped
 from .field_cipher import DamagedValue, FieldCipher, key_of
 from .key_providers import EncryptionMissing, KeyProvider, KeyProviderFailed, KeyUnavailable, open_provider
 from .sealed_text import TextCipher
@@ -26,6 +26,7 @@ logger = logging.getLogger("cloister")
 FRESH_SECONDS = 2.0  # how long a key is used without asking whether it was forgotten
 RETRY_SECONDS = 15.0  # how long a provider that failed is left alone: each request would wait for it
 MOST_TEXTS = 64
+_ALL = b"all keys"
 # Why a key cannot be had; any of these locks what it encrypted, and nothing else.
 LOCKS = (KeyUnavailable, KeyForgotten, KeyProviderFailed, EncryptionMissing)
 
@@ -63,20 +64,21 @@ class Keyring:
             key = self._keys.get(key_id)
             if key is not None:
                 return key
-            when, refusal = self._refused.get(key_id, (float("-inf"), None))
-            if refusal is not None and time.monotonic() - when < RETRY_SECONDS:
-                raise refusal
+            for place in (key_id, _ALL):
+                when, refusal = self._refused.get(place, (float("-inf"), None))
+                if refusal is not None and time.monotonic() - when < RETRY_SECONDS:
+                    raise refusal
             return self._unwrap(document)
 
-    def open_value(self, sealed: bytes) -> Any:
-        """An encrypted value of a document.
+    def open_value(self, sealed: bytes, run_uid: str) -> Any:
+        """An encrypted value of a run's document.
 
         Raises:
             KeyUnavailable, KeyForgotten, KeyProviderFailed, EncryptionMissing: its key cannot be had.
             DamagedValue: it was changed.
         """
         self._fields.add(self.find(key_of(sealed)))
-        return self._fields.decrypt(sealed)
+        return self._fields.decrypt(sealed, run_uid)
 
     def open_text(self, key_id: bytes, run_uid: bytes, stream: str, sealed: bytes) -> str:
         """A piece of a run's console; raises as `open_value`."""
@@ -95,20 +97,22 @@ class Keyring:
             self._read_at = time.monotonic()
         document = self._documents.get(key_id)
         if document is None:
-            raise KeyUnavailable("?", "the database does not know it", "Restore its collection encryption_keys.")
+            raise KeyUnavailable("", "the database does not know it", "Restore its collection encryption_keys.")
         return document
 
     def _stored(self) -> list[dict[str, Any]]:
         client = self._client()
         assert client is not None, "whoever asks has read an encrypted record by this connection"
-        return list(client[self._name][COLLECTION].find({}))
+        found = client[self._name][COLLECTION].find({})
+        return [document for document in found if is_key_document(document)]
 
     def _unwrap(self, document: Mapping[str, Any]) -> DataKey:
         key_id = id_bytes(document["_id"])
         try:
             key = self._keys[key_id] = unwrapped(document, self._provider)
         except LOCKS as error:
-            self._refused[key_id] = time.monotonic(), error
+            # A provider that does not answer is not asked for the other keys either: each would wait for it.
+            self._refused[_ALL if isinstance(error, KeyProviderFailed) else key_id] = time.monotonic(), error
             logger.info("A key of %s is not open here: %s", self._name, error)
             raise
         return key
@@ -116,6 +120,8 @@ class Keyring:
 
 def why_locked(error: Exception) -> str:
     """One of `LOCKS` in words for whoever may read the run; paths and addresses of keys are for who runs the viewer."""
+    if isinstance(error, KeyUnavailable) and not error.project:
+        return "Its key is not among those of the database."
     if isinstance(error, KeyUnavailable):
         return f"The key of project {error.project!r} is not here. 'cloister doctor' says more."
     if isinstance(error, KeyProviderFailed):

@@ -56,7 +56,7 @@ def opened_document(
         return document
     from .keyring import keyring_of
 
-    opener = _Opener(keyring_of(database), keeps_locked)
+    opener = _Opener(keyring_of(database), str(document[OURS].get("uid") or ""), keeps_locked)
     opened: dict[str, Any] = opener.open(document)
     opener.check(opened[OURS]["encryption"].get("key"))
     for path in _WRAPPED_LISTS:
@@ -87,8 +87,8 @@ def is_withheld(document: Mapping[str, Any]) -> bool:
 class _Opener:
     """Walks through a document. Attribute `problem`: why something is locked; the first reason that was met."""
 
-    def __init__(self, keyring: Keyring, keeps_locked: bool) -> None:
-        self._keyring, self._keeps_locked = keyring, keeps_locked
+    def __init__(self, keyring: Keyring, run_uid: str, keeps_locked: bool) -> None:
+        self._keyring, self._run_uid, self._keeps_locked = keyring, run_uid, keeps_locked
         self.problem = ""
 
     def open(self, value: Any) -> Any:
@@ -112,7 +112,7 @@ class _Opener:
         from .keyring import LOCKS, why_locked
 
         try:
-            return self._keyring.open_value(sealed)
+            return self._keyring.open_value(sealed, self._run_uid)
         except (*LOCKS, DamagedValue) as error:
             damaged = isinstance(error, DamagedValue)
             reason = "It is not what its key has written: somebody has changed it." if damaged else why_locked(error)
@@ -168,11 +168,11 @@ def open_piece(database: Database[dict[str, Any]], document: Mapping[str, Any]) 
     from .run_sealing import SEALED
 
     keyring = keyring_of(database)
-    key, uid = document.get("key"), bytes(document["_id"])[:16]
     try:
+        key, uid = document["key"], bytes(document["_id"])[:16]
         stream, parts = str(document.get("stream")), document[SEALED]
         return {**document, "text": "".join(keyring.open_text(id_bytes(key), uid, stream, part) for part in parts)}
-    except (*LOCKS, DamagedValue, TypeError) as error:
+    except (*LOCKS, DamagedValue, TypeError, KeyError) as error:
         lines = document.get("lines")
         amount = f"{lines:,} lines" if isinstance(lines, int) and lines != 1 else "1 line"
         return {**document, "text": f"<{amount}, encrypted>\n", "locked": why_locked(error)}

@@ -155,7 +155,7 @@ class RunSealing(_Chosen):
         from .sealed_text import TextCipher
 
         super().__init__(chosen)
-        self._key, self._document = key, dict(document)
+        self._key, self._document, self._run_uid = key, dict(document), run_uid
         self._fields = FieldCipher()
         self._fields.add(key)
         self._text = TextCipher(key, uuid.UUID(run_uid).bytes)
@@ -194,7 +194,7 @@ class RunSealing(_Chosen):
         return {SEALED: self._seal(dict(metadata))}
 
     def _seal(self, value: Any) -> Any:
-        return self._fields.encrypt(self._key.id, value)
+        return self._fields.encrypt(self._key.id, value, self._run_uid)
 
 
 class Withholding(_Chosen):
