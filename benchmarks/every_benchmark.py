@@ -16,6 +16,7 @@ from tracked_work import HERE
 PROGRAMS = (
     *("run_log.py", "end_to_end.py", "drain.py", "start_up.py", "storage.py", "reading.py", "console.py"),
     "redaction.py",
+    "sign_in.py",
     *("overhead.py", "many_recorders.py", "omniboard_reading.py", "sacred_observers.py", "encryption.py"),
 )
 WITHOUT_PEERS = (

@@ -33,7 +33,6 @@ class Session:
     Attributes:
         key: the hash of the id: names the session in lists and addresses without opening it.
         how: by what the person was recognised: "password", "oidc", ...
-        confirmed_at: when the password was typed last; changes of the account itself ask for it again after a while.
         view_as: as whom the person looks at the site for now, as the access rules keep it; None: as itself.
     """
 
@@ -44,7 +43,6 @@ class Session:
     address: str
     agent: str
     how: str
-    confirmed_at: datetime
     view_as: Any = None
 
 
@@ -60,7 +58,6 @@ def open_session(
             "user": user,
             "created_at": now,
             "last_seen": now,
-            "confirmed_at": now,
             "address": address,
             "agent": agent[:AGENT_LIMIT],
             "how": how,
@@ -117,11 +114,6 @@ def end_sessions(database: Database[dict[str, Any]], user: str, *, but: str | No
     return database[SESSIONS].delete_many({"user": user, "_id": {"$ne": but}}).deleted_count
 
 
-def confirm_session(database: Database[dict[str, Any]], key: str) -> None:
-    """Note that the person has proved again to be itself."""
-    database[SESSIONS].update_one({"_id": key}, {"$set": {"confirmed_at": datetime.now(timezone.utc)}})
-
-
 def hash_of(session_id: str) -> str:
     """256 random bits need no slow hash: nobody guesses them from it."""
     return hashlib.sha256(session_id.encode()).hexdigest()
@@ -136,6 +128,5 @@ def _parse_session(document: dict[str, Any]) -> Session:
         address=document.get("address") or "",
         agent=document.get("agent") or "",
         how=document.get("how") or "",
-        confirmed_at=document.get("confirmed_at") or document["created_at"],
         view_as=document.get("view_as"),
     )
