@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
@@ -266,6 +267,11 @@ def _encoded(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
-def stranger() -> RSAKey:
-    """A key that is not the provider's, with the provider's key id."""
-    return RSAKey.generate_key(2048, {"kid": "first"})
+@cache
+def _another_key() -> RSAKey:
+    return RSAKey.generate_key(2048)
+
+
+def stranger(kid: str = "first") -> RSAKey:
+    """A key that is not the provider's, by default with the provider's key id."""
+    return RSAKey.import_key({**_another_key().as_dict(private=True), "kid": kid})

@@ -23,7 +23,6 @@ from cloister.viewer.accounts.users import add_user, find_user
 from cloister.viewer.app import create_app
 from cloister.viewer.identity.oidc_provider import OidcProvider as Provider
 from cloister.viewer.identity.ways import bound_ways
-from joserfc.jwk import RSAKey
 from oidc_provider import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -243,12 +242,11 @@ def test_a_provider_with_new_keys_is_asked_for_them(site: Site) -> None:
     site.sign_in()
     first = site.provider.key
     try:
-        for kid, site.provider.names_keys in (("second", True), ("second", False)):
-            site.provider.key = RSAKey.generate_key(2048, {"kid": kid, "use": "sig"})
+        for site.provider.key, site.provider.names_keys in ((stranger("second"), True), (first, False)):
             site.ours._keys_asked = float("-inf")
             assert site.sign_in().status_code == 200
         asked = site.provider.asked.count("/keys")
-        site.provider.forge = lambda claims: site.provider.sign(claims, key=RSAKey.generate_key(2048, {"kid": "x"}))
+        site.provider.forge = lambda claims: site.provider.sign(claims, key=stranger("x"))
         assert [site.sign_in().status_code for _ in range(3)] == [403] * 3
         assert site.provider.asked.count("/keys") == asked  # not once for each token that somebody invents
     finally:
@@ -329,10 +327,10 @@ FORGERIES = {
 
 
 def test_no_forged_token_opens_anything(site: Site) -> None:
-    let_in = []
+    let_in, browser = [], site.browser()
     for name, forge in FORGERIES.items():
         site.provider.forge = lambda claims, forge=forge: forge(site, claims)
-        answer = site.sign_in()
+        answer = site.sign_in(browser)
         if answer.status_code != 403 or answer.url.startswith(f"{site.address}/login/oidc/back") is False:
             let_in.append((name, answer.status_code, answer.url))
     assert let_in == []
