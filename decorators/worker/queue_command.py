@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ...observer.account import host_name, login_name
 from ...observer.mongo import check, client_for, database_name, resolve_uri
 from ...observer.queue_list import ListedRun, cancel, list_queue, set_priority
 from ...observer.run_ids import parse_run_id
@@ -20,6 +21,7 @@ from .shown import shown
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+UNAUTHORIZED = 13  # MongoDB's code for an account that may not do this
 STATES = {"waiting": "", "taken": "green", "recording": "yellow"}
 
 
@@ -59,8 +61,29 @@ def cancel_runs(runs: tuple[str, ...], uri: str | None) -> None:
     """Take RUNS out of the queue. They stay, as cancelled runs."""
     with _database(uri) as database:
         for run in runs:
-            cancel(database, parse_run_id(run))
+            run_id = parse_run_id(run)
+            _note_stop(database, run)
+            cancel(database, run_id)
             click.echo(f"Run {run} is cancelled.")
+
+
+def _note_stop(database: Database[dict[str, Any]], run: str) -> None:
+    """Into the audit log before it is done, where this account may write there: recorders may not."""
+    from pymongo.errors import OperationFailure
+
+    from ...observer.audit import record_entry
+
+    try:
+        record_entry(
+            database,
+            actor=f"{login_name()}@{host_name()}",
+            action="run-stopped",
+            target=f"run {run}",
+            details={"what": "taken out of the queue"},
+        )
+    except OperationFailure as error:
+        if error.code != UNAUTHORIZED:
+            raise
 
 
 @queue.command(context_settings={"ignore_unknown_options": True})
