@@ -7,7 +7,8 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,11 @@ from cloister.observer.encryption.sealed_files import (
 from cloister.observer.encryption.sealed_text import TextCipher
 from cloister.observer.encryption.vault_transit import VaultTransit
 from cloister.observer.settings import load_settings
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from pymongo.database import Database
@@ -235,6 +241,44 @@ def test_a_vault_that_refuses_or_is_away_is_named_without_the_token(
     for address in ("http://vault.lan:8200/transit", "vault.lan", "https://user@vault.lan", "https://vault.lan:x"):
         with pytest.raises(KeyProviderFailed):
             VaultTransit.at(address)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of this machine, signed by itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the test's Vault")])
+    now = datetime.now(timezone.utc)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("vault") / "certificate.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(signed.public_bytes(Encoding.PEM) + private)
+    return path
+
+
+def test_the_token_is_sent_to_a_vault_whose_certificate_is_trusted_and_to_no_other(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAULT_TOKEN", TOKEN)
+    monkeypatch.delenv("VAULT_CACERT", raising=False)
+    with running_transit(certificate) as transit:
+        with pytest.raises(KeyProviderFailed, match="does not answer"):
+            VaultTransit.at(transit.url).make("medical")
+        assert transit.asked == []
+        monkeypatch.setenv("VAULT_CACERT", str(certificate))
+        assert VaultTransit.at(transit.url).make("medical").newest == 1
+        with pytest.raises(KeyProviderFailed):
+            VaultTransit.at(transit.url.replace("127.0.0.1", "localhost")).find("medical")  # not its name
 
 
 # ---- values

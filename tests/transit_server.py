@@ -7,11 +7,13 @@ import binascii
 import json
 import os
 import re
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -123,8 +125,12 @@ class Transit:
 
 
 @contextmanager
-def running_transit() -> Iterator[Transit]:
-    """The engine at a free port of this machine, mounted at `transit`, for one token."""
+def running_transit(certificate: Path | None = None) -> Iterator[Transit]:
+    """The engine at a free port of this machine, mounted at `transit`, for one token.
+
+    Args:
+        certificate: a PEM file with a certificate and its key; served over TLS then.
+    """
     transit = Transit()
 
     class Handler(BaseHTTPRequestHandler):
@@ -158,6 +164,11 @@ def running_transit() -> Iterator[Transit]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     transit.url = f"http://127.0.0.1:{server.server_address[1]}/transit"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        transit.url = transit.url.replace("http:", "https:")
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
