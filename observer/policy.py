@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -234,6 +235,26 @@ def recording_policy(folders: Iterable[Path] = ()) -> Policy:
     except (CloisterError, OSError) as error:
         logger.warning("%s Until then runs are recorded under the profile 'strict'.", error)
         return replace(STRICTEST, sources=("a policy that cannot be read",))
+
+
+def store_recording_policy(database: Database[dict[str, Any]], table: Mapping[str, Any], *, by: str) -> None:
+    """Have the database's policy say this of recording, in the place of what it said of it before.
+
+    Args:
+        table: of `OF_RECORDING`; a key that is left out is said nothing of.
+        by: who changes it.
+
+    Raises:
+        UnknownPolicyKey, BadPolicy, BadRedactionRule: something in the table cannot be used; nothing is changed then.
+    """
+    for name in table:
+        if name not in OF_RECORDING:
+            raise UnknownPolicyKey("The policy", name, list(OF_RECORDING))
+    tighten(Policy(), table, "The policy")
+    changed = {**table, "changed_at": datetime.now(timezone.utc), "changed_by": by}
+    unset = {name: "" for name in OF_RECORDING if name not in table}
+    update = {"$set": changed, **({"$unset": unset} if unset else {})}
+    database["policy"].update_one({"_id": DOCUMENT_ID}, update, upsert=True)
 
 
 def keep_policy(database: Database[dict[str, Any]], folder: Path) -> None:

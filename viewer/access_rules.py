@@ -139,6 +139,12 @@ RULES: dict[str, Rule] = {
     "projects.show_projects": "signed-in",
     "projects.show_project_menu": "signed-in",
     "runs.show_runs": "see",
+    # redaction_page, and what the REST API has of it
+    "api.set_recording": "site",
+    "api.show_recording": "site",
+    "redaction.change_redaction": "site",
+    "redaction.show_redaction": "site",
+    "redaction.try_rules": "site",
     # retention_page, trash_page: of runs in the trash, run_deletion.py checks each
     "retention.hold": "manage",
     "retention.preview": "manage",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
 
 
 @dataclass(frozen=True)
@@ -32,3 +35,27 @@ def read_profile(stored: Any) -> str:
     """The profile under which a run is recorded: "full" where its document does not say."""
     name = stored.get("profile") if isinstance(stored, Mapping) else None
     return name if name in ("standard", "strict") else "full"
+
+
+@dataclass(frozen=True)
+class RedactionCounts:
+    """What was redacted in the newest runs: by rule, in how many runs, of how many that were looked at."""
+
+    by_rule: dict[str, int]
+    runs: int
+    looked_at: int
+
+
+def count_redactions(database: Database[dict[str, Any]], limit: int = 1000) -> RedactionCounts:
+    """Count over the newest `limit` runs of a database."""
+    by_rule: dict[str, int] = {}
+    runs = looked_at = 0
+    wanted = {"cloister.redactions": 1}
+    for document in database["runs"].find({}, wanted).sort("_id", -1).limit(limit):
+        looked_at += 1
+        ours = document.get("cloister")
+        found = read_redactions(ours.get("redactions") if isinstance(ours, Mapping) else None)
+        runs += bool(found)
+        for one in found:
+            by_rule[one.rule] = by_rule.get(one.rule, 0) + one.count
+    return RedactionCounts(by_rule, runs, looked_at)

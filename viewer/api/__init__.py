@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint
 
-from . import access, accounts, artifacts, audit, changes, charts, projects, retention, runs
+from . import access, accounts, artifacts, audit, changes, charts, projects, redaction, retention, runs
 from .openapi import DESCRIPTION_SCHEMA, PREFIX, describe_api
 from .route import Route
 
@@ -28,6 +28,7 @@ ROUTES: tuple[Route, ...] = (
     *charts.ROUTES,
     *access.ROUTES,
     *audit.ROUTES,
+    *redaction.ROUTES,
     *retention.ROUTES,
     *accounts.ROUTES,
     Route(
