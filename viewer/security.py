@@ -202,6 +202,6 @@ def protect(app: Flask, rule: HostRule, *, read_only: bool = False) -> None:
     def add_security_headers(response: Response) -> Response:
         for name, value in headers_for(request.scheme).items():
             response.headers.setdefault(name, value)
-        if "no-store" in response.headers["Cache-Control"]:
+        if any(word in response.headers["Cache-Control"] for word in ("no-store", "private")):
             response.vary.add("Cookie")  # for caches that keep even what they are told not to
         return response

@@ -25,6 +25,8 @@ Disposition = Literal["attachment", "inline"]
 
 SANDBOX_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 UNKNOWN_TYPE = "application/octet-stream"
+# Windows opens a device by these names, whatever ending they have: a download called "con.txt" cannot be saved there.
+DEVICE_NAMES = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])(?=\s*(\.|$))")
 NAME_LIMIT_BYTES = 200  # ext4 takes 255; the rest is for the browser's " (1)" and ".crdownload"
 
 # What a file may be called by. Left out on purpose: everything that a browser renders as a document (HTML, SVG, XML,
@@ -121,7 +123,7 @@ def download_name(name: str) -> str:
     """
     last = re.split(r"[/\\]", name)[-1]
     visible = "".join(char for char in last if unicodedata.category(char)[0] != "C")
-    harmless = re.sub(r'[<>:"|?*%;]', "_", visible).strip(" .")
+    harmless = DEVICE_NAMES.sub(r"\1_", re.sub(r'[<>:"|?*%;]', "_", visible).strip(" ."), count=1)
     return shortened(harmless, NAME_LIMIT_BYTES) or "download"
 
 
