@@ -86,6 +86,7 @@ def scene(namespace: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) 
 def test_recorder_viewer_and_browser_work_where_no_way_leads_out(scene: dict[str, Any]) -> None:
     assert scene["recorded"]["code"] == 0, scene["recorded"]["output"]
     assert scene["trouble"] == []
+    assert "Traceback" not in scene["viewer"], scene["viewer"]
     shown = " ".join(scene["pages"])
     for part in ("charts", "config", "console", "artifacts", "source", "environment", "system", "privacy"):
         assert f"/{part}" in shown, f"no page {part} among {shown}"

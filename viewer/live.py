@@ -111,7 +111,7 @@ class LiveStream(RequestHandler):
         )
         try:
             return await asyncio.get_running_loop().run_in_executor(self.threads, find)
-        except PyMongoError:
+        except (PyMongoError, asyncio.CancelledError):  # the latter: the viewer ends, and its threads take no calls
             return None
 
     def _find_problem(self) -> Problem | None:

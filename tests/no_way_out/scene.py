@@ -80,6 +80,7 @@ def main(folder: Path) -> None:
         cwd=work,
         env=environment,
         stdout=subprocess.PIPE,
+        stderr=(folder / "viewer.log").open("w"),
         text=True,
     )
     assert viewer.stdout is not None
@@ -93,6 +94,7 @@ def main(folder: Path) -> None:
     reaching = "import socket; probe = socket.socket(); probe.settimeout(0.01); probe.connect(('192.0.2.7', 80))"
     subprocess.run([sys.executable, "-c", reaching], env=environment, capture_output=True)
     subprocess.run([sys.executable, "-m", "cloister", "db", "stop"], cwd=work, env=environment, capture_output=True)
+    report["viewer"] = (folder / "viewer.log").read_text()
     report["packets"] = watcher.packets
     report["guard"] = (folder / "guard.log").read_text().splitlines()
     (folder / "report.json").write_text(json.dumps(report))
