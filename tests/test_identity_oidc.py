@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pymongo
@@ -36,6 +36,10 @@ from oidc_provider import (
 from pymongo.database import Database
 from running_viewer import insert_run, running_viewer
 from tls_certificates import Authority
+from watched_browser import Watch
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 IDENTITY = """
 address = "http://127.0.0.1"
@@ -467,3 +471,18 @@ def test_without_a_provider_there_is_no_such_page(database: Database[dict[str, A
     client = create_app(RunStore(database)).test_client()
     assert client.get("/login/oidc").status_code == 404
     assert client.get("/login/oidc/back?code=1&state=2").status_code == 404
+
+
+@pytest.mark.browser
+def test_a_real_browser_goes_there_and_back(site: Site, browser: Browser) -> None:
+    """Cookies that come back from another site, and a security policy that lets nothing else through."""
+    port = urlsplit(site.provider.issuer).port
+    context = browser.new_context(ignore_https_errors=True)  # it does not know the tests' certificates
+    watch = Watch(context, site.address)
+    page = context.new_page()
+    page.goto(f"{site.address}/privacy/overview")
+    page.get_by_role("link", name="Lab account").click()
+    page.wait_for_url(f"{site.address}/privacy/overview")
+    assert {cookie["name"] for cookie in context.cookies(site.address)} == {"cloister_form", "cloister_session"}
+    assert [one for one in watch.trouble if not one.startswith(f"request: https://localhost:{port}/")] == []
+    context.close()
