@@ -9,7 +9,7 @@ from flask import Blueprint, Response, redirect, render_template, request
 from ..observer.errors import CloisterError
 from ..observer.policy import PROFILES as PROFILE_NAMES
 from ..observer.redaction.own_rules import BadRedactionRule, OwnRules, parse_rules
-from ..observer.redaction.recording_profiles import PROFILES
+from ..observer.redaction.recording_profiles import PROFILES, rules_under
 from ..observer.redaction.rule_words import rules_in_force
 from ..observer.redaction.stored_redactions import count_redactions
 from ..observer.redaction.text_redaction import TextRules
@@ -56,7 +56,7 @@ def try_rules() -> str:
     """What the rules make of a text. It is neither stored nor logged."""
     text = request.form.get("text", "")[:TRIED_CHARACTERS].replace("\r\n", "\n")
     found: list[str] = []
-    redacted = TextRules(policy_in_force().redaction).redact(text, found.append)
+    redacted = TextRules(rules_under(policy_in_force())).redact(text, found.append)
     return _render(tried={"text": text, "redacted": redacted, "found": found})
 
 
@@ -73,7 +73,7 @@ def _render(problem: str = "", typed: dict[str, str] | None = None, tried: dict[
         machine_rules=machine.redaction,
         typed={**dict.fromkeys(_FIELDS, ""), **(typed or _as_typed(str(stored.get("profile", "full")), own))},
         own=own,
-        rules=rules_in_force(policy.redaction),
+        rules=rules_in_force(rules_under(policy)),
         counts=count_redactions(home_database()),
         problem=problem,
         tried=tried,

@@ -17,7 +17,7 @@ def redacted_words(run: RunRecord) -> str:
 
 def profile_words(run: RunRecord) -> str:
     """How much of a run is recorded."""
-    return PROFILES[run.profile].title if run.profile in PROFILES else run.profile  # type: ignore[index]
+    return PROFILES[run.profile].title if run.profile in PROFILES else run.profile
 
 
 def redaction_rows(run: RunRecord) -> list[Redaction]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..policy import Profile
+from ..policy import Policy, Profile
+from .own_rules import OwnRules
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ PROFILES: dict[Profile, RecordingProfile] = {
         contacts=False,
     ),
 }
+
+
+def rules_under(policy: Policy) -> OwnRules:
+    """The rules that hold beside the built-in ones: the policy's, and what its profile adds to them."""
+    if PROFILES[policy.profile].contacts:
+        return policy.redaction
+    return replace(policy.redaction, emails=True, addresses=True)
+
 
 # Of `cloister.environment`: what a profile without paths leaves out.
 PATH_FACTS = frozenset({

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from ..audit.entry import plain_text
 from ..policy import Policy, load_policy
 from ..run_ids import format_run_id
 from ..settings import load_settings
+from .recording_profiles import rules_under
 from .run_redaction import RunRedaction
 from .script_check import check_script
 from .stored_run_redaction import StillRecorded, StoredFindings, look_at_run, redact_run
@@ -89,12 +91,7 @@ def _look(database: Database[dict[str, Any]], policy: Policy, chosen: dict[str, 
 
 def _as_stored(policy: Policy) -> Policy:
     """The rules alone: who recorded what, and which parts there are, is not changed afterwards."""
-    from dataclasses import replace
-
-    contacts = policy.profile != "full"
-    own = policy.redaction
-    rules = replace(own, emails=own.emails or contacts, addresses=own.addresses or contacts)
-    return replace(policy, profile="full", redaction=rules)
+    return replace(policy, profile="full", redaction=rules_under(policy))
 
 
 def _print_findings(findings: Iterator[StoredFindings]) -> None:

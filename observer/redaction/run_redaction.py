@@ -8,7 +8,6 @@ import os
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +19,7 @@ from .console_redaction import ConsoleRedaction, Waits
 from .file_redaction import FILE_LIMIT_BYTES, kind_of_file, redact_file
 from .known_values import KnownValues, add_environment
 from .recorded_names import RecordedNames
-from .recording_profiles import GIT_FACTS, PATH_FACTS, PROFILES
+from .recording_profiles import GIT_FACTS, PATH_FACTS, PROFILES, rules_under
 from .text_redaction import TextRules
 from .value_redaction import ValueRules
 
@@ -63,9 +62,7 @@ class RunRedaction:
         """
         self.profile = PROFILES[policy.profile]
         self._database_said = database_said
-        own = policy.redaction
-        if not self.profile.contacts:
-            own = replace(own, emails=True, addresses=True)
+        own = rules_under(policy)
         known = KnownValues()
         add_environment(known, environment, own.environment)
         self.texts = TextRules(own, known)

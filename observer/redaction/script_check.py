@@ -12,6 +12,7 @@ from ..policy import Policy
 from .file_redaction import kind_of_file, redact_notebook
 from .known_values import is_distinctive
 from .own_rules import OwnRules
+from .recording_profiles import rules_under
 from .secret_names import secret_in_name
 from .secret_values import is_secret_value
 from .text_redaction import KEY_BEGIN, TextRules
@@ -29,9 +30,10 @@ class Finding:
 def check_script(script: Path, words: Sequence[str], policy: Policy) -> Iterator[Finding]:
     """What recording `script`, started with `words`, would take out: of its code and that which it imports, of the
     uncommitted changes, of the git remotes, the command line and the environment."""
-    texts = TextRules(policy.redaction)
-    yield from _check_words(words, policy.redaction, texts)
-    yield from _check_environment(os.environ, policy.redaction)
+    own = rules_under(policy)
+    texts = TextRules(own)
+    yield from _check_words(words, own, texts)
+    yield from _check_environment(os.environ, own)
     yield from _check_code(script, texts)
     yield from _check_git(script.parent, texts)
 
