@@ -21,6 +21,7 @@ from cloister.viewer.accounts.next_page import own_path
 from cloister.viewer.accounts.password_login import check_password
 from cloister.viewer.accounts.password_policy import WeakPassword, check_new_password
 from cloister.viewer.accounts.passwords import hash_password, is_outdated, verify_password
+from cloister.viewer.accounts.read_only_viewer import AccountsNeedWriting, refuse_read_only
 from cloister.viewer.accounts.server_key import BadServerKey, key_path, load_server_key
 from cloister.viewer.accounts.sessions import hash_of, open_session
 from cloister.viewer.accounts.users import OtherSource, UserExists, find_user, provision_user
@@ -120,6 +121,12 @@ class TestTheFirstAccount:
 
     def test_beyond_this_machine_nobody_is_let_in_without_one(self, store: RunStore, home: Path) -> None:
         assert Visitor(create_app(store, may_be_local=False)).get("/").status_code == 303
+
+    def test_a_viewer_that_writes_nothing_does_not_start_on_one(self, database: Any) -> None:
+        refuse_read_only(database)
+        person(database)
+        with pytest.raises(AccountsNeedWriting, match="--read-only"):
+            refuse_read_only(database)
 
 
 class TestSigningIn:
@@ -403,6 +410,25 @@ class TestForgedRequests:
         for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
             answer = visitor.post_bare("/profile/sessions/end", {"csrf_token": token}, headers=headers)
             assert answer.status_code == 403
+
+    def test_whoever_looks_as_somebody_else_changes_no_account(self, visitor: Visitor, database: Any) -> None:
+        person(database)
+        visitor.sign_in()
+        database["sessions"].update_one({}, {"$set": {"view_as": {"kind": "signed-in"}}})
+        for path in ("/name", "/sessions/end", "/tokens", "/second-factor", "/password"):
+            answer = visitor.own(
+                path, {"full_name": "Eve", "name": "x", "scopes": "read", "days": "9", "password": GOOD}
+            )
+            assert (answer.status_code, "looking as somebody else" in answer.text) == (403, True)
+        header = {"X-CSRF-Token": visitor.csrf_token("/profile")}
+        made = visitor.client.post("/api/v1/me/tokens", json={"name": "x"}, headers=header)
+        assert (made.status_code, database["tokens"].count_documents({})) == (403, 0)
+
+    def test_a_script_is_told_what_it_lacks(self, visitor: Visitor, database: Any) -> None:
+        person(database)
+        visitor.sign_in()
+        refused = visitor.client.post("/api/v1/me/tokens", json={"name": "x"})
+        assert (refused.status_code, "X-CSRF-Token" in refused.json["detail"]) == (403, True)
 
     def test_looking_changes_nothing(self, visitor: Visitor, database: Any) -> None:
         person(database)

@@ -13,7 +13,7 @@ from jinja2 import StrictUndefined
 
 from . import bokeh_assets, errors_page, security, static_files, static_packing
 from .access_rules import enforce_rules
-from .accounts.current import bind_accounts
+from .accounts.binding import bind_accounts
 from .audited_looks import note_looks
 from .connection_limits import BODY_LIMIT_BYTES
 from .database_paths import with_database_paths

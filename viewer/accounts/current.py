@@ -7,10 +7,9 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, current_app, g, request
-from markupsafe import Markup
+from flask import Response, current_app, g, request
 from pymongo.errors import PyMongoError
 
 from ...observer.access.looking_as import principal_viewed_as
@@ -19,9 +18,8 @@ from ...observer.access.principal import LOCAL, NOBODY, Principal
 from ...observer.errors import CloisterError
 from ...observer.policy import Policy, load_policy
 from ..trusted_proxies import PEER_KEY
-from . import csrf
 from .password_login import PasswordChecker
-from .sessions import Session, SessionLimits, end_session, find_session, hash_of, open_session
+from .sessions import Session, SessionLimits, end_session, find_session, open_session
 from .tokens import Token, find_token
 from .users import User, find_user, has_users
 
@@ -32,15 +30,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloister")
 
-_EXTENSION = "cloister.accounts"
+EXTENSION = "cloister.accounts"
 COOKIE = "cloister_session"
 SECURE_COOKIE = "__Host-cloister_session"  # browsers take it over TLS only, and from this host alone
-FORM_COOKIE = "cloister_form"  # before there is a session, the login form's token belongs to this
-SECURE_FORM_COOKIE = "__Host-cloister_form"
-_UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 RequestIdentity = Callable[[Mapping[str, str], str, "Database[dict[str, Any]]"], "User | None"]
-View = TypeVar("View", bound=Callable[..., Any])
 
 
 @dataclass
@@ -92,24 +86,9 @@ class Identity:
     own: Principal = NOBODY
 
 
-def bind_accounts(app: Flask, home: StoreAccess, *, may_be_local: bool = True) -> Accounts:
-    """Give `app` the accounts in the first database, and ask for the CSRF token before whatever changes something."""
-    accounts = Accounts(home, may_be_local)
-    app.extensions[_EXTENSION] = accounts
-    app.before_request(refuse_forged_requests)
-    app.after_request(_set_form_cookie)
-    app.jinja_env.globals.update(
-        current_user=page_user,
-        current_principal=page_principal,
-        csrf_token=csrf_token,
-        csrf_field=csrf_field,
-    )
-    return accounts
-
-
 def accounts_of(extensions: Mapping[str, Any]) -> Accounts:
     """The accounts of the app with these `extensions`."""
-    accounts: Accounts = extensions[_EXTENSION]
+    accounts: Accounts = extensions[EXTENSION]
     return accounts
 
 
@@ -282,77 +261,6 @@ def set_session_cookie(response: Response, session_id: str) -> None:
     response.set_cookie(name, session_id, path="/", secure=request.is_secure, httponly=True, samesite="Lax")
 
 
-def csrf_token() -> str:
-    """The token for this page's forms and scripts."""
-    secret = _csrf_secret()
-    if secret is None:
-        g.form_secret = secret = secrets.token_urlsafe(32)
-    return csrf.make_csrf_token(secret)
-
-
-def csrf_field() -> Markup:
-    """The hidden field that every form of ours that posts something has."""
-    return Markup('<input type="hidden" name="{}" value="{}">').format(csrf.FIELD, csrf_token())  # escapes
-
-
-def _csrf_secret() -> str | None:
-    """What the token of this request's pages belongs to; None where the browser has nothing yet."""
-    identity = identity_if_known()
-    if identity is not None and identity.principal.kind == "local":
-        return current_accounts().local_secret
-    if identity is not None and identity.session is not None:
-        return request.cookies.get(SECURE_COOKIE if request.is_secure else COOKIE)
-    name = SECURE_FORM_COOKIE if request.is_secure else FORM_COOKIE
-    given: str | None = g.get("form_secret") or request.cookies.get(name)
-    return given
-
-
-def _set_form_cookie(response: Response) -> Response:
-    if "form_secret" in g:
-        name = SECURE_FORM_COOKIE if request.is_secure else FORM_COOKIE
-        response.set_cookie(name, g.form_secret, path="/", secure=request.is_secure, httponly=True, samesite="Lax")
-    return response
-
-
-def without_csrf(view: View) -> View:
-    """Mark a view that something else protects, such as the signed message of an identity provider."""
-    view.without_csrf = True  # type: ignore[attr-defined]
-    return view
-
-
-def refuse_forged_requests() -> Response | None:
-    """Before each request: what changes something carries the token of our own page, or is no browser's."""
-    if request.method not in _UNSAFE or request.endpoint is None:
-        return None
-    view = current_app.view_functions.get(request.endpoint)
-    if getattr(view, "without_csrf", False) or _is_no_browser():
-        return None
-    given = request.headers.get(csrf.HEADER) or request.form.get(csrf.FIELD)
-    if csrf.is_csrf_token(given, _csrf_secret()):
-        return None
-    from ..errors_page import Problem, render_problem
-
-    return render_problem(
-        Problem(
-            403,
-            "This page was open for too long",
-            "The request lacks the sign that it comes from a page of this viewer as you are signed in now. "
-            "Load the page again and repeat what you did.",
-            action_label="Load it again",
-            action_url="" if request.path == "/login" else None,
-        )
-    )
-
-
-def _is_no_browser() -> bool:
-    """A script: it shows a token, which no browser adds by itself; or nobody signs in here and no browser asks."""
-    if is_bearer(request.headers.get("Authorization", "")):
-        return True
-    identity = current_identity()
-    from_browser = "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
-    return identity.principal.kind == "local" and request.path.startswith("/api/") and not from_browser
-
-
 def page_user() -> User | None:
     """For the frame of pages, error pages too: None where the database does not answer."""
     identity = identity_if_known()
@@ -379,23 +287,3 @@ def session_key() -> str | None:
     """The key of the session of this browser, to be told from the others in a list."""
     session = current_identity().session
     return session.key if session else None
-
-
-__all__ = [
-    "Accounts",
-    "Identity",
-    "accounts_of",
-    "bind_accounts",
-    "csrf_field",
-    "csrf_token",
-    "current_accounts",
-    "current_identity",
-    "current_principal",
-    "current_user",
-    "hash_of",
-    "identify",
-    "principal_of_request",
-    "sign_in",
-    "sign_out",
-    "without_csrf",
-]
