@@ -111,6 +111,7 @@ def site(running: Site) -> Site:
     running.seen = running.database["audit"].count_documents({})
     running.header._admitted.clear()
     running.header._refused.clear()
+    running.header._noted.clear()
     running.header._policy = (float("-inf"), running.header._policy[1])
     add_user(running.database, "root", site=["admin"])
     return running
@@ -142,6 +143,8 @@ def test_scripts_are_known_without_a_session(site: Site) -> None:
     script.auth = ("ana", PEOPLE["ana"])
     assert script.get(f"{site.address}/api/v1/projects").status_code == 200
     assert site.database["sessions"].count_documents({}) == 0
+    assert script.get(f"{site.address}/api/v1/projects").status_code == 200
+    assert site.database["audit"].count_documents({"action": "login", "actor": "ana", "_id": {"$gt": site.seen}}) == 1
     with script.get(f"{site.address}/api/v1/live", stream=True) as stream:
         assert stream.status_code == 200
     assert caller().get(f"{site.direct}/api/v1/live").status_code == 401

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloister")
 
 AGAIN_SECONDS = 60  # how long a change of groups at the proxy, or of the policy, may take to count here
+SCRIPT_SECONDS = 12 * 3600
 KNOWN_AT_MOST = 10_000
 
 
@@ -34,6 +35,7 @@ class ProxyHeader:
     settings: ProxySettings
     _admitted: dict[OutsideIdentity, float] = field(default_factory=dict)
     _refused: dict[str, float] = field(default_factory=dict)
+    _noted: dict[str, float] = field(default_factory=dict)
     _policy: tuple[float, Policy] = (float("-inf"), STRICTEST)
 
     def __call__(self, headers: Mapping[str, str], peer: str, database: Database[dict[str, Any]]) -> User | None:
@@ -51,7 +53,11 @@ class ProxyHeader:
         identity = self._identity(headers)
         if identity is None:
             return None
-        return self._known(identity, database) or self._admit(identity, peer, database)
+        user = self._known(identity, database) or self._admit(identity, peer, database)
+        # A browser's first page opens a session, which is noted there. A script has none.
+        if user is not None and "Sec-Fetch-Dest" not in headers:
+            self._note_script(user, peer, database)
+        return user
 
     def _is_proxy(self, peer: str, database: Database[dict[str, Any]]) -> bool:
         if not _is_in(peer, self.settings.addresses):
@@ -114,6 +120,19 @@ class ProxyHeader:
             self._admitted.clear()
         self._admitted[identity] = time.monotonic()
         return user
+
+    def _note_script(self, user: User, peer: str, database: Database[dict[str, Any]]) -> None:
+        """What a sign-in is for people: once in half a day, for a script asks many times."""
+        now = time.monotonic()
+        if now - self._noted.get(user.name, float("-inf")) <= SCRIPT_SECONDS:
+            return
+        if len(self._noted) >= KNOWN_AT_MOST:
+            self._noted.clear()
+        details = {"how": "proxy, without a session"}
+        record_entry(
+            database, actor=user.name, action="login", target=f"user {user.name}", details=details, address=peer
+        )
+        self._noted[user.name] = now
 
     def _refuse(self, database: Database[dict[str, Any]], peer: str, name: str, reason: str) -> None:
         """Tell the log and the audit log, once a minute each: a proxy may ask many times a second."""
