@@ -375,7 +375,7 @@ def test_a_vault_serves_recording_and_reading_and_outages_lock_instead_of_failin
         asked = len(vault.asked)
         assert store.load_run(run.id).config["lr"] == 0.1
         assert len(vault.asked) == asked  # a key that is open is not asked for again
-    keyring._keyrings.clear()  # as a viewer that starts now
+    keyring._known.clear()  # as a viewer that starts now
     read = store.load_run(run.id)
     assert read.config == {"patient": "encrypted", "lr": "encrypted"}
     assert read.locked == "Its key cannot be asked for at the moment. 'cloister doctor' says more."

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 import weakref
 from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CloisterError
+from ..settings import load_settings
 from .data_keys import COLLECTION, DataKey, KeyForgotten, id_bytes, is_key_document, read_facts, unwrapped
 from .field_cipher import DamagedValue, FieldCipher, key_of
 from .key_providers import EncryptionMissing, KeyProvider, KeyProviderFailed, KeyUnavailable, open_provider
@@ -19,13 +23,13 @@ if TYPE_CHECKING:
     from pymongo import MongoClient
     from pymongo.database import Database
 
-    from ..settings import Settings
-
 logger = logging.getLogger("cloister")
 
 FRESH_SECONDS = 2.0  # how long a key is used without asking whether it was forgotten
 RETRY_SECONDS = 15.0  # how long a provider that failed is left alone: each request would wait for it
 MOST_TEXTS = 64
+MOST_VALUES, KEPT_VALUE_BYTES = 10_000, 1024
+KEYS_VARIABLE = "CLOISTER_KEYS"
 _ALL = b"all keys"
 # Why a key cannot be had; any of these locks what it encrypted, and nothing else.
 LOCKS = (KeyUnavailable, KeyForgotten, KeyProviderFailed, EncryptionMissing)
@@ -47,7 +51,13 @@ class Keyring:
         self._keys: dict[bytes, DataKey] = {}
         self._refused: dict[bytes, tuple[float, CloisterError]] = {}
         self._fields = FieldCipher()
+        self._values: dict[tuple[bytes, str], Any] = {}  # a list shows the same ones again and again
         self._texts: dict[tuple[bytes, bytes], TextCipher] = {}
+
+    @property
+    def where(self) -> str:
+        """Where its keys come from."""
+        return self._provider.where
 
     def find(self, key_id: bytes) -> DataKey:
         """The data key of this id.
@@ -60,6 +70,7 @@ class Keyring:
             facts = read_facts(document)
             if facts.is_forgotten:
                 self._keys.pop(key_id, None)
+                self._values.clear()
                 raise KeyForgotten(facts.project, facts.forgotten_at)
             key = self._keys.get(key_id)
             if key is not None:
@@ -77,8 +88,17 @@ class Keyring:
             KeyUnavailable, KeyForgotten, KeyProviderFailed, EncryptionMissing: its key cannot be had.
             DamagedValue: it was changed.
         """
-        self._fields.add(self.find(key_of(sealed)))
-        return self._fields.decrypt(sealed, run_uid)
+        self._fields.add(self.find(key_of(sealed)))  # first: what was forgotten opens no more, kept or not
+        place = bytes(sealed), run_uid
+        if place in self._values:
+            return deepcopy(self._values[place])
+        value = self._fields.decrypt(sealed, run_uid)
+        if len(sealed) <= KEPT_VALUE_BYTES:
+            if len(self._values) >= MOST_VALUES:
+                self._values.clear()
+            self._values[place] = value
+            return deepcopy(value)
+        return value
 
     def open_text(self, key_id: bytes, run_uid: bytes, stream: str, sealed: bytes) -> str:
         """A piece of a run's console; raises as `open_value`."""
@@ -129,23 +149,33 @@ def why_locked(error: Exception) -> str:
     return str(error)
 
 
-_keyrings: weakref.WeakKeyDictionary[MongoClient[Any], dict[tuple[str, str], Keyring]] = weakref.WeakKeyDictionary()
+@dataclass
+class _Known:
+    """The keyring that was found last for a database, and when the settings were asked for it."""
+
+    keyring: Keyring
+    named: str | None  # by the environment
+    asked_at: float
+
+
+_known: weakref.WeakKeyDictionary[MongoClient[Any], dict[str, _Known]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def keyring_of(database: Database[dict[str, Any]], settings: Settings | None = None) -> Keyring:
+def keyring_of(database: Database[dict[str, Any]]) -> Keyring:
     """The keyring of a database and of the keys that the settings name: one for each connection."""
-    if settings is None:
-        from ..settings import load_settings
-
-        settings = load_settings()
-    provider = open_provider(settings)
     with _lock:
-        of_client = _keyrings.setdefault(database.client, {})
-        place = database.name, provider.where
-        if place not in of_client:
-            of_client[place] = Keyring(database.client[database.name], provider)
-        return of_client[place]
+        of_client = _known.setdefault(database.client, {})
+        known, named = of_client.get(database.name), os.environ.get(KEYS_VARIABLE)
+        # A list asks for each of its runs, and the settings take longer to read than a value to open.
+        if known is not None and known.named == named and time.monotonic() - known.asked_at < FRESH_SECONDS:
+            return known.keyring
+        provider = open_provider(load_settings())
+        if known is None or known.keyring.where != provider.where:
+            known = _Known(Keyring(database, provider), named, 0.0)
+        known.named, known.asked_at = named, time.monotonic()
+        of_client[database.name] = known
+        return known.keyring
 
 
 __all__ = ["LOCKS", "DamagedValue", "Keyring", "keyring_of", "why_locked"]
