@@ -110,7 +110,7 @@ def _of_keys(settings: Settings) -> Iterator[Destination]:
 def _of_identity(settings: Settings) -> Iterator[Destination]:
     if settings.identity is None:
         return
-    from .identity_settings import load_identity
+    from .identity_file import load_identity
 
     identity = load_identity(settings.identity)
     if identity.oidc is not None:

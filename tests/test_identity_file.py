@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloister.observer import identity_settings
-from cloister.observer.identity_settings import BadIdentityFile, load_identity
+from cloister.observer import identity_file
+from cloister.observer.identity_file import BadIdentityFile, load_identity
 from cloister.observer.runs import RunStore
 from cloister.viewer.accounts.users import add_user
 from cloister.viewer.app import create_app
@@ -119,7 +119,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_secrets_of_a_container_have_the_mode_that_it_gives_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity_settings, "SECRET_FOLDERS", (folder,))
+    monkeypatch.setattr(identity_file, "SECRET_FOLDERS", (folder,))
     assert load(folder, PROXY.replace('"secret"', '"open"')).proxy.secret == "s" * 64
 
 

@@ -19,7 +19,8 @@ if find_server("slapd") is None:
     pytest.skip("needs slapd: python tests/install_directory.py", allow_module_level=True)
 
 import ldap
-from cloister.observer.identity_settings import LdapSettings, load_identity
+from cloister.observer.identity_file import load_identity
+from cloister.observer.identity_settings import LdapSettings
 from cloister.observer.runs import RunStore
 from cloister.viewer.accounts.passwords import hash_password
 from cloister.viewer.accounts.users import add_user, find_user

@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("authlib", reason="needs the extra oidc")
 
 import requests
-from cloister.observer.identity_settings import load_identity
+from cloister.observer.identity_file import load_identity
 from cloister.observer.runs import RunStore
 from cloister.viewer.accounts.users import add_user, find_user
 from cloister.viewer.app import create_app

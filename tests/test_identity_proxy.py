@@ -18,7 +18,7 @@ if find_server("nginx") is None:
     pytest.skip("needs nginx: python tests/install_directory.py", allow_module_level=True)
 
 import requests
-from cloister.observer.identity_settings import load_identity
+from cloister.observer.identity_file import load_identity
 from cloister.observer.runs import RunStore
 from cloister.viewer.accounts.users import add_user, find_user
 from cloister.viewer.app import create_app

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...observer.errors import CloisterError
-from ...observer.identity_settings import IdentitySettings, load_identity
+from ...observer.identity_file import load_identity
+from ...observer.identity_settings import IdentitySettings
 from ..accounts.users import has_users
 from .outside import prepare_groups
 
