@@ -99,7 +99,7 @@ class BlobUpload:
         return self._result
 
     def _work(self) -> Iterator[None]:
-        self._result = _find_blobs(self._database, [self.digests.sha256]).get(self.digests.sha256)
+        self._result = find_claimed_blob(self._database, self.digests.sha256)
         if self._result is not None:
             _unmark(self._database, [self._source])
             return
@@ -261,6 +261,11 @@ def _refused_as_known(error: BulkWriteError) -> list[dict[str, Any]]:
     if not refused or error.details.get("writeConcernErrors") or any(entry["code"] != _DUPLICATE for entry in refused):
         raise error
     return list(refused)
+
+
+def find_claimed_blob(database: Database[dict[str, Any]], sha256: str) -> Any:
+    """The id of the stored file with this digest, or None; for whoever has claimed it, so that no purge takes it."""
+    return _find_blobs(database, [sha256]).get(sha256)
 
 
 def _find_blobs(database: Database[dict[str, Any]], digests: list[str]) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner
 from cloister.__main__ import main
 from cloister.observer.policy import BadPolicy, load_policy
-from cloister.observer.retention import expiry
+from cloister.observer.retention import due_records
+from cloister.observer.retention.due_records import find_due
 from cloister.observer.retention.errors import BadRetention, ClocksDisagree, UnknownKind
-from cloister.observer.retention.expiry import apply_rules, find_due
+from cloister.observer.retention.expiry import apply_rules, rehearse_rules
 from cloister.observer.retention.holds import hold_project, hold_run, lift_project
 from cloister.observer.retention.rules import load_rules, parse_age, set_project_days, set_site_days
 from cloister.observer.retention.tombstones import TOMBSTONES, TRASH
@@ -78,7 +79,7 @@ def test_each_kind_goes_alone_and_the_run_says_what_is_gone(store: RunStore, uri
     made_old(database, run.id)
     for kind in ("console", "artifacts", "sources", "metrics"):
         set_project_days(database, "faults", {kind: 90.0}, by="ana")
-        rehearsed = apply_rules(database, load_rules(database), ["faults"], dry_run=True)
+        rehearsed = rehearse_rules(database, load_rules(database), ["faults"])
         assert [due.kind for due in rehearsed.due] == [kind]
         (report,) = apply_rules(database, load_rules(database), ["faults"]).reports
         assert report.is_proven, kind
@@ -146,7 +147,7 @@ def test_a_clock_that_is_a_year_ahead_deletes_nothing(
 ) -> None:
     recorded(uri, tmp_path)
     set_site_days(store.database, {"runs": 30.0}, by="ana")
-    monkeypatch.setattr(expiry, "now", lambda: datetime.now(timezone.utc) + timedelta(days=365))
+    monkeypatch.setattr(due_records, "now", lambda: datetime.now(timezone.utc) + timedelta(days=365))
     with pytest.raises(ClocksDisagree, match="Set the wrong one right"):
         apply_rules(store.database, load_rules(store.database), ["faults"])
     assert store.database["runs"].count_documents({}) == 1

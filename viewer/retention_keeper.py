@@ -16,7 +16,8 @@ from ..observer.account import host_name
 from ..observer.audit import record_entry
 from ..observer.errors import CloisterError
 from ..observer.mongo import first_sentence
-from ..observer.retention.expiry import BY_RULE, apply_rules, find_due
+from ..observer.retention.due_records import find_due
+from ..observer.retention.expiry import BY_RULE, apply_rules
 from ..observer.retention.rules import known_projects, load_rules
 from ..observer.retention.tombstones import now
 from ..observer.retention.unfinished import finish_all, is_anything_unfinished

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, redirect, render_template, request
 
 from ..observer.errors import CloisterError
-from ..observer.retention.expiry import Applied, apply_rules
+from ..observer.retention.expiry import Applied, rehearse_rules
 from ..observer.retention.holds import Hold, held_projects, list_holds
 from ..observer.retention.purge import list_purges
 from ..observer.retention.rules import (
@@ -89,8 +89,7 @@ def set_project(project: str) -> Response | tuple[str, int]:
 def preview() -> str:
     """What the rules would delete now."""
     database = whole_database()
-    applied = apply_rules(database, load_rules(database), managed_projects(), dry_run=True)
-    return _render(applied)
+    return _render(rehearse_rules(database, load_rules(database), managed_projects(), counted=SHOWN_DUE))
 
 
 def change_project_rules(project: str, changes: dict[str, float | None]) -> None:

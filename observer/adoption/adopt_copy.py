@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..indexes import ensure_indexes
 from ..metric_chunks import metric_id
 from ..mongo import stored_for_good
+from ..retention.file_claims import claimed_everything
 from ..run_record import UID
 from ..run_registry import next_number, skip_taken_numbers
 from .adopted_console import store_consoles
@@ -69,6 +70,11 @@ class CopyInto:
         skip_taken_numbers(self._database)
 
     def adopt(self, runs: Sequence[PreparedRun], earlier: Mapping[str, Earlier]) -> dict[str, Any]:
+        # Files are stored before the runs' documents name them: no purge may delete one in between.
+        with claimed_everything(self._database):
+            return self._adopt(runs, earlier)
+
+    def _adopt(self, runs: Sequence[PreparedRun], earlier: Mapping[str, Earlier]) -> dict[str, Any]:
         from pymongo import UpdateOne
 
         ids = self._reserve(runs, earlier)

@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from ..blob_upload import BlobSource, BlobUpload, store_small_blobs
-from ..blobs import SHA256, DamagedBlob, Digests, digest_stream, find_blob
+from ..blob_upload import BlobSource, BlobUpload, find_claimed_blob, store_small_blobs
+from ..blobs import SHA256, DamagedBlob, Digests, digest_stream
 from ..foreign_files import spellings
 from .folder_files import RefusedPath
 from .run_source import FileRef, RunSource, SourceFile
@@ -155,7 +155,7 @@ class FilesCopied(FileAdopter):
         sources: dict[FileRef, BlobSource] = {}
         stored: dict[str, Any] = {}
         for number, (ref, file) in enumerate(group.items()):
-            if file.sha256 is not None and (blob := find_blob(self._database, file.sha256)) is not None:
+            if file.sha256 is not None and (blob := find_claimed_blob(self._database, file.sha256)) is not None:
                 stored[file.sha256] = blob
                 adopted[ref] = AdoptedFile(blob, file.sha256, file.size, file.content_type, file.stored_at)
                 continue

@@ -1,69 +1,36 @@
-"""What has outlived its time: found, counted in a rehearsal, deleted. Runs that go on or are held are left alone.
+"""Applying the rules: what has outlived its time is deleted, in batches; in a rehearsal it is only counted.
 
 A run's document says what it has lost: `cloister.expired` {kind: {at, days, ...what there was}}.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CloisterError
 from ..foreign_runs import mapping, read_pair, sequence
 from ..mongo import stored_for_good
-from ..run_query import match_project
-from ..run_record import LOST_ARTIFACTS, SUMMARY, SYSTEM_SUMMARY, UPDATED_AT, UPLOADS, RunId, read_run
+from ..run_record import LOST_ARTIFACTS, UPDATED_AT, RunId
 from .blob_purge import purge_files, stored_files
-from .errors import ClocksDisagree, RunHeld
+from .due_records import EXPIRED, Due, find_due
+from .errors import RunHeld
 from .holds import HOLD, held_projects
 from .named_files import NamedFiles, files_named_by
-from .purge import PURGES, PurgeReport, close_report, note_files, open_report, purge_run, rehearse_purge
-from .rules import KINDS, Rules
+from .purge import PurgeReport, close_report, count_files, note_files, open_report, planned_files, purge_runs
+from .rules import Rules
 from .run_data import Selection, count, delete, select_console, select_metrics
-from .tombstones import TOMBSTONES, now, tombstone_key
-from .trash import list_trash, move_to_trash
+from .tombstones import TRASH, now, tombstone_key
+from .trash import move_to_trash
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-logger = logging.getLogger("cloister")
-
-EXPIRED = "cloister.expired"
 BY_RULE = "retention"  # who deleted what a rule did
-CLOCKS_APART = timedelta(hours=1)
-_PARTS = tuple(kind.name for kind in KINDS if kind.name not in ("runs", "trash"))
-_ENDED = {"status": {"$nin": ["RUNNING", "QUEUED"]}}
-# What a run's document says where it has records of a kind.
-_THERE: dict[str, list[dict[str, Any]]] = {
-    "console": [{"cloister.console.bytes": {"$gt": 0}}, {"captured_out": {"$nin": [None, ""]}}],
-    "artifacts": [{"artifacts.0": {"$exists": True}}],
-    "sources": [
-        {"cloister.sources.0": {"$exists": True}},
-        {"experiment.sources.0": {"$exists": True}},
-        {"cloister.git.diff_file": {"$exists": True}},
-    ],
-    "metrics": [
-        {"info.metrics.0": {"$exists": True}},
-        {SUMMARY: {"$nin": [None, {}]}},
-        {SYSTEM_SUMMARY: {"$nin": [None, {}]}},
-    ],
-}
+BATCH_RUNS = 100  # whose files are looked for in all other runs at once
 _FILES = {"artifacts": ("artifacts",), "sources": ("sources",)}  # which files a kind has
-
-
-@dataclass(frozen=True)
-class Due:
-    """Something that has outlived its time: `kind` of a run, or a run in the trash."""
-
-    kind: str
-    run_id: RunId
-    project: str
-    name: str
-    ended: datetime | None
-    days: float
+_ALL_FILES = ("artifacts", "sources", "other")
 
 
 @dataclass
@@ -85,146 +52,118 @@ class Applied:
     left: list[str] = field(default_factory=list)
 
 
-def find_due(database: Database[dict[str, Any]], rules: Rules, projects: Sequence[str]) -> Iterator[Due]:
-    """What has outlived its time in these projects, by the database's clock. Held and running runs are never due.
-
-    Raises:
-        ClocksDisagree: the clocks of this machine and of the database's are of different days.
-    """
-    moment = agreed_time(database)
-    held = held_projects(database)
-    for project in projects:
-        if project in held:
-            continue
-        whole = set()
-        for kind in ("runs", *_PARTS):
-            days = rules.days(project, kind)
-            if days is None:
-                continue
-            for document in _outlived(database, project, kind, moment - timedelta(days=days)):
-                if document["_id"] not in whole:  # what goes as a whole need not lose parts first
-                    run = read_run(document)
-                    yield Due(kind, run.id, project, run.name, run.stop_time or run.heartbeat, days)
-                if kind == "runs":
-                    whole.add(document["_id"])
-    yield from _due_in_trash(database, rules, projects, moment)
-
-
 def apply_rules(
-    database: Database[dict[str, Any]],
-    rules: Rules,
-    projects: Sequence[str],
-    *,
-    by: str = BY_RULE,
-    dry_run: bool = False,
+    database: Database[dict[str, Any]], rules: Rules, projects: Sequence[str], *, by: str = BY_RULE
 ) -> Applied:
-    """Delete what has outlived its time; in a dry run only say what that would be."""
-    applied = Applied()
-    for due in list(find_due(database, rules, projects)):
-        applied.due.append(due)
-        try:
-            if dry_run:
-                _rehearse(database, due, applied)
-            elif due.kind == "runs":
-                trash_days = rules.days(due.project, "trash") or 0.0
-                reason = f"older than {due.days:g} days"
-                move_to_trash(database, due.run_id, by=BY_RULE, trash_days=trash_days, reason=reason)
+    """Delete what has outlived its time."""
+    applied = Applied(due=list(find_due(database, rules, projects)))
+    for due in applied.due:
+        if due.kind == "runs":
+            try:
+                days, reason = rules.days(due.project, "trash") or 0.0, f"older than {due.days:g} days"
+                move_to_trash(database, due.run_id, by=BY_RULE, trash_days=days, reason=reason)
                 applied.trashed.append(due.run_id)
-            elif due.kind == "trash":
-                applied.reports.append(purge_run(database, due.run_id, by=by))
-            else:
-                applied.reports.append(expire(database, due, by=by))
-        except CloisterError as error:  # held, brought back, or gone meanwhile
-            applied.left.append(str(error))
+            except CloisterError as error:  # held, or gone meanwhile
+                applied.left.append(str(error))
+    for batch in _batches([due for due in applied.due if due.kind not in ("runs", "trash")]):
+        applied.reports += expire(database, batch, by=by, left=applied.left)
+    for batch in _batches([due for due in applied.due if due.kind == "trash"]):
+        applied.reports += purge_runs(database, [due.run_id for due in batch], by=by, left=applied.left)
     return applied
 
 
-def expire(database: Database[dict[str, Any]], due: Due, *, by: str = BY_RULE) -> PurgeReport:
-    """Delete one kind of a run's records; the run stays, and says so.
+def rehearse_rules(
+    database: Database[dict[str, Any]], rules: Rules, projects: Sequence[str], *, counted: int | None = None
+) -> Applied:
+    """What `apply_rules` would do.
+
+    Args:
+        counted: for how many of the runs documents are counted; for all when left out.
+    """
+    applied = Applied(due=list(find_due(database, rules, projects)))
+    for batch in _batches(applied.due[:counted]):
+        for name, amount in _rehearse(database, batch).items():
+            applied.counts[name] = applied.counts.get(name, 0) + amount
+    return applied
+
+
+def expire(
+    database: Database[dict[str, Any]], batch: Sequence[Due], *, by: str = BY_RULE, left: list[str] | None = None
+) -> list[PurgeReport]:
+    """Delete kinds of records of some runs; the runs stay, and say so.
+
+    Args:
+        left: takes what could not be done, in words.
+    """
+    opened = []
+    for due in batch:
+        try:
+            opened.append(_open(database, due, by))
+        except RunHeld as error:
+            if left is not None:
+                left.append(str(error))
+    return finish_expiring(database, opened)
+
+
+def finish_expiring(database: Database[dict[str, Any]], reports: Sequence[Mapping[str, Any]]) -> list[PurgeReport]:
+    """Do, or end, what open reports say."""
+    trusted = stored_for_good(database)
+    found = {report["_id"]: _delete_records(trusted, report) for report in reports}
+    planned = {report["_id"]: planned_files(trusted, report["_id"]) for report in reports}
+    named = NamedFiles()
+    for entry in (entry for entries in planned.values() for entry in entries):
+        named.ids.add(entry["file_id"])
+        named.known.update({entry["file_id"]: entry["sha256"]} if entry.get("sha256") else {})
+    purged = {each.file_id: each for each in purge_files(trusted, stored_files(trusted, named))} if named else {}
+    for report_id, entries in planned.items():
+        own = [purged[entry["file_id"]] for entry in entries if entry["file_id"] in purged]
+        note_files(trusted, report_id, own)
+    return [close_report(trusted, report_id, left) for report_id, left in found.items()]
+
+
+def _open(database: Database[dict[str, Any]], due: Due, by: str) -> dict[str, Any]:
+    """Note what there is before anything is deleted.
 
     Raises:
-        RunHeld: a legal hold lies on it.
+        RunHeld: a legal hold lies on the run, or it is gone.
     """
     trusted = stored_for_good(database)
     document = trusted["runs"].find_one({"_id": {"$eq": due.run_id}, HOLD: None})
     if document is None or due.project in held_projects(database):
         raise RunHeld(due.run_id, "", None, "run or its project")
     files = stored_files(trusted, files_named_by(document, _FILES.get(due.kind, ())))
-    key, moment = tombstone_key(document), now()
-    report_id = f"{key} {due.kind} {document.get('stop_time') or document.get('heartbeat')}"
-    report: dict[str, Any] = {"_id": report_id, "of": key, "run_id": due.run_id, "project": due.project}
-    report.update({"kind": due.kind, "by": by, "reason": f"older than {due.days:g} days", "days": due.days})
+    key = tombstone_key(document)
+    report: dict[str, Any] = {
+        "_id": f"{key} {due.kind} {document.get('stop_time') or document.get('heartbeat')}",
+        "of": key,
+        "run_id": due.run_id,
+        "project": due.project,
+        "kind": due.kind,
+        "by": by,
+        "reason": f"older than {due.days:g} days",
+        "days": due.days,
+        "expires_at": now(),
+    }
     before = count(trusted, _selections(trusted, document, due.kind))
     if due.kind in _FILES:
         before["fs.files"] = len(files)
-    open_report(trusted, {**report, "before": before, "expires_at": moment}, files)
-    return finish_expiring(trusted, {**report, "expires_at": moment})
+    open_report(trusted, {**report, "before": before}, files)
+    return report
 
 
-def finish_expiring(database: Database[dict[str, Any]], report: Mapping[str, Any]) -> PurgeReport:
-    """Do, or end, what an open report of one kind says."""
-    trusted = stored_for_good(database)
+def _delete_records(database: Database[dict[str, Any]], report: Mapping[str, Any]) -> dict[str, int]:
+    """Have the run name its files no more, and delete what else is of the kind; what is left of that."""
     kind, place = report["kind"], {"_id": {"$eq": report["run_id"]}, HOLD: None}
-    planned = trusted[PURGES].find_one({"_id": report["_id"]}, {"files": 1}) or {}
-    document = trusted["runs"].find_one(place)
-    left: dict[str, int] = {}
-    if document is not None:
-        selections = _selections(trusted, document, kind)
-        change = _change(document, kind, {"at": report["expires_at"], "days": report.get("days")})
-        trusted["runs"].update_one(place, change)  # first: no reader follows a name to what is being deleted
-        delete(trusted, selections)
-        left = count(trusted, selections)
-    entries = [mapping(entry) for entry in sequence(planned.get("files"))]
-    named = NamedFiles(ids={entry["file_id"] for entry in entries})
-    named.known.update({entry["file_id"]: entry["sha256"] for entry in entries if entry.get("sha256")})
-    if entries and document is not None:
-        note_files(trusted, report["_id"], purge_files(trusted, stored_files(trusted, named)))
-    return close_report(trusted, report["_id"], left)
-
-
-def agreed_time(database: Database[dict[str, Any]]) -> datetime:
-    """The time, by the database's clock, if this machine's says about the same.
-
-    Raises:
-        ClocksDisagree: it does not: by a clock that is a year ahead, everything is old.
-    """
-    there: datetime = database.client.admin.command("hello")["localTime"].replace(tzinfo=timezone.utc)
-    here = now()
-    if abs(here - there) > CLOCKS_APART:
-        raise ClocksDisagree(here, there)
-    return min(here, there)
-
-
-def _outlived(database: Database[dict[str, Any]], project: str, kind: str, limit: datetime) -> Iterator[dict[str, Any]]:
-    """Runs of a project that ended, or gave their last sign of life, before `limit`, and have this kind of records."""
-    ended = [
-        {"stop_time": {"$lte": limit}, **_ENDED},
-        {"stop_time": None, "heartbeat": {"$lte": limit}, "status": {"$ne": "QUEUED"}},
-        {"stop_time": None, "heartbeat": None, "start_time": {"$lte": limit}, "status": {"$ne": "QUEUED"}},
-    ]
-    conditions: list[dict[str, Any]] = [match_project(project), {"$or": ended}, {HOLD: None}]
-    if kind != "runs":
-        at = f"{EXPIRED}.{kind}.at"
-        # One that was resumed has new records since.
-        conditions.append({"$or": [{at: None}, {"$expr": {"$lt": [f"${at}", "$stop_time"]}}]})
-        conditions.append({UPLOADS: {"$in": [None, []]}})
-        conditions.append({"$or": _THERE[kind]})
-    shown = {"captured_out": 0, "info": 0, "cloister.environment": 0, "cloister.sources": 0}
-    return iter(database["runs"].find({"$and": conditions}, shown))
-
-
-def _due_in_trash(
-    database: Database[dict[str, Any]], rules: Rules, projects: Sequence[str], moment: datetime
-) -> Iterator[Due]:
-    """What is in the trash for longer than it was to be, or than it may be by now."""
-    held = held_projects(database)
-    for trashed in list_trash(database, limit=database[TOMBSTONES].estimated_document_count() + 1):
-        run, days = trashed.run, rules.days(trashed.run.project, "trash") or 0.0
-        if run.project not in projects or trashed.is_held or run.project in held or trashed.at is None:
-            continue
-        until = min(trashed.purge_after or trashed.at, trashed.at + timedelta(days=days))
-        if until <= moment:
-            yield Due("trash", run.id, run.project, run.name, trashed.at, days)
+    document = database["runs"].find_one(place)
+    if (
+        document is None
+    ):  # held, or deleted as a whole: its files are looked for all the same, and kept if it names them
+        return {}
+    selections = _selections(database, document, kind)
+    change = _change(document, kind, {"at": report["expires_at"], "days": report.get("days")})
+    database["runs"].update_one(place, change)  # first: no reader follows a name to what is being deleted
+    delete(database, selections)
+    return count(database, selections)
 
 
 def _selections(database: Database[dict[str, Any]], document: Mapping[str, Any], kind: str) -> list[Selection]:
@@ -273,16 +212,28 @@ def _without_bytes(entry: Any) -> dict[str, Any]:
     return {"name": pair[0] if pair else "", "file_id": None, "expired": True}
 
 
-def _rehearse(database: Database[dict[str, Any]], due: Due, applied: Applied) -> None:
-    """Count what would go."""
-    place = "trash" if due.kind == "trash" else "runs"
-    document = database[place].find_one({"_id": {"$eq": due.run_id}})
-    if document is None:
-        return
-    if due.kind in ("runs", "trash"):
-        counted = rehearse_purge(database, document, is_deleted=due.kind == "trash")
-    else:
-        counted = count(database, _selections(database, document, due.kind))
-        counted["fs.files"] = len(stored_files(database, files_named_by(document, _FILES.get(due.kind, ()))))
-    for name, amount in counted.items():
-        applied.counts[name] = applied.counts.get(name, 0) + amount
+def _rehearse(database: Database[dict[str, Any]], batch: Sequence[Due]) -> dict[str, int]:
+    """How many documents would go, by collection; files that others name are not counted."""
+    found: dict[str, int] = {}
+    named, places = NamedFiles(), []
+    for due in batch:
+        is_deleted = due.kind == "trash"
+        collection = database[TRASH if is_deleted else "runs"]
+        document = collection.find_one({"_id": {"$eq": due.run_id}})
+        if document is None:
+            continue
+        whole = due.kind in ("runs", "trash")
+        selections = (
+            [*select_console(document), *select_metrics(database, document, is_deleted=is_deleted)]
+            if whole
+            else _selections(database, document, due.kind)
+        )
+        for name, amount in count(database, selections).items():
+            found[name] = found.get(name, 0) + amount
+        named.add(files_named_by(document, _ALL_FILES if whole else _FILES.get(due.kind, ())))
+        places.append((collection.name, due.run_id))
+    return {**found, **count_files(database, named, places)} if named else found
+
+
+def _batches(due: Sequence[Due]) -> Iterator[Sequence[Due]]:
+    return (due[start : start + BATCH_RUNS] for start in range(0, len(due), BATCH_RUNS))

@@ -47,6 +47,12 @@ class NamedFiles:
     def __bool__(self) -> bool:
         return bool(self.ids or self.digests)
 
+    def add(self, other: NamedFiles) -> None:
+        self.ids |= other.ids
+        self.digests |= other.digests
+        self.md5s |= other.md5s
+        self.known |= other.known
+
 
 def files_named_by(document: Mapping[str, Any], kinds: Iterable[str] = ("artifacts", "sources", "other")) -> NamedFiles:
     """The files that a run's document names, of some kinds of files."""

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..blob_upload import UPLOADS
+from ..errors import CloisterError
 from ..foreign_runs import mapping, sequence, text
 from ..mongo import stored_for_good
 from ..run_ids import format_run_id
@@ -25,7 +26,7 @@ from ..run_record import RunId, read_run
 from .blob_purge import PurgedFile, planned_file, purge_files, stored_files
 from .errors import NotInTrash, RunHeld
 from .holds import refuse_held
-from .named_files import files_named_by
+from .named_files import NamedFiles, files_named_by, still_named
 from .run_data import Selection, count, delete, select_console, select_metrics
 from .tombstones import TOMBSTONES, TRASH, aware, find_tombstone, now
 
@@ -86,6 +87,25 @@ def purge_run(database: Database[dict[str, Any]], run_id: RunId, *, by: str) -> 
     return finish_purging(database, begin_purging(database, run_id, by=by))
 
 
+def purge_runs(
+    database: Database[dict[str, Any]], run_ids: Sequence[RunId], *, by: str, left: list[str]
+) -> list[PurgeReport]:
+    """Delete runs in the trash for good, all at once: other runs are looked through for their files only once.
+
+    Args:
+        left: takes what could not be done, in words.
+    """
+    begun = []
+    for run_id in run_ids:
+        try:
+            begun.append(begin_purging(database, run_id, by=by))
+        except NotInTrash as error:
+            left.append(str(error))
+    reports, errors = _finish(database, begun)
+    left.extend(map(str, errors))
+    return reports
+
+
 def begin_purging(database: Database[dict[str, Any]], run_id: RunId, *, by: str) -> dict[str, Any]:
     """Note that a run in the trash is to be deleted for good: from now on it cannot be brought back.
 
@@ -107,42 +127,66 @@ def begin_purging(database: Database[dict[str, Any]], run_id: RunId, *, by: str)
 
 def finish_purging(database: Database[dict[str, Any]], tombstone: Mapping[str, Any]) -> PurgeReport:
     """Purge a run whose tombstone says so, from wherever that was left; raises as `purge_run` does."""
+    reports, errors = _finish(database, [tombstone])
+    if errors:
+        raise errors[0]
+    return reports[0]
+
+
+def _finish(
+    database: Database[dict[str, Any]], tombstones: Sequence[Mapping[str, Any]]
+) -> tuple[list[PurgeReport], list[CloisterError]]:
     trusted = stored_for_good(database)
-    key, run_id = tombstone["_id"], tombstone["run_id"]
-    document = trusted[TRASH].find_one({"_id": {"$eq": run_id}})
-    if document is None:  # cut off after the last step but one
-        return _close(trusted, tombstone)
-    try:
-        refuse_held(database, document)
-    except RunHeld:
-        trusted[TOMBSTONES].update_one({"_id": key}, {"$set": {"state": "trash"}})
-        raise
-    report_id = _open_report(trusted, tombstone, document)
-    selections = _selections(trusted, document)
-    files = purge_files(
-        trusted,
-        stored_files(trusted, files_named_by(document)),
-        but=[(trusted[TRASH].name, run_id)],
-        ignored_claims=[str(key)],
-    )
-    note_files(trusted, report_id, files)
-    delete(trusted, selections)
-    trusted[PURGES].update_one({"_id": report_id}, {"$set": {"after": count(trusted, selections)}})
-    trusted[TRASH].delete_one({"_id": {"$eq": run_id}})
-    return _close(trusted, tombstone)
+    reports: list[PurgeReport] = []
+    errors: list[CloisterError] = []
+    ready = []
+    for tombstone in tombstones:
+        try:
+            document = trusted[TRASH].find_one({"_id": {"$eq": tombstone["run_id"]}})
+            if document is None:  # cut off after the last step but one
+                reports.append(_close(trusted, tombstone))
+            else:
+                refuse_held(database, document)
+                ready.append((tombstone, document, _open_report(trusted, tombstone, document)))
+        except RunHeld as error:
+            trusted[TOMBSTONES].update_one({"_id": tombstone["_id"]}, {"$set": {"state": "trash"}})
+            errors.append(error)
+        except NotInTrash as error:
+            errors.append(error)
+    purged = _purge_files_of(trusted, [(tombstone, document) for tombstone, document, _ in ready])
+    for tombstone, document, report_id in ready:
+        own = {entry["file_id"] for entry in planned_files(trusted, report_id)}
+        note_files(trusted, report_id, [file for file in purged if file.file_id in own])
+        selections = _selections(trusted, document)
+        delete(trusted, selections)
+        trusted[PURGES].update_one({"_id": report_id}, {"$set": {"after": count(trusted, selections)}})
+        trusted[TRASH].delete_one({"_id": {"$eq": tombstone["run_id"]}})
+        reports.append(_close(trusted, tombstone))
+    return reports, errors
 
 
-def rehearse_purge(
-    database: Database[dict[str, Any]], document: Mapping[str, Any], *, is_deleted: bool
+def _purge_files_of(
+    database: Database[dict[str, Any]], runs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> list[PurgedFile]:
+    named = NamedFiles()
+    for _, document in runs:
+        named.add(files_named_by(document))
+    files = stored_files(database, named) if named else []
+    if not files:
+        return []
+    places = [(database[TRASH].name, tombstone["run_id"]) for tombstone, _ in runs]
+    claimants = [str(tombstone["_id"]) for tombstone, _ in runs]
+    return purge_files(database, files, but=places, ignored_claims=claimants)
+
+
+def count_files(
+    database: Database[dict[str, Any]], named: NamedFiles, places: Sequence[tuple[str, RunId]]
 ) -> dict[str, int]:
-    """How many documents a purge of this run would delete, by collection; files that others share are not counted."""
-    from .named_files import still_named
-
-    files = stored_files(database, files_named_by(document))
-    places = [(database[name].name, document["_id"]) for name in ("runs", TRASH)]
-    own = [file["_id"] for file in files if file["_id"] not in still_named(database, files, but=places)]
-    found = count(database, _selections(database, document, is_deleted=is_deleted))
-    return {**found, "fs.files": len(own), "fs.chunks": _chunks(database, own), DOCUMENT: 1}
+    """How many files and chunks would go with the documents at `places`."""
+    files = stored_files(database, named)
+    shared = still_named(database, files, but=places)
+    own = [file["_id"] for file in files if file["_id"] not in shared]
+    return {"fs.files": len(own), "fs.chunks": _chunks(database, own)}
 
 
 def list_purges(
@@ -231,10 +275,15 @@ def open_report(
         database[PURGES].insert_one(fresh)
 
 
+def planned_files(database: Database[dict[str, Any]], report_id: Any) -> list[dict[str, Any]]:
+    """What a report says of files."""
+    report = database[PURGES].find_one({"_id": report_id}, {"files": 1}) or {}
+    return [mapping(entry) for entry in sequence(report.get("files"))]
+
+
 def note_files(database: Database[dict[str, Any]], report_id: Any, files: Sequence[PurgedFile]) -> None:
     """Say what became of each file; of those that a purge deleted and could not say so, look."""
-    report = database[PURGES].find_one({"_id": report_id}, {"files": 1}) or {}
-    noted = {entry["file_id"]: mapping(entry) for entry in sequence(report.get("files"))}
+    noted = {entry["file_id"]: entry for entry in planned_files(database, report_id)}
     noted.update((file.file_id, file.as_document()) for file in files)
     for file_id, entry in noted.items():
         if not entry["outcome"]:

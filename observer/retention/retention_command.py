@@ -84,7 +84,7 @@ def set_rules(assignments: tuple[str, ...], project: str | None, site: bool, uri
 @collections_option
 def apply_now(dry_run: bool, projects: tuple[str, ...], as_json: bool, uri: str | None, collections: str) -> None:
     """Delete what has outlived its time, and prove it. What was cut off before is ended first."""
-    from .expiry import apply_rules
+    from .expiry import apply_rules, rehearse_rules
     from .rules import known_projects, load_rules
     from .unfinished import finish_all
 
@@ -93,7 +93,10 @@ def apply_now(dry_run: bool, projects: tuple[str, ...], as_json: bool, uri: str 
         if not dry_run:
             finish_all(database)
             note(database, "purged", "by the rules of retention", projects=list(projects) or "all")
-        applied = apply_rules(database, rules, list(projects) or known_projects(database), by=giver(), dry_run=dry_run)
+        chosen = list(projects) or known_projects(database)
+        applied = (
+            rehearse_rules(database, rules, chosen) if dry_run else apply_rules(database, rules, chosen, by=giver())
+        )
     if as_json:
         click.echo(json.dumps(applied_json(applied, dry_run=dry_run), indent=2))
     else:

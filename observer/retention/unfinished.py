@@ -42,9 +42,9 @@ def finish_all(database: Database[dict[str, Any]]) -> int:
             ended += 1
         except CloisterError as error:  # held meanwhile, or somebody else was faster
             logger.warning("What was begun with run %s is left: %s", tombstone.get("run_id"), error)
-    for report in list(database[PURGES].find({"state": "open", "kind": {"$ne": "runs"}})):
-        finish_expiring(database, report)
-        ended += 1
+    expiring = list(database[PURGES].find({"state": "open", "kind": {"$ne": "runs"}}))
+    finish_expiring(database, expiring)
+    ended += len(expiring)
     _sweep_strays(database)
     return ended
 
