@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import pymongo
 import pytest
@@ -27,6 +28,8 @@ from cloister.viewer.accounts.sessions import hash_of, open_session
 from cloister.viewer.accounts.users import OtherSource, UserExists, find_user, provision_user
 from cloister.viewer.app import create_app
 from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
 from pymongo.database import Database
 from pymongo.monitoring import CommandListener
 from running_viewer import insert_run, running_viewer
@@ -265,6 +268,11 @@ class TestSigningIn:
             person(database)
             assert visitor.sign_in(next=given).headers["Location"] == "/"
 
+    @given(st.text() | st.text(alphabet="/\\:@.\t\r\nevil?#%;", max_size=20))
+    def test_no_text_leads_to_another_host(self, given: str) -> None:
+        there = urlsplit(urljoin("https://tracker.lab/login", own_path(given)))
+        assert (there.scheme, there.netloc) == ("https", "tracker.lab")
+
 
 class TestSessions:
     def test_a_planted_id_is_never_taken(self, visitor: Visitor, database: Any) -> None:
@@ -455,6 +463,8 @@ class TestThrottle:
         _let_time_pass(database)
         assert visitor.sign_in().status_code == 303
         assert visitor.sign_in(password="a slip of the hand").status_code != 429
+        entries = database["audit"].find({"action": "login-failed"}).sort("_id", 1)
+        assert ["30" in str(entry["details"]) for entry in entries][:5] == [False] * 4 + [True]
 
     def test_unknown_accounts_are_throttled_alike(self, app: Flask, database: Any) -> None:
         person(database)
@@ -641,6 +651,14 @@ class TestNames:
     def test_what_could_be_mistaken_is_none(self, given: str) -> None:
         with pytest.raises(BadAccountName):
             parse_account_name(given)
+
+    @given(st.text() | st.text(alphabet="ana.\u0430\uff21\u00df\u0130\u212a-", max_size=9))
+    def test_whatever_is_typed_is_one_name_or_none(self, given: str) -> None:
+        try:
+            name = parse_account_name(given)
+        except BadAccountName:
+            return
+        assert parse_account_name(name) == name
 
     def test_two_spellings_are_one_account(self, database: Any) -> None:
         person(database, "Ana")

@@ -27,7 +27,12 @@ class BadAccountName(CloisterError, ValueError):
 
 def plain_name(given: str) -> str:
     """The one spelling of a name: compatibility forms resolved, without upper case. Never raises."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", given).casefold()).strip()
+    for _ in range(3):  # a folded letter may be one that folds again, in Greek for instance
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", given).casefold()).strip()
+        if folded == given:
+            break
+        given = folded
+    return given
 
 
 def parse_account_name(given: str) -> str:

@@ -15,9 +15,9 @@ from .server_key import BadServerKey, derived_key
 logger = logging.getLogger("cloister")
 
 
-def charge_attempt(name: str) -> None:
-    """Count an attempt to be `name`, before it is checked; raises `TooManyAttempts`."""
-    _throttle().charge(name, request.remote_addr or "")
+def charge_attempt(name: str) -> int:
+    """Count an attempt to be `name`, before it is checked; says which pause follows it. Raises `TooManyAttempts`."""
+    return _throttle().charge(name, request.remote_addr or "")
 
 
 def forget_attempts(name: str) -> None:

@@ -55,14 +55,14 @@ def log_in() -> Response:
     accounts = current_accounts()
     ensure_account_indexes(accounts.database)
     try:
-        charge_attempt(name)
+        pause = charge_attempt(name)
         checkers = tuple(accounts.password_checkers)
         user = check_password(accounts.database, name, password, checkers=checkers)
     except (TooManyAttempts, TooManyLogins) as error:
         status = 429 if isinstance(error, TooManyAttempts) else 503
         return _login_form(next_path, problem=str(error), name=name, status=status, retry_seconds=error.retry_seconds)
     if user is None:
-        _note_failure(accounts.database, name, "password")
+        _note_failure(accounts.database, name, "password", pause)
         return _login_form(next_path, problem=WRONG, name=name, status=403)
     return _after_password(accounts.database, user, next_path)
 
@@ -101,7 +101,7 @@ def check_second_factor() -> Response:
     if pending is None or user is None or not user.has_totp:
         return _login_form("/", problem=TOO_LATE, status=403)
     try:
-        charge_attempt(f"{user.name} second factor")
+        pause = charge_attempt(f"{user.name} second factor")
         is_right = count_try(database, pending) and check_code(database, user.name, request.form.get("code", "")[:40])
     except TooManyAttempts as error:
         return _code_form(str(error), status=429, retry_seconds=error.retry_seconds)
@@ -109,7 +109,7 @@ def check_second_factor() -> Response:
         logger.error("Second factor of %s: %s", user.name, error)
         return _code_form(NO_SECOND_FACTOR, status=503)
     if not is_right:
-        _note_failure(database, user.name, "second factor")
+        _note_failure(database, user.name, "second factor", pause)
         return _code_form(WRONG_CODE, status=403)
     forget_attempts(f"{user.name} second factor")
     return _finish(pending, user)
@@ -162,11 +162,13 @@ def _finish(pending: PendingSignIn, user: User, response: Response | None = None
     return response
 
 
-def _note_failure(database: Database[dict[str, Any]], name: str, what: str) -> None:
+def _note_failure(database: Database[dict[str, Any]], name: str, what: str, pause: int) -> None:
+    """Attempts within a pause are not noted, or they would fill the log; that there is one, its last attempt says."""
     # Names that are none are not kept: they are often passwords in the wrong field.
     user = find_user(database, name)
     target = f"user {user.name}" if user else "an unknown account"
-    note("login-failed", actor="", target=target, what=what)
+    details = {"pause_seconds": pause} if pause else {}
+    note("login-failed", actor="", target=target, what=what, **details)
 
 
 def _go_to(path: str) -> Response:

@@ -48,11 +48,14 @@ class LoginThrottle:
     database: Database[dict[str, Any]]
     secret: bytes
 
-    def charge(self, name: str, address: str) -> None:
-        """Count an attempt; raises `TooManyAttempts` for one too many, which is not counted."""
-        self._count(self._account_key(name, address), PER_ACCOUNT)
-        if address:
-            self._count(f"address {address}", PER_ADDRESS)
+    def charge(self, name: str, address: str) -> int:
+        """Count an attempt; says how many seconds pass after it before the next one is let through.
+
+        Raises:
+            TooManyAttempts: it comes before that; it is not counted.
+        """
+        pause = self._count(self._account_key(name, address), PER_ACCOUNT)
+        return max(pause, self._count(f"address {address}", PER_ADDRESS)) if address else pause
 
     def succeeded(self, name: str, address: str) -> None:
         """The attempt was right: the account's count begins anew, and the address is known from now on."""
@@ -64,7 +67,7 @@ class LoginThrottle:
             {"_id": f"address {address}", "count": {"$gt": 0}}, {"$inc": {"count": -1, "turn": 1}}
         )
 
-    def _count(self, key: str, most: int) -> None:
+    def _count(self, key: str, most: int) -> int:
         """One more for `key`, unless it is made to wait; of attempts at the same moment each is counted."""
         attempts = self.database[ATTEMPTS]
         for _ in range(_TURNS):
@@ -76,9 +79,9 @@ class LoginThrottle:
             if known is None:
                 with suppress(DuplicateKeyError):  # another attempt was the first: this one is the second
                     attempts.insert_one({"_id": key, **counted})
-                    return
+                    return _pause_after(counted)
             elif attempts.update_one({"_id": key, "turn": known["turn"]}, {"$set": counted}).matched_count:
-                return
+                return _pause_after(counted)
         raise TooManyAttempts(FIRST_PAUSE_SECONDS)
 
     def _account_key(self, name: str, address: str) -> str:
@@ -111,6 +114,11 @@ def _counted(known: dict[str, Any], now: datetime, most: int) -> dict[str, Any]:
         "paused_until": None if pause is None else now + timedelta(seconds=pause),
         "forget_at": now + timedelta(hours=1),
     }
+
+
+def _pause_after(counted: dict[str, Any]) -> int:
+    paused_until = counted["paused_until"]
+    return 0 if paused_until is None else _seconds_until(paused_until, counted["last_at"])
 
 
 def _is_forgotten(known: dict[str, Any], now: datetime) -> bool:
