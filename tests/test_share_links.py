@@ -126,7 +126,8 @@ def test_a_link_opens_nothing_else(app: Flask, ana: Person, stranger: Person, si
             assert "digits-2" not in page
             if status != 404:
                 allowed[kind].add(path)
-    assert allowed["chart"] == {"/shared", "/api/v1/plots/line", "/api/v1/curves?metric=loss&runs=1"}
+    points = {f"/api/v1/{name}?metric=loss&runs=1" for name in ("curves", "points.csv")}
+    assert allowed["chart"] == {"/shared", "/api/v1/plots/line", *points}
     assert allowed["artifact"] == {"/shared", "/shared/download", "/shared/image"}  # the last one says that it is none
     of_curves = {"/api/v1/plots/line", *(path for path in every_address() if path.endswith("&runs=1"))}
     others = {path for path in allowed["run"] if not path.startswith(("/runs/1", "/shared", "/api/v1/runs/1/system"))}

@@ -82,7 +82,7 @@ def _opens_run(share: Share, endpoint: str) -> bool:
 def _opens_chart(share: Share, endpoint: str) -> bool:
     metrics = request.args.getlist("metric")
     return endpoint == _EMPTY_CHART or (
-        endpoint == "charts.send_curves" and metrics == [share.what] and _is_of_run(share)
+        endpoint in ("charts.send_curves", "charts.send_points") and metrics == [share.what] and _is_of_run(share)
     )
 
 

@@ -17,8 +17,16 @@ export function openMoreMenu(button, card) {
     { label: "View as table", act: () => openTable(card.spec.title, card.curves, card.grid.axis) },
     { label: "Download PNG", act: () => downloadPng(card) },
     { label: "Download CSV, every point", href: csv },
+    ...shareItems(card),
     ...(touch ? [{ label: "Reset zoom", act: () => card.resetZoom() }, ...settingsItems(card)] : []),
   ]);
+}
+
+// On the page of a run that the person may share; its header has a link to the same place.
+function shareItems(card) {
+  const share = document.querySelector("[data-share-run]");
+  if (!share || card.grid.runIds().length !== 1) return [];
+  return [{ label: "Share this chart", href: `${share.href}?${new URLSearchParams({ kind: "chart", chart: card.metric })}` }];
 }
 
 function settingsItems(card) {
