@@ -129,6 +129,6 @@ def test_a_run_that_is_being_recorded_is_left_alone(
 def test_the_command_says_what_it_needs() -> None:
     code, output = cloister_command("redact", "--scan", "--apply")
     assert code == 2
-    assert "Say one of --check SCRIPT, --scan and --apply" in output
+    assert "Say one of --check SCRIPT, --scan, --apply and --pseudonym NAME" in output
     done = subprocess.run([sys.executable, "-m", "cloister", "redact", "--help"], capture_output=True, text=True)
     assert "cloister redact --scan --project digits" in done.stdout

@@ -10,6 +10,8 @@ from typing import Any
 import cloister
 import pytest
 from cloister.observer import policy as policies
+from cloister.observer.access.memberships import load_principal
+from cloister.observer.access.visibility import sees
 from cloister.observer.policy import (
     BadPolicy,
     Policy,
@@ -20,9 +22,11 @@ from cloister.observer.policy import (
     tighten,
 )
 from cloister.observer.redaction.marks import mark
+from cloister.observer.run_query import RunQuery
 from cloister.observer.runs import RunStore
 from conftest import StartRun
 from pymongo.database import Database
+from running_viewer import insert_run
 
 
 @pytest.fixture
@@ -206,3 +210,22 @@ def test_a_resumed_run_works_with_its_own_secrets_and_notes_none(
     assert ("lr", 0.1, 0.2) in note.config_changes
     assert "hunter2" not in repr(stored)
     assert "abcdef-0123" not in repr(stored)
+
+
+def test_a_run_under_a_pseudonym_is_its_owners_where_the_viewer_has_the_key(
+    site_file: Path, store: RunStore, database: Database[dict[str, Any]]
+) -> None:
+    key = site_file.parent / "pseudonym.key"
+    key.write_bytes(b"0123456789abcdef0123456789abcdef")
+    site_file.write_text(f'profile = "strict"\npseudonym_key = "{key}"\n')
+    ana, ben = load_principal(database, "ana"), load_principal(database, "ben")
+    assert ana.pseudonym.startswith("person-")
+    insert_run(database, 1)
+    database["runs"].update_one({}, {"$set": {"cloister.owner": ana.pseudonym, "cloister.visibility": "private"}})
+    impostor = load_principal(database, ana.pseudonym)
+    seen = [store.seen_by(who).list_runs(RunQuery()).total for who in (ana, ben, impostor)]
+    assert seen == [1, 0, 0]
+    run = store.load_run(1)
+    assert [sees(who, run) for who in (ana, ben, impostor)] == [True, False, False]
+    key.unlink()
+    assert store.seen_by(load_principal(database, "ana")).list_runs(RunQuery()).total == 0

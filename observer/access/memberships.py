@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..foreign_runs import mapping, sequence
+from ..redaction.site_pseudonyms import site_pseudonym
 from .principal import ALL_SCOPES, ROLES, VISIBILITIES, Kind, Principal, Role, Scope, SiteRole, Visibility, highest_role
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def load_principal(
         scopes=frozenset(scopes),
         projects=None if projects is None else frozenset(projects),
         defaults=read_defaults(settings),
+        pseudonym=site_pseudonym("person", name),
     )
 
 

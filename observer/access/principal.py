@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from ..redaction.pseudonyms import is_pseudonym
 
 if TYPE_CHECKING:
     from ..run_record import RunRecord
@@ -25,6 +27,13 @@ DEFAULT_VISIBILITY: Visibility = "project"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+class Owned(Protocol):
+    """What says whose it is."""
+
+    @property
+    def owner(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Principal:
     """Who asks, with all that decides what may be seen and done.
@@ -39,6 +48,7 @@ class Principal:
         defaults: projects whose runs are seen otherwise than by the project when they say nothing themselves.
         run_id: the run that a share link opens.
         limited_to: a second principal who has to see a run, too: whoever views the site as somebody else.
+        pseudonym: under which the account's runs are recorded where a policy has no names recorded; "" for none.
         viewed_by: who views the site as this principal, which may then change nothing; "" when it is really them.
     """
 
@@ -53,6 +63,7 @@ class Principal:
     run_id: Any = None
     limited_to: Principal | None = None
     viewed_by: str = ""
+    pseudonym: str = ""
 
     @property
     def is_signed_in(self) -> bool:
@@ -73,6 +84,15 @@ class Principal:
         if not self.is_signed_in or "read" not in self.scopes:
             return False
         return "auditor" not in self.site or "admin" in self.site or bool(self.roles)
+
+    @property
+    def owner_names(self) -> tuple[str, ...]:
+        """What runs of this account say of their owner. An account that is called like a pseudonym owns none by it."""
+        return tuple(name for name in (self.name if not is_pseudonym(self.name) else "", self.pseudonym) if name)
+
+    def owns(self, run: Owned) -> bool:
+        """Whether a run says that it is this account's."""
+        return run.owner in self.owner_names
 
     def role_in(self, project: str) -> Role | None:
         """The role in this project; an admin of the site is admin in each. None: no part in it."""
@@ -118,8 +138,7 @@ class Principal:
             return any(_is_at_least(role, least) for role in self._roles_in(project))
         if not self._may_see(None, run):
             return False
-        is_own = bool(self.name) and run.owner == self.name
-        return is_own or _is_at_least(self.role_in(run.project), "editor" if right == "edit" else "admin")
+        return self.owns(run) or _is_at_least(self.role_in(run.project), "editor" if right == "edit" else "admin")
 
     def _roles_in(self, project: str | None) -> list[Role | None]:
         """The role in this project, or in each where there may be one."""

@@ -53,7 +53,7 @@ def explain(database: Database[dict[str, Any]], principal: Principal, run: RunRe
         *_by_name(principal, run),
         *_by_visibility(principal, run, visibility),
     )
-    is_insider = principal.role_in(run.project) is not None or bool(principal.name and run.owner == principal.name)
+    is_insider = principal.role_in(run.project) is not None or principal.owns(run)
     return SeenBecause(reasons, visibility, not run.visibility, settings if is_insider else None)
 
 
@@ -69,7 +69,7 @@ def _as_somebody(principal: Principal) -> list[Reason]:
 
 def _by_name(principal: Principal, run: RunRecord) -> list[Reason]:
     reasons = []
-    if principal.name and run.owner == principal.name:
+    if principal.owns(run):
         reasons.append(Reason("owner", "You recorded it."))
     if principal.name and principal.name in run.shared_people:
         reasons.append(Reason("shared", "It is shared with you by name."))

@@ -48,7 +48,7 @@ def visible_runs(principal: Principal, projects: Mapping[str, Visibility] | None
     else:
         conditions = [] if "admin" in principal.site else [{"$or": _ways(principal, defaults)}]
     if principal.projects is not None:
-        conditions.append({"$or": _in_projects(principal.projects)})
+        conditions.append({"$or": in_projects(principal.projects)})
     if principal.limited_to is not None:
         conditions.append(visible_runs(principal.limited_to, projects))
     kept = [condition for condition in conditions if condition]
@@ -65,7 +65,7 @@ def sees(principal: Principal, run: Seeable) -> bool:
         return False
     if principal.kind == "share":
         return bool(run.id == principal.run_id)
-    if "admin" in principal.site or (principal.name and principal.name in (run.owner, *run.shared_people)):
+    if "admin" in principal.site or principal.owns(run) or (principal.name and principal.name in run.shared_people):
         return True
     if principal.groups & set(run.shared_groups):
         return True
@@ -77,25 +77,26 @@ def _ways(principal: Principal, defaults: Mapping[str, Visibility]) -> list[_Fil
     """Each is enough to see a run."""
     ways: list[_Filter] = [{VISIBILITY: "site"}]
     if principal.name:  # runs without an owner are not those of whoever has no name
-        ways += [{OWNER: principal.name}, {SHARED_PEOPLE: principal.name}]
+        ways.append({SHARED_PEOPLE: principal.name})
+        ways += [{OWNER: name} for name in principal.owner_names]
     if principal.groups:
         ways.append({SHARED_GROUPS: {"$in": sorted(principal.groups)}})
     silent = {VISIBILITY: {"$nin": list(VISIBILITIES)}}  # the project decides
     open_to_all = [project for project, visibility in defaults.items() if visibility == "site"]
     if open_to_all:
-        ways.append({**silent, "$or": _in_projects(open_to_all)})
+        ways.append({**silent, "$or": in_projects(open_to_all)})
     closed = [project for project, visibility in defaults.items() if visibility == "private"]
     if ALL_PROJECTS in principal.roles:
         ways.append({VISIBILITY: "project"})
-        ways.append({**silent, "$nor": _in_projects(closed)} if closed else silent)
+        ways.append({**silent, "$nor": in_projects(closed)} if closed else silent)
     elif principal.roles:
         mine = list(principal.roles)
-        ways.append({VISIBILITY: "project", "$or": _in_projects(mine)})
-        ways.append({**silent, "$or": _in_projects([project for project in mine if project not in closed])})
+        ways.append({VISIBILITY: "project", "$or": in_projects(mine)})
+        ways.append({**silent, "$or": in_projects([project for project in mine if project not in closed])})
     return ways
 
 
-def _in_projects(names: Any) -> list[_Filter]:
+def in_projects(names: Any) -> list[_Filter]:
     """Runs of these projects; one that names none belongs to that of its experiment's name, as `match_project` says."""
     chosen = sorted(names)
     choices: list[_Filter] = [

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import logging
 import os
+import re
 from pathlib import Path
 
 from ..errors import CloisterError
@@ -16,6 +17,7 @@ logger = logging.getLogger("cloister")
 KEY_FILE = "pseudonym.key"
 KEY_BYTES = 32
 SHORTEST_KEY_BYTES = 16
+_SHAPE = re.compile(r"(?:person|host)-[a-z2-7]{8}")
 
 
 class UnusablePseudonymKey(CloisterError, OSError):
@@ -28,6 +30,11 @@ class UnusablePseudonymKey(CloisterError, OSError):
         )
 
 
+def is_pseudonym(name: str) -> bool:
+    """Whether a name has the shape of what this module gives."""
+    return _SHAPE.fullmatch(name) is not None
+
+
 class Pseudonyms:
     """Gives a name its pseudonym: "person-k3x9w2pq", "host-7m2..."."""
 
@@ -36,7 +43,7 @@ class Pseudonyms:
 
     def of(self, kind: str, name: str) -> str:
         """The pseudonym of a "person" or a "host"; one that is a pseudonym already stays."""
-        if name.startswith(f"{kind}-") and len(name) == len(kind) + 9:
+        if is_pseudonym(name):
             return name
         digest = hmac.new(self._key, f"{kind}\0{name}".encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
         return f"{kind}-{base64.b32encode(digest[:5]).decode().lower()}"

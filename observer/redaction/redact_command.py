@@ -20,6 +20,7 @@ from ..settings import load_settings
 from .recording_profiles import rules_under
 from .run_redaction import RunRedaction
 from .script_check import check_script
+from .site_pseudonyms import site_pseudonym
 from .stored_run_redaction import StillRecorded, StoredFindings, look_at_run, redact_run
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ FOUND_CODE = 1  # of the process, so that a hook can refuse a commit
 @click.option("--project", help="Only the runs of this project.")
 @click.option("--run", "run_id", help="Only this run, by its number.")
 @click.option("--uri", help="MongoDB URI; when left out the settings decide, else the embedded database is used.")
+@click.option("--pseudonym", "person", metavar="NAME", help="Tell a person's pseudonym, by the site's key.")
 @click.option("--yes", is_flag=True, help="Do not ask before runs are changed.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def redact(
@@ -44,6 +46,7 @@ def redact(
     project: str | None,
     run_id: str | None,
     uri: str | None,
+    person: str | None,
     yes: bool,
     words: tuple[str, ...],
 ) -> None:
@@ -56,8 +59,11 @@ def redact(
 
     Ends with code 1 where something is found. WORDS are the script's own.
     """
-    if (script is not None) + scan + apply != 1:
-        raise click.UsageError("Say one of --check SCRIPT, --scan and --apply.")
+    if (script is not None) + scan + apply + (person is not None) != 1:
+        raise click.UsageError("Say one of --check SCRIPT, --scan, --apply and --pseudonym NAME.")
+    if person is not None:
+        click.echo(site_pseudonym("person", person) or "The policy names no pseudonym_key that can be read here.")
+        return
     if script is not None:
         _check(script, words)
         return
