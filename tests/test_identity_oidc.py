@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,9 +122,14 @@ def site(running: Site) -> Site:
     running.seen = running.database["audit"].count_documents({})
     running.provider.be_honest()
     running.provider.person["groups"] = ["/trackers"]
-    running.ours._metadata = running.ours._keys = None
+    forget(running.ours)
     add_user(running.database, "root", site=["admin"])
     return running
+
+
+def forget(ours: Provider) -> None:
+    """As if the viewer had just started."""
+    ours._metadata = ours._keys = ours._failure = None
 
 
 def test_the_login_page_offers_the_provider_and_brings_people_where_they_wanted_to_go(site: Site) -> None:
@@ -428,12 +434,21 @@ METADATA = {
 
 def test_a_provider_that_leads_elsewhere_is_not_followed(site: Site) -> None:
     for name, told in METADATA.items():
+        forget(site.ours)
         site.provider.metadata.clear()
         site.provider.metadata.update(told)
         answer = site.browser().get(f"{site.address}/login/oidc", allow_redirects=False)
         assert answer.status_code == 502, name
         assert "evil" not in answer.text
     assert set(site.provider.asked) == {"/.well-known/openid-configuration"}
+
+
+def test_a_provider_that_fails_is_not_asked_by_everybody_at_once(site: Site) -> None:
+    site.provider.metadata["issuer"] = "https://evil.example"
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: site.browser().get(f"{site.address}/login/oidc"), range(16)))
+    assert {answer.status_code for answer in answers} == {502}
+    assert len(site.provider.asked) == 1
 
 
 def test_a_provider_that_must_name_itself_in_its_answer_does(site: Site) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,15 @@ def test_scripts_are_known_without_a_session(site: Site) -> None:
     with script.get(f"{site.address}/api/v1/live", stream=True) as stream:
         assert stream.status_code == 200
     assert caller().get(f"{site.direct}/api/v1/live").status_code == 401
+
+
+def test_the_first_requests_of_somebody_may_come_all_at_once(site: Site) -> None:
+    def ask(_: int) -> int:
+        return caller(PROXY_ADDRESS).get(f"{site.direct}/api/v1/projects", headers=SAYS).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(8))) == {200}
+    assert site.database["users"].count_documents({"source": "proxy"}) == 1
 
 
 def test_what_people_add_to_their_requests_does_not_pass_the_proxy(site: Site) -> None:

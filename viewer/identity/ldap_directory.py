@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloister")
 
 TIMEOUT_SECONDS = 3  # for each answer: somebody waits in front of the login page
+AT_ONCE = 4  # a directory that hangs must not take all threads of the viewer
 LONGEST_NAME = 256
 LONGEST_PASSWORD = 1024
 
 Attributes = dict[str, list[bytes]]
+
+_FREE = threading.BoundedSemaphore(AT_ONCE)
 
 
 class DirectoryFailed(CloisterError, ConnectionError):
@@ -63,6 +67,8 @@ def find_person(settings: LdapSettings, name: str, password: str) -> OutsideIden
     # An empty password is an "unauthenticated bind", which servers answer with success for every name (RFC 4513).
     if not password or not name or len(name) > LONGEST_NAME or len(password) > LONGEST_PASSWORD or "\0" in name:
         return None
+    if not _FREE.acquire(timeout=TIMEOUT_SECONDS):
+        raise DirectoryFailed(settings, "others wait for it")
     try:
         with _searching(settings) as searcher:
             found = _search_person(searcher, settings, name)
@@ -73,6 +79,8 @@ def find_person(settings: LdapSettings, name: str, password: str) -> OutsideIden
             return _identity(settings, *found, _groups_of(searcher, settings, *found))
     except ldap.LDAPError as error:
         raise DirectoryFailed(settings, _reason(error)) from error
+    finally:
+        _FREE.release()
 
 
 def check_directory(settings: LdapSettings) -> str:

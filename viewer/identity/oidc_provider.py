@@ -6,7 +6,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloister")
 
 TIMEOUT_SECONDS = (3, 4)  # to connect, and between two bytes: somebody waits
+EXCHANGES = 4  # at once
+TURN_SECONDS = 3
 METADATA_SECONDS = 3600
+FAILURE_SECONDS = 5  # in which nobody waits for a provider that did not answer
 KEYS_AGAIN_SECONDS = 60  # a token with an unknown key makes us look for new keys, but not as often as a stranger likes
 LEEWAY_SECONDS = 60  # between its clock and ours
 OLDEST_TOKEN_SECONDS = 600  # a token that was issued for this sign-in is fresh
@@ -34,6 +38,7 @@ class ProviderFailed(CloisterError, ConnectionError):
     """The provider does not answer, or with something that no provider says. Nobody is let in then."""
 
     def __init__(self, settings: OidcSettings, reason: object) -> None:
+        self.reason = reason
         super().__init__(f"The OpenID provider {settings.issuer} could not be asked: {reason}.")
 
 
@@ -72,6 +77,8 @@ class OidcProvider:
         self._lock = threading.Lock()
         self._metadata: dict[str, Any] | None = None
         self._metadata_until = 0.0
+        self._failure: object = None  # why it could not be asked a moment ago
+        self._free = threading.BoundedSemaphore(EXCHANGES)
         self._keys: Any = None
         self._keys_asked = float("-inf")
 
@@ -82,7 +89,7 @@ class OidcProvider:
             ProviderFailed
         """
         metadata = self._load_metadata()
-        with self._session() as session:
+        with self._exchange() as session:
             address, _ = session.create_authorization_url(
                 metadata["authorization_endpoint"],
                 state=sign_in.state,
@@ -121,7 +128,7 @@ class OidcProvider:
         from authlib.common.errors import AuthlibBaseError
 
         offered = metadata.get("token_endpoint_auth_methods_supported")
-        with self._session() as session:
+        with self._exchange() as session:
             if isinstance(offered, list) and "client_secret_basic" not in offered and self.settings.client_secret:
                 session.token_endpoint_auth_method = "client_secret_post"  # noqa: S105  # the method's name
             try:
@@ -185,7 +192,7 @@ class OidcProvider:
         if not address or not token.get("access_token") or all(name in claims for name in wanted):
             return claims
         bearer = {"Authorization": f"Bearer {token['access_token']}"}
-        with self._session() as session:
+        with self._exchange() as session:
             more = self._get_json(session, address, headers=bearer)
         if more.get("sub") != claims["sub"]:
             raise SignInRefused("The provider told about somebody else.")
@@ -207,13 +214,30 @@ class OidcProvider:
 
     def _load_metadata(self) -> dict[str, Any]:
         """Its OpenID configuration, asked once an hour."""
-        with self._lock:
-            if self._metadata is None or time.monotonic() > self._metadata_until:
-                with self._session() as session:
-                    address = f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration"
-                    self._metadata = self._check_metadata(self._get_json(session, address))
-                self._metadata_until = time.monotonic() + METADATA_SECONDS
+        with self._turn():
+            now = time.monotonic()
+            if self._failure is not None and now < self._metadata_until:
+                raise ProviderFailed(self.settings, self._failure)
+            if self._metadata is None or now > self._metadata_until:
+                address = f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration"
+                try:
+                    with self._exchange() as session:
+                        self._metadata = self._check_metadata(self._get_json(session, address))
+                except ProviderFailed as error:
+                    self._failure, self._metadata_until = error.reason, time.monotonic() + FAILURE_SECONDS
+                    raise
+                self._failure, self._metadata_until = None, time.monotonic() + METADATA_SECONDS
             return self._metadata
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One of those who look at what is kept of the provider, or ask for it."""
+        if not self._lock.acquire(timeout=TURN_SECONDS):
+            raise ProviderFailed(self.settings, "others wait for it")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _check_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
         if metadata.get("issuer") != self.settings.issuer:
@@ -237,11 +261,11 @@ class OidcProvider:
     def _load_keys(self, metadata: Mapping[str, Any], *, again: bool = False) -> Any:
         from joserfc.jwk import KeySet
 
-        with self._lock:
+        with self._turn():
             now = time.monotonic()
             if self._keys is None or (again and now - self._keys_asked > KEYS_AGAIN_SECONDS):
                 self._keys_asked = now
-                with self._session() as session:
+                with self._exchange() as session:
                     found: Any = self._get_json(session, metadata["jwks_uri"])
                 self._keys = KeySet.import_key_set(found)
             return self._keys
@@ -260,8 +284,19 @@ class OidcProvider:
             raise ProviderFailed(self.settings, f"{address} has no JSON object")
         return found
 
+    @contextmanager
+    def _exchange(self) -> Iterator[OAuth2Session]:
+        """A session for one exchange; few at once, so that a provider that hangs does not take all our threads."""
+        if not self._free.acquire(timeout=TURN_SECONDS):
+            raise ProviderFailed(self.settings, "others wait for it")
+        try:
+            with self._session() as session:
+                yield session
+        finally:
+            self._free.release()
+
     def _session(self) -> OAuth2Session:
-        """For one exchange: goes nowhere but where it is told, believes no certificate without reason, and hurries."""
+        """Goes nowhere but where it is told, believes no certificate without reason, and hurries."""
         from .oidc_session import ProviderSession
 
         settings = self.settings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...observer.audit import record_entry
 from ...observer.errors import CloisterError
 from ...observer.identity_settings import GroupRules, IdentitySettings
-from ..accounts.users import USERS, Source, User, find_user, provision_user
+from ..accounts.users import USERS, OtherSource, Source, User, UserExists, find_user, provision_user
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -51,18 +51,29 @@ def admit(database: Database[dict[str, Any]], identity: OutsideIdentity, rules: 
     """
     if rules.required_groups and not identity.groups & set(rules.required_groups):
         raise NotAdmitted(f"{identity.name!r} is in none of the groups that may use this viewer.")
-    user = provision_user(
+    groups = {rules.groups[group] for group in identity.groups if group in rules.groups} if rules.groups else None
+    try:
+        user = _provision(database, identity, groups)
+    except (UserExists, OtherSource):
+        # Somebody's first two requests at once: the other one has just made the account.
+        if database[USERS].find_one({"source": identity.source, "subject": identity.subject}) is None:
+            raise
+        user = _provision(database, identity, groups)
+    if user.is_disabled:
+        raise NotAdmitted(f"The account {user.name!r} is disabled.")
+    return _with_site_roles(database, user, identity, rules, address)
+
+
+def _provision(database: Database[dict[str, Any]], identity: OutsideIdentity, groups: set[str] | None) -> User:
+    return provision_user(
         database,
         name=identity.name,
         source=identity.source,
         subject=identity.subject,
         full_name=identity.full_name,
         email=identity.email,
-        groups={rules.groups[group] for group in identity.groups if group in rules.groups} if rules.groups else None,
+        groups=groups,
     )
-    if user.is_disabled:
-        raise NotAdmitted(f"The account {user.name!r} is disabled.")
-    return _with_site_roles(database, user, identity, rules, address)
 
 
 def _with_site_roles(
