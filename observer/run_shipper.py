@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .console_shipper import ConsoleShipper
 from .encryption.data_keys import store_key_document
 from .encryption.run_sealing import KEY_DOCUMENT
+from .encryption.shipping_sealing import ShippingSealing, sealing_for
 from .file_shipper import SLICE_SECONDS, FileShipper
 from .history_copy import HistoryCopy
 from .indexes import ensure_indexes
@@ -92,6 +93,7 @@ class RunShipper:
             "end": self._take_end,
         }
         self._redaction: ShippingRedaction | None = None
+        self._sealing: ShippingSealing | None = None
         self._indexed: Collections | None = None  # those whose indexes this shipper has seen to
 
     @property
@@ -171,6 +173,10 @@ class RunShipper:
         self._redaction = redaction_for(self._database, header)
         if self._redaction is not None:
             header = self._headers[segment.number] = self._redaction.header(header)
+        self._sealing = sealing_for(self._database, header, self._folders)
+        if self._sealing is not None:
+            header = self._headers[segment.number] = self._sealing.header(header)
+            store_key_document(self._database, header[KEY_DOCUMENT])
         self._load_state(header)
         self._tell_the_trainer()
         return True
@@ -212,6 +218,8 @@ class RunShipper:
                     store_key_document(self._database, run[KEY_DOCUMENT])
                 if self._redaction is not None:
                     run = self._redaction.header(run)
+                if self._sealing is not None:
+                    run = self._sealing.header(run)
                 self._headers[number] = {**run, "pid": record.fields.get("pid")}
                 return self._headers[number]
         self._headless[number] = size
@@ -282,13 +290,16 @@ class RunShipper:
         self._update.set_all(self._metrics.summed_changes())
         if self._redaction is not None:
             self._update.set_all(self._redaction.news())
+        if self._sealing is not None:
+            self._update.set_all(self._sealing.facts())
         self._commit(self._update)
         if self._sacred.is_asked:
             self._answer()
 
     def _redacted(self, record: JournalRecord) -> JournalRecord | None:
         """A record as the database's policy lets it be stored, where the run was recorded without knowing that."""
-        return record if self._redaction is None else self._redaction.record(record)
+        redacted = record if self._redaction is None else self._redaction.record(record)
+        return redacted if redacted is None or self._sealing is None else self._sealing.record(redacted)
 
     def _answer(self) -> None:
         """Bring what Sacred's readers see up to date, and say so to the experiment that waits for it."""

@@ -313,6 +313,52 @@ def test_without_a_key_what_should_be_encrypted_is_not_recorded_at_all(
     assert "Ana" not in str(list(store.database["runs"].find()))
 
 
+def test_a_run_that_could_not_know_the_databases_policy_is_encrypted_before_it_is_stored(
+    start: StartRun, store: RunStore, database: Database[Any], keys: KeyFile, home: Path, tmp_path: Path
+) -> None:
+    database["policy"].insert_one({"_id": "site", "encrypt": {PROJECT: ["everything"]}})
+    (tmp_path / "weights.bin").write_bytes(HIDDEN["artifact"].encode() * 9)
+    keys.make(PROJECT)
+    with start(project=PROJECT, config={"a": HIDDEN["config"]}) as run:
+        run._recorder.record_console("stdout", f"{HIDDEN['stdout']}\n", 1e9)
+        run.log_artifact(tmp_path / "weights.bin", metadata={"what": HIDDEN["metadata"]})
+        run.info["found"] = HIDDEN["info"]
+        run.end_as(ValueError(HIDDEN["traceback"]))
+    assert run.wait_until_stored(20)
+    names = ("runs", "console", "fs.chunks", "fs.files")
+    stored = str([list(database[name].find()) for name in names])
+    assert [text for text in HIDDEN.values() if text in stored] == []
+    read = store.load_run(run.id)
+    assert (read.config, read.info, read.encrypted) == (
+        {"a": HIDDEN["config"]}, {"found": HIDDEN["info"]}, ("everything",)
+    )  # fmt: skip
+    assert HIDDEN["traceback"] in read.fail_trace[-1]
+    [artifact] = read.artifacts
+    assert store.open_blob(artifact.file_id).read() == (tmp_path / "weights.bin").read_bytes()
+    assert [piece.text for piece in store.load_console(run.id, after="").pieces] == [f"{HIDDEN['stdout']}\n"]
+    assert list(home.rglob("blobs/*")) == []
+
+
+def test_a_run_that_cannot_be_encrypted_as_the_databases_policy_wants_waits_for_the_key(
+    start: StartRun,
+    store: RunStore,
+    database: Database[Any],
+    keys: KeyFile,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    database["policy"].insert_one({"_id": "site", "encrypt": {"*": ["config"]}})
+    with start(project=PROJECT, config={"a": HIDDEN["config"]}) as run:
+        run.log({"loss": 1.0})
+    assert not run.wait_until_stored(2)
+    assert database["runs"].count_documents({}) == 0
+    keys.make(PROJECT)
+    uri = f"mongodb://{database.client.address[0]}:{database.client.address[1]}/{database.name}?directConnection=true"
+    assert CliRunner().invoke(main, ["sync", "--uri", uri], catch_exceptions=False).exit_code == 0
+    assert store.load_run(run.id).config == {"a": HIDDEN["config"]}
+    assert HIDDEN["config"] not in str(list(database["runs"].find()))
+
+
 def test_rotation_keeps_what_is_stored_readable_and_gives_new_runs_new_keys(
     start: StartRun, store: RunStore, database: Database[Any], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ENCRYPTION = "cloister.encryption"  # {parts: [words], key: id}: that a run has encrypted parts, and by which key
 KEY_DOCUMENT = "encryption_key"  # in a journal's header: the wrapped data key, for whoever ships it
+PARTS = "encrypted_parts"  # in a journal's header: the words by which it is encrypted
 SEALED = "sealed"  # in a file's entry, and in a console piece
 NOT_HERE = "<encrypted: read it in Cloister>"  # for Sacred's readers
 WITHHELD = "<not recorded: no key>"
@@ -61,7 +62,7 @@ class _Chosen:
         return value if is_sealed(value) else self._seal(value)  # a resumed run's config comes from its document
 
     def header(self, header: Mapping[str, Any]) -> dict[str, Any]:
-        sealed = dict(header)
+        sealed: dict[str, Any] = {**header, PARTS: list(self.chosen.words)}
         for name in ("config", "config_defaults"):
             sealed[name] = self._config(header.get(name) or {})
         if not self.chosen.has_config:
@@ -169,10 +170,13 @@ class RunSealing(_Chosen):
     def console(self, stream: str, text: str) -> Iterator[dict[str, Any]]:
         from ..console_store import split_text
 
-        for part in split_text(text):
-            size = len(part) if part.isascii() else len(part.encode("utf-8", "replace"))
-            amounts = {"lines": part.count("\n"), "bytes": size}
-            yield {"stream": stream, SEALED: self._text.encrypt(stream, part), "key": self._document["_id"], **amounts}
+        return (self.console_record(stream, part) for part in split_text(text))
+
+    def console_record(self, stream: str, text: str) -> dict[str, Any]:
+        """The fields of one record that stands for a text."""
+        size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+        amounts = {"lines": text.count("\n"), "bytes": size}
+        return {"stream": stream, SEALED: self._text.encrypt(stream, text), "key": self._document["_id"], **amounts}
 
     def keep(self, part: str, stream: BinaryIO, keep: Callable[[BinaryIO], Digests]) -> Kept | None:
         if not self.chosen.has(part):

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..blobs import BlobNotFound, DamagedBlob, open_blob
+from ..blobs import BlobNotFound, UnreadableBlob, open_blob
+from ..encryption.opened import open_piece, opened_document
+from ..encryption.run_sealing import SEALED
 from ..errors import CloisterError
 from ..run_ids import format_run_id
 from ..run_record import read_run
@@ -95,7 +97,7 @@ def _runs(database: Database[dict[str, Any]], person: Person, counts: dict[str, 
             word = format_run_id(document["_id"])[:_PATH_LIMIT].replace(":", "-")
             if document["_id"] in own:
                 counts["own runs"] += 1
-                yield f"{collection}/{word}.json", _json(document)
+                yield f"{collection}/{word}.json", _json(opened_document(database, document))
                 yield f"{collection}/{word}.console.txt", _console(database, document)
             elif named := {field: _value(document, field) for field in changed_fields(document, replace)}:
                 counts["runs of others"] += 1
@@ -104,7 +106,8 @@ def _runs(database: Database[dict[str, Any]], person: Person, counts: dict[str, 
 
 def _console(database: Database[dict[str, Any]], document: Mapping[str, Any]) -> str:
     pieces = database["console"].find({"run_id": document["_id"]}).sort("n", 1)
-    text = "".join(str(piece.get("text", "")) for piece in pieces)
+    opened = (open_piece(database, piece) if SEALED in piece else piece for piece in pieces)
+    text = "".join(str(piece.get("text", "")) for piece in opened)
     return text or str(document.get("captured_out") or "")
 
 
@@ -137,7 +140,7 @@ def _write_files(
                 with bundle.open(name, "w", force_zip64=True) as target:
                     for piece in blob:
                         target.write(piece)
-            except (BlobNotFound, DamagedBlob):  # the run's document says that it was there
+            except (BlobNotFound, UnreadableBlob):  # the run's document says that it was there
                 continue
             written.add(name)
             counts["files"] += 1
