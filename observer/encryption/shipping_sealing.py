@@ -129,7 +129,5 @@ def _table(database: Database[dict[str, Any]]) -> Mapping[str, Any]:
         logger.debug("The database's policy cannot be read: %s", error)
         return {}
     except ValueError as error:
-        logger.warning(
-            "The policy in %s has an 'encrypt' that is not %s. Until then all is encrypted.", database, error
-        )
+        logger.warning("The policy in %s has an 'encrypt' that is not %s: all is encrypted.", database.name, error)
         return {"*": [EVERYTHING]}
