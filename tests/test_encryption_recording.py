@@ -359,6 +359,21 @@ def test_a_run_that_cannot_be_encrypted_as_the_databases_policy_wants_waits_for_
     assert HIDDEN["config"] not in str(list(database["runs"].find()))
 
 
+@pytest.mark.parametrize("missing", ["pymongocrypt.mongocrypt", "cryptography.hazmat.primitives.ciphers.aead"])
+def test_a_training_without_the_libraries_goes_on_and_says_what_to_install(
+    start: StartRun, store: RunStore, keys: KeyFile, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    missing: str,
+) -> None:  # fmt: skip
+    keys.make(PROJECT)
+    monkeypatch.setenv("CLOISTER_ENCRYPT", "everything")
+    monkeypatch.setitem(sys.modules, missing, None)
+    run = _record(start)
+    read = store.load_run(run.id)
+    assert (read.withheld, len(store.load_points(run.id, "loss"))) == (True, 1)
+    assert "Ana" not in str(list(store.database["runs"].find()))
+    assert "pip install 'cloister[encryption]'" in caplog.text
+
+
 def test_rotation_keeps_what_is_stored_readable_and_gives_new_runs_new_keys(
     start: StartRun, store: RunStore, database: Database[Any], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,15 @@ class FieldCipher:
     def add(self, key: DataKey) -> None:
         self._keys[key.id] = key
 
+    def prepare(self) -> None:
+        """Load the library now.
+
+        Raises:
+            EncryptionMissing: it is not installed.
+        """
+        for key_id in self._keys:
+            self._ready(key_id)
+
     def encrypt(self, key_id: bytes, value: Any, run_uid: str = "") -> Binary:
         """`value`, anything that BSON holds, as a Binary of subtype 6 that shows of it no more than its length.
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CloisterError
 from .chosen import chosen_for
 from .data_keys import DataKey, new_data_key, project_digest, read_facts, unwrapped, wrapped_document
 from .key_providers import KeyProvider, KeyUnavailable, open_provider
@@ -39,7 +38,9 @@ def begin_sealing(header: Mapping[str, Any], settings: Settings, table: Mapping[
     try:
         key, document = recording_key(project, settings)
         return RunSealing(chosen, key, document, str(header["uid"]))
-    except (CloisterError, OSError, ValueError) as error:
+    except Exception as error:
+        # Wide on purpose: the training outranks its record, and a library that cannot be loaded may raise anything.
+        # What cannot be encrypted is not recorded.
         logger.warning("%s Until then %s of runs of this project are not recorded.", error, ", ".join(chosen.words))
         return Withholding(chosen)
 

@@ -159,6 +159,7 @@ class RunSealing(_Chosen):
         self._key, self._document, self._run_uid = key, dict(document), run_uid
         self._fields = FieldCipher()
         self._fields.add(key)
+        self._fields.prepare()  # what is missing is known before anything is recorded
         self._text = TextCipher(key, uuid.UUID(run_uid).bytes)
 
     def header(self, header: Mapping[str, Any]) -> dict[str, Any]:
