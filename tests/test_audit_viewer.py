@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from artifact_keeping import keep_artifact
 from cloister.observer.audit import AuditEntry, record_entry, sightings
+from cloister.observer.audit.evidence_folder import EvidenceFolder
 from cloister.observer.audit.exporting import ExportReader
 from cloister.observer.audit.searching import AuditQuery, iter_entries
 from cloister.observer.audit.sightings import keep_evidence_in
@@ -28,6 +29,7 @@ from flask.testing import FlaskClient
 from pymongo.database import Database
 from running_viewer import insert_run
 from stored_metrics import store_metric
+from test_serve_command import serving
 
 Site = Database[dict[str, Any]]
 STARTED = datetime(2026, 3, 1, tzinfo=timezone.utc)
@@ -231,6 +233,17 @@ def test_the_page_verifies_the_chain_and_names_what_is_broken(app: Flask, site: 
     unsigned = app.test_client()
     unsigned.set_cookie("cloister_session", open_session(site, "ada"))
     assert unsigned.post("/privacy/audit/verify").status_code == 403  # a page of another site could send that
+
+
+def test_a_viewer_process_signs_the_log_with_a_key_of_its_own(database: Site, database_uri: str, home: Path) -> None:
+    record_entry(database, actor="ana", action="login")
+    with serving("--port", "0", "--uri", database_uri):
+        for _ in range(200):
+            if database["audit_seals"].count_documents({}):
+                break
+            time.sleep(0.05)
+    report = verify(database, folder=EvidenceFolder(home / "audit"))
+    assert (report.problems, report.signed_until) == ([], 1)
 
 
 def test_who_looks_as_somebody_else_is_named_and_so_is_a_token(app: Flask, site: Site) -> None:

@@ -108,6 +108,8 @@ def test_a_link_to_a_run_opens_its_tabs_to_somebody_without_an_account(ana: Pers
         assert 'href="/privacy' not in page
         assert "/projects/menu" not in page
         assert "Find runs" not in page
+        assert "/access" not in page
+        assert "MongoDB" not in page
     assert stranger.get("/runs/1")[0] == 303  # the link has left nothing in the browser
 
 
