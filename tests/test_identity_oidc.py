@@ -427,6 +427,8 @@ METADATA = {
     "token endpoint elsewhere": {"token_endpoint": "https://169.254.169.254/latest"},
     "without TLS": {"token_endpoint": "http://localhost/token"},
     "no keys": {"jwks_uri": None},
+    "no address": {"token_endpoint": "https://[localhost"},
+    "numbers": {"token_endpoint": 5},
     "a file": {"authorization_endpoint": "file:///etc/passwd"},
     "a script": {"authorization_endpoint": "javascript:alert(1)"},
 }

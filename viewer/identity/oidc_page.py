@@ -17,7 +17,8 @@ from ..audit_notes import note
 from ..errors_page import Problem, render_problem
 from ..store_access import shared_root
 from . import sign_in_cookie
-from .oidc_provider import OidcProvider, ProviderFailed, SignInRefused
+from .oidc_provider import OidcProvider
+from .oidc_trust import ProviderFailed, SignInRefused
 from .outside import admit
 from .ways import OIDC_BACK_PATH, OIDC_PATH, bound_ways
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from ...observer.errors import CloisterError
 from ...observer.identity_settings import OidcSettings
+from .oidc_trust import ALGORITHMS, ProviderFailed, SignInRefused, check_answer, check_claims, check_metadata
 from .outside import OutsideIdentity, text, texts
 
 if TYPE_CHECKING:
@@ -27,23 +27,6 @@ TURN_SECONDS = 3
 METADATA_SECONDS = 3600
 FAILURE_SECONDS = 5  # in which nobody waits for a provider that did not answer
 KEYS_AGAIN_SECONDS = 60  # a token with an unknown key makes us look for new keys, but not as often as a stranger likes
-LEEWAY_SECONDS = 60  # between its clock and ours
-OLDEST_TOKEN_SECONDS = 600  # a token that was issued for this sign-in is fresh
-# What only the holder of a private key can sign. With HS256 the client's secret could, and "none" anybody.
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
-ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
-
-
-class ProviderFailed(CloisterError, ConnectionError):
-    """The provider does not answer, or with something that no provider says. Nobody is let in then."""
-
-    def __init__(self, settings: OidcSettings, reason: object) -> None:
-        self.reason = reason
-        super().__init__(f"The OpenID provider {settings.issuer} could not be asked: {reason}.")
-
-
-class SignInRefused(CloisterError, PermissionError):
-    """What came back from the provider does not prove who somebody is."""
 
 
 class OidcMissing(CloisterError, ImportError):
@@ -106,23 +89,11 @@ class OidcProvider:
             ProviderFailed
         """
         metadata = self._load_metadata()
-        self._check_answer(answer, metadata)
+        check_answer(self.settings, answer, metadata)
         token = self._fetch_token(metadata, answer["code"], sign_in.verifier)
         claims = self._check_id_token(token, sign_in.nonce, metadata)
         claims = self._with_userinfo(claims, token, metadata)
         return self._identity(claims)
-
-    def _check_answer(self, answer: Mapping[str, str], metadata: Mapping[str, Any]) -> None:
-        issuer = answer.get("iss")  # RFC 9207: another provider's answer cannot be passed off as this one's
-        if issuer != self.settings.issuer and (
-            issuer is not None or metadata.get("authorization_response_iss_parameter_supported") is True
-        ):
-            raise SignInRefused("The answer comes from another provider.")
-        if "error" in answer:
-            said = text(answer.get("error_description") or answer["error"])
-            raise SignInRefused(f"The provider said: {said}.")
-        if not answer.get("code"):
-            raise SignInRefused("The provider's answer has no code.")
 
     def _fetch_token(self, metadata: Mapping[str, Any], code: str, verifier: str) -> Mapping[str, Any]:
         from authlib.common.errors import AuthlibBaseError
@@ -145,30 +116,13 @@ class OidcProvider:
 
     def _check_id_token(self, token: Mapping[str, Any], nonce: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """The claims of an ID token that this provider signed, for us, now, for this sign-in."""
-        from authlib.oidc.core import CodeIDToken
         from joserfc.errors import JoseError
 
         try:
             decoded = self._verify_signature(token["id_token"], metadata)
-            options = {
-                "iss": {"essential": True, "value": self.settings.issuer},
-                "aud": {"essential": True, "value": self.settings.client_id},
-                "nonce": {"essential": True, "value": nonce},
-            }
-            parameters = {
-                "nonce": nonce,
-                "client_id": self.settings.client_id,
-                "access_token": token.get("access_token"),
-            }
-            claims = CodeIDToken(decoded.claims, decoded.header, options, parameters)
-            claims.validate(leeway=LEEWAY_SECONDS)
-        except (JoseError, ValueError, TypeError, KeyError) as error:
+            return check_claims(self.settings, decoded, nonce=nonce, access_token=token.get("access_token"))
+        except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise SignInRefused(f"The provider's ID token does not hold: {text(str(error)) or 'damaged'}.") from error
-        if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= 255:
-            raise SignInRefused("The provider's ID token names nobody.")
-        if claims["iat"] < time.time() - OLDEST_TOKEN_SECONDS:
-            raise SignInRefused("The provider's ID token is an old one.")
-        return dict(claims)
 
     def _verify_signature(self, id_token: str, metadata: Mapping[str, Any]) -> Any:
         from joserfc import jwt
@@ -222,7 +176,7 @@ class OidcProvider:
                 address = f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration"
                 try:
                     with self._exchange() as session:
-                        self._metadata = self._check_metadata(self._get_json(session, address))
+                        self._metadata = check_metadata(self.settings, self._get_json(session, address))
                 except ProviderFailed as error:
                     self._failure, self._metadata_until = error.reason, time.monotonic() + FAILURE_SECONDS
                     raise
@@ -238,25 +192,6 @@ class OidcProvider:
             yield
         finally:
             self._lock.release()
-
-    def _check_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
-        if metadata.get("issuer") != self.settings.issuer:
-            raise ProviderFailed(
-                self.settings, f"it calls itself {text(metadata.get('issuer'))!r}; [oidc] issuer must be the same text"
-            )
-        own = urlsplit(self.settings.issuer)
-        hosts = {own.hostname, *self.settings.further_hosts}
-        for name in ENDPOINTS:
-            address = metadata.get(name)
-            if address is None and name == "userinfo_endpoint":
-                continue
-            parts = urlsplit(text(address, limit=2000))
-            if parts.scheme != own.scheme or parts.hostname not in hosts:
-                raise ProviderFailed(
-                    self.settings,
-                    f"its {name} is {text(address)!r}, which is on no host of [oidc] issuer and further_hosts",
-                )
-        return metadata
 
     def _load_keys(self, metadata: Mapping[str, Any], *, again: bool = False) -> Any:
         from joserfc.jwk import KeySet
