@@ -18,6 +18,7 @@ from cloister.observer.blobs import digest_stream
 from cloister.observer.runs import RunStore
 from cloister.viewer import app as app_module
 from cloister.viewer import connection_limits
+from cloister.viewer.access_rules import RULES
 from cloister.viewer.app import create_app
 from cloister.viewer.bokeh_assets import SCRIPTS
 from cloister.viewer.connection_limits import BODY_LIMIT_BYTES, HEADER_LIMIT_BYTES
@@ -28,6 +29,12 @@ from pymongo.database import Database
 from running_viewer import ask, insert_run, running_viewer, send_raw
 
 Documents = Database[dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _addresses_of_these_tests_are_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    for endpoint in ("fail", "send_for_long", "send_for_ever", "send_half"):
+        monkeypatch.setitem(RULES, endpoint, "anyone")
 
 
 @pytest.fixture
