@@ -141,7 +141,7 @@ class Recorder:
         """
         with open_to_copy(source) as stream:
             try:
-                known = self._keep_file(self._redaction.artifact(source.name, stream), source, ARTIFACTS)
+                known = self._keep_file(self._redaction.artifact(name, stream, source.name), source, ARTIFACTS)
             except CopyNotKept as refusal:
                 self._journal.count_lost_file(refusal.size_bytes)
                 raise

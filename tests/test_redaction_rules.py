@@ -78,6 +78,8 @@ LEFT_ALONE = (
     "2026-11-21 18:31:07,123 INFO epoch 3/10 step 1,234 loss=0.123 lr=3.0e-04 grad_norm: 1.2 12.3it/s",
     "Downloading https://data.lab.example.org/imagenet/train-00001-of-01024.tar?version=3 to /data/x",
     "the secret santa, the secret: nobody knows; credentials are checked",
+    "see https://developer.example.org/docs/CSS/@media/x and http://localhost:8080/@vite/client",
+    "token = r'[-!#$%&^_`|~0-9a-zA-Z]+' or token=([a-z0-9]+)",
     "asialonger ghpages skimage hfbase xoxo eyjafjallajokull",
     "Author: Ana <ana@lab.example.org> 10.1.2.3",  # both only where a policy wants it
 )
@@ -283,3 +285,48 @@ def test_a_line_that_never_ends_is_recorded_but_for_its_last_characters() -> Non
     assert all(len(one) > 60_000 for one in recorded)
     rest = console.take_waiting(lambda _rule: None, all_of_it=True)
     assert "".join(recorded) + rest[0][1] == "".join(parts)
+
+
+HOSTILE = (
+    "eyJ" * 30_000, "sk-" * 30_000, "bearer " * 10_000, "://a:b" * 20_000, "password=" * 10_000, "password='" * 10_000,
+    "a." * 40_000 + "password=x", "--api-key " * 10_000, "-----BEGIN PRIVATE KEY-----" * 5_000, "1.1.1.1." * 10_000,
+    "a@" * 40_000, ":a:" * 30_000, "\x1b[0m" * 20_000, "key" * 30_000 + "=", "curl -u a:" * 8_000, "{" * 50_000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_text_takes_for_ever(text: str) -> None:
+    """A rule that went over its text again and again would take minutes here."""
+    for kind in ("text", "code"):
+        redact(text, OwnRules(emails=True, addresses=True), kind)
+    print_in_parts([text[:65536], text[65536:]])
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12) | st.sampled_from(
+        ["password", "token", "secrets", "api%2Ekey", ""]), inner, max_size=4),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(VALUES, st.text(max_size=40))
+@settings(max_examples=150)
+def test_any_value_can_be_redacted_and_keeps_its_shape(value: Any, name: str) -> None:
+    values = ValueRules(OwnRules(emails=True, addresses=True, config=("*.x",)), TextRules(OwnRules()), lambda *_: None)
+    redacted = values.document({name: value}, "config")
+    assert list(redacted) == [name]
+    assert values.document(redacted, "config") == redacted or redacted != redacted  # NaN is not itself
+    if isinstance(value, dict) and redacted[name] != mark("config-path"):
+        assert list(redacted[name]) == list(value)
+
+
+def test_a_key_that_breaks_off_takes_with_it_what_looks_like_a_key() -> None:
+    begin, end = PRIVATE_KEY.split("\n", 1)[0], PRIVATE_KEY.rsplit("\n", 1)[1]
+    assert redact(f"{begin}\n{KEY_LINES}\nloss: 0.5 | accuracy\n")[0] == (
+        f"{mark('private-key')}\nloss: 0.5 | accuracy\n"
+    )
+    recorded, found = print_in_parts([f"{begin}\n", f"{KEY_LINES}\n", "loss | 0.5\n", f"{end}\n"])
+    assert "b3BlbnNza" not in recorded
+    assert recorded.endswith("loss | 0.5\n-----END OPENSSH PRIVATE KEY-----\n")
+    assert found == ["private-key"]

@@ -87,6 +87,9 @@ def _replace_url(match: re.Match[str], _kind: TextKind, found: Found) -> str:
     user = match["user"]
     if user == "git" or user.startswith(MARK_START) or is_placeholder_user(user):
         return match[0]
+    before, slash, _ = user.partition("/")
+    if slash and (":" not in before or before.rpartition(":")[2].isdigit()):
+        return match[0]  # https://host/@scope, https://host:8080/@scope
     # A forge takes a token in the user's place; a name alone lets nobody in.
     if ":" not in user and _SHORT_USER.fullmatch(user):
         return match[0]
@@ -106,7 +109,7 @@ _THEN = r"[0-9_]{0,4}\\?[\"'`]?\]?(?:\x1b\[[0-9;]*m)*[ \t]*(?:=|:)"
 
 BUILT_IN: tuple[LineRule, ...] = (
     LineRule("url-credentials", (r"/(?<=://)[^\s/@]{1,1024}(?:/[^\s@]{0,200})?@",), _URL, _replace_url),
-    LineRule("jwt", (r"j(?<=eyj)[a-z0-9_\-]{10}",), r"eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{10,}\.?[A-Za-z0-9_\-]*"),
+    LineRule("jwt", (r"j(?<=eyj)[a-z0-9_\-]{10}",), r"(?<![\w\-])eyJ[\w\-]{10,4096}\.[\w\-]{10,8192}\.?[\w\-]{0,2048}"),
     LineRule(
         "cloud-key",
         (r"k(?<=ak)ia[0-9a-z]{16}", r"z(?<=aiz)a[0-9a-z_\-]{30}", r"x(?<=gocspx)-", r"&sig=", r"\?sig=",
@@ -124,7 +127,7 @@ BUILT_IN: tuple[LineRule, ...] = (
          r"_(?<=clst_)", r"k(?<=dck)r_pat_", r"v(?<=wandb_v)1_", r"_(?<=glsa_)", r"_(?<=lin_api_)",
          r"q(?<=sq)0[a-z]{3}-"),
         r"(?<![A-Za-z0-9])(?:gh[pousr]_[0-9A-Za-z]{30,255}|github_pat_[0-9A-Za-z_]{22,255}|glpat-[0-9A-Za-z_\-]{20,}"
-        r"|xox[abeoprs]-[0-9A-Za-z\-]{10,}|sk-(?=[\w\-]*[0-9])[0-9A-Za-z_\-]{20,}|hf_[0-9A-Za-z]{30,}|npm_[0-9A-Za-z]{36}"
+        r"|xox[abeoprs]-[0-9A-Za-z\-]{10,}|sk-(?=[\w\-]{0,200}[0-9])[0-9A-Za-z_\-]{20,200}|hf_[0-9A-Za-z]{30,}|npm_[0-9A-Za-z]{36}"
         r"|pypi-[0-9A-Za-z_\-]{50,}|[sr]k_(?:live|test)_[0-9A-Za-z]{20,}|hvs\.[0-9A-Za-z_\-]{20,}|dop_v1_[0-9a-f]{40,}"
         r"|SG\.[0-9A-Za-z_\-]{16,}\.[0-9A-Za-z_\-]{16,}|clst_[0-9A-Za-z_\-]{20,}|dckr_pat_[0-9A-Za-z_\-]{20,}"
         r"|wandb_v1_[0-9A-Za-z_\-]{20,}|glsa_[0-9A-Za-z_]{30,}|lin_api_[0-9A-Za-z]{30,}|sq0[a-z]{3}-[0-9A-Za-z_\-]{20,})"
@@ -134,7 +137,7 @@ BUILT_IN: tuple[LineRule, ...] = (
     LineRule(
         "authorization",
         (r"z(?<=authoriz)ation",),
-        r"(?i:\bbearer[ \t]+)((?=[\w.~+/\-]*[0-9])[\w.~+/\-]{16,4096}=*)"
+        r"(?i:\bbearer[ \t]+)((?=[\w.~+/\-]{0,200}[0-9])[\w.~+/\-]{16,4096}=*)"
         r"|(?i:\bauthorization\\?[\"']?[ \t]*[:=][ \t]*\\?[\"']?(?:basic|token|digest|apikey)[ \t]+)"
         r"([\w.~+/\-]{6,4096}=*)",
         rare=(("earer ", r"bearer[ \t]"),),

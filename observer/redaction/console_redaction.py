@@ -7,15 +7,13 @@ import time
 from typing import Literal
 
 from .built_in_rules import Found
+from .key_blocks import KEY_BEGIN, KEY_CHARACTERS, RULE, end_of_key
 from .marks import mark
-from .text_redaction import KEY_BEGIN, TextRules
+from .text_redaction import TextRules
 
 HOLD_CHARACTERS = 4096  # of an unfinished line, at most
 HOLD_SECONDS = 1.0  # what may be the beginning of a secret waits for its end so long
-KEY_CHARACTERS = 20_000  # of a private key; what is longer is none
 
-_END_OF_KEY = re.compile(r"-----END [A-Z0-9 ]{0,60}-----")
-_LINE_OF_KEY = re.compile(r"[\w+/=\\ \t\r:,.()@<>\-]{0,200}")
 _BEGUN = re.compile(
     r"(?i:[\w.\-]*(?:passw|pwd|secret|token|key|cred|phrase)[\w\-]*\\?[\"']?\]?\s*(?:[=:]\s*[\"']?[^\s\"']*)?"
     r"|(?:bearer|authorization)\W.*|[a-z][a-z0-9+.\-]*:/{0,2}\S*)\Z"
@@ -142,28 +140,13 @@ def _what_is_new(whole: str, shown: str, text: str) -> str:
 def _without_keys(state: _Unfinished, text: str, found: Found) -> str:
     """`text` without what is inside of private keys."""
     if state.key_left:
-        text = _after_key(state, text)
+        end, state.key_left = end_of_key(text, 0, state.key_left)
+        text = text[end:]
     begin = None if state.key_left else KEY_BEGIN.search(text)
     while begin is not None:
-        found("private-key")
-        state.key_left = KEY_CHARACTERS
-        rest = _after_key(state, text[begin.end() :])
-        text = f"{text[: begin.start()]}{mark('private-key')}" + (f"\n{rest}" if state.key_left else rest)
+        found(RULE)
+        end, state.key_left = end_of_key(text, begin.end(), KEY_CHARACTERS)
+        after = "\n" if state.key_left else ""
+        text = f"{text[: begin.start()]}{mark(RULE)}{after}{text[end:]}"
         begin = None if state.key_left else KEY_BEGIN.search(text, begin.start())
     return text
-
-
-def _after_key(state: _Unfinished, text: str) -> str:
-    """What follows a private key in `text`; nothing while it goes on."""
-    end = _END_OF_KEY.search(text)
-    if end is not None:
-        state.key_left = 0
-        return text[end.end() :]
-    state.key_left = max(0, state.key_left - len(text))
-    place = 0
-    for line in text.splitlines(keepends=True):
-        if _LINE_OF_KEY.fullmatch(line.rstrip("\r\n")) is None:
-            state.key_left = 0
-            return text[place:]  # no key goes on like this
-        place += len(line)
-    return ""

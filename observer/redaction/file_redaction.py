@@ -86,6 +86,13 @@ def redact_notebook(rules: TextRules, text: str, found: Found) -> str:
         cells = notebook["cells"]
     except (ValueError, TypeError, LookupError, RecursionError):
         return rules.redact(text, found, "code")
+    try:
+        return _redact_cells(rules, notebook, cells, text, found)
+    except RecursionError:  # nested as no notebook is
+        return rules.redact(text, found, "code")
+
+
+def _redact_cells(rules: TextRules, notebook: dict[str, Any], cells: Any, text: str, found: Found) -> str:
     counted: list[str] = []
     for cell in cells if isinstance(cells, list) else ():
         if isinstance(cell, dict):

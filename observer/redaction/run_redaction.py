@@ -8,6 +8,7 @@ import os
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -80,6 +81,13 @@ class RunRedaction:
         self._lock = threading.RLock()  # of this process: a fork may have come while the parent's was held
         self._console = ConsoleRedaction(self.texts)
 
+    def _held(self) -> AbstractContextManager[Any]:
+        """The lock of this process."""
+        if os.getpid() != self._pid:
+            self._begin_anew()  # in a forked child, which has no thread that asks for what waits
+            self._is_forked = True
+        return self._lock
+
     # ---- what is recorded
 
     def header(self, header: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,16 +107,13 @@ class RunRedaction:
         """What is to be recorded now of what was printed; the rest waits for the end of its line."""
         if not self.profile.console:
             return ""
-        if os.getpid() != self._pid:
-            self._begin_anew()  # in a forked child, which has no thread that asks for what waits
-            self._is_forked = True
-        with self._lock:
+        with self._held():
             noted = self.noting(f"console: {stream}")
             return self._console.add(stream, text, noted, "nothing" if self._is_forked else waits)
 
     def waiting(self, *, all_of_it: bool = False) -> list[tuple[str, str]]:
         """What was printed, by stream, and has waited long enough."""
-        with self._lock:
+        with self._held():
             return self._console.take_waiting(self.noting("console"), all_of_it=all_of_it)
 
     def source(self, path: str, content: bytes) -> bytes | None:
@@ -124,8 +129,14 @@ class RunRedaction:
         where = "uncommitted changes" if field.endswith("diff_file") else field
         return redact_file(self.texts, name, content, self.noting(where), is_text=True)
 
-    def artifact(self, name: str, stream: BinaryIO) -> BinaryIO:
-        """The bytes of an artifact: a short text without its secrets, anything else as it is."""
+    def artifact(self, name: str, stream: BinaryIO, file_name: str = "") -> BinaryIO:
+        """The bytes of an artifact: a short text without its secrets, anything else as it is.
+
+        Args:
+            file_name: of the file, where the artifact's own name does not say that it is text.
+        """
+        if kind_of_file(name) is None:
+            name = file_name
         if kind_of_file(name) is None:
             return stream
         size = stream.seek(0, io.SEEK_END)
@@ -189,7 +200,7 @@ class RunRedaction:
 
     def news(self) -> dict[str, Any]:
         """Fields of the run's document that say what was redacted, where that has changed since the last call."""
-        with self._lock:
+        with self._held():
             if self.total() == self._told:
                 return {}
             self._told = self.total()
@@ -204,10 +215,11 @@ class RunRedaction:
         return lambda rule: self._note(where, rule)
 
     def _note(self, where: str, rule: str) -> None:
-        place = (where, rule)
-        if place not in self._counts and len(self._counts) >= PLACES_LIMIT:
-            place = (ELSEWHERE, rule)
-        self._counts[place] = self._counts.get(place, 0) + 1
+        with self._held():
+            place = (where, rule)
+            if place not in self._counts and len(self._counts) >= PLACES_LIMIT:
+                place = (ELSEWHERE, rule)
+            self._counts[place] = self._counts.get(place, 0) + 1
 
     # ---- values of the run's document
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from ..policy import Policy
 from .file_redaction import kind_of_file, redact_notebook
+from .key_blocks import KEY_BEGIN
 from .known_values import is_distinctive
 from .own_rules import OwnRules
 from .recording_profiles import rules_under
 from .secret_names import secret_in_name
 from .secret_values import is_secret_value
-from .text_redaction import KEY_BEGIN, TextRules
+from .text_redaction import TextRules
 from .value_redaction import ValueRules
 
 

@@ -24,6 +24,7 @@ _PROSE = frozenset({
 })  # fmt: skip
 _EXPRESSION = re.compile(r"[\w.]+[(\[]|(?:os|self|args|config|cfg|settings|env|opt|params|hparams)\.\w+")
 _DOTTED = re.compile(r"[A-Za-z_]+(?:[._/-][A-Za-z_]+)*")  # a name or a path of plain words
+_TOKEN = re.compile(r"[\w.~+/=:%@$!*-]+")
 _SHORTEST_TOKEN = 8
 _SURE_TOKEN = 20
 
@@ -61,7 +62,7 @@ def _is_word(value: str) -> bool:
 
 
 def _looks_random(value: str) -> bool:
-    if len(value) < _SHORTEST_TOKEN or " " in value.strip() or "\n" in value:
+    if len(value) < _SHORTEST_TOKEN or _TOKEN.fullmatch(value.strip()) is None:
         return False
     if any(character.isdigit() for character in value):
         return True

@@ -6,16 +6,12 @@ import re
 from functools import cache, lru_cache, partial
 
 from .built_in_rules import ADDRESS, BUILT_IN, EMAIL, Found, LineRule
+from .key_blocks import RULE, without_key_blocks
 from .known_values import KnownValues
 from .marks import MARK_START, mark
 from .own_rules import OwnRules
 from .secret_values import TextKind
 
-KEY_BLOCK = re.compile(
-    r"-----BEGIN (?P<what>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----.{0,20000}?(?:-----END (?P=what)-----|\Z)",
-    re.DOTALL,
-)
-KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_ANCHOR = "PRIVATE KEY"
 
 
@@ -37,7 +33,9 @@ class TextRules:
             kind: what the text is: in a program only values in quotes are secrets.
         """
         if _KEY_ANCHOR in text:
-            text = KEY_BLOCK.sub(lambda _match: _told(found, "private-key"), text)
+            text, keys = without_key_blocks(text)
+            for _ in range(keys):
+                found(RULE)
         text = self._redact_lines(text, found, kind)
         text = self.known.redact(text, found)
         for name, pattern in self._own:
