@@ -22,7 +22,7 @@ from .data_keys import (
 )
 from .key_providers import KeyProvider, KeyState, KeyUnavailable
 from .keyring import LOCKS
-from .recording_key import forget_kept, keep_for_recording, load_kept
+from .recording_key import forget_kept, keep_for_recording
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -223,8 +223,3 @@ def _store_new(database: Database[dict[str, Any]], project: str, provider: KeyPr
     document = wrapped_document(new_data_key(project), provider)
     store_key_document(stored_for_good(database), document)
     keep_for_recording(settings, project, document)
-
-
-def is_kept_here(settings: Settings, project: str) -> bool:
-    """Whether this machine has a data key at hand for the project's next run."""
-    return load_kept(settings, project) is not None
