@@ -47,6 +47,7 @@ def tell_privacy(settings: Settings, uri: str | None) -> Iterator[PrivacyLine]:
     """
     yield from tell_recorded(recording_policy(), settings)
     yield from _ask_database(settings, uri)
+    yield from tell_ways_in(settings)
     yield from tell_folders(settings)
     yield from tell_destinations(settings)
     yield from tell_connections(settings)
@@ -161,6 +162,31 @@ def _database_login(database: Database[dict[str, Any]], settings: Settings) -> P
     if all(one.is_here for one in list_destinations(settings) if one.what.startswith("runs")):
         return PrivacyLine(question, "MongoDB", "warning", f"{found}. It is on this machine", "cloister db users")
     return PrivacyLine(question, "MongoDB", "problem", found, "Switch on its access control, then: cloister db users")
+
+
+def tell_ways_in(settings: Settings) -> Iterator[PrivacyLine]:
+    """Who can get an account through another system."""
+    if settings.identity is None:
+        return
+    from .identity_file import load_identity
+
+    try:
+        identity = load_identity(settings.identity)
+    except CloisterError:
+        return  # told where things go
+    ways = {
+        "the OpenID provider": identity.oidc,
+        "the LDAP directory": identity.ldap,
+        "the reverse proxy": identity.proxy,
+    }
+    for name, rules in ways.items():
+        if rules is None:
+            continue
+        who = f"members of {_listed(rules.required_groups)}" if rules.required_groups else "everybody there"
+        found = f"{who} may sign in through {name}"
+        if rules.admin_groups:
+            found += f"; members of {_listed(rules.admin_groups)} see every run"
+        yield PrivacyLine("Who can see it", "Signing in", "ok", found)
 
 
 def tell_folders(settings: Settings) -> Iterator[PrivacyLine]:

@@ -177,6 +177,19 @@ def test_every_server_that_settings_name_is_listed(tmp_path: Path) -> None:
     assert "swordfish" not in repr(found)
 
 
+def test_who_may_come_from_other_systems_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity = tmp_path / "identity.toml"
+    identity.write_text(
+        'address = "https://tracker.lab"\n[oidc]\nissuer = "https://localhost/realms/lab"\nclient_id = "cloister"\n'
+        'required_groups = ["/trackers"]\nadmin_groups = ["/admins"]\n'
+        '[ldap]\nuri = "ldap://127.0.0.1"\nuser_base = "dc=lab"\n'
+    )
+    monkeypatch.setenv("CLOISTER_IDENTITY", str(identity))
+    told = doctor().output
+    assert "members of /trackers may sign in through the OpenID provider; members of /admins see every run" in told
+    assert "everybody there may sign in through the LDAP directory" in told
+
+
 def test_a_way_in_that_cannot_be_read_is_a_problem_of_where_things_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
