@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..blob_upload import UPLOADS, sweep_chunks
+from ..blob_upload import UPLOADS
 from ..mongo import stored_for_good
 from .file_claims import PURGE_MARK, claimed_digests
 from .named_files import NamedFiles, digests_of, still_named
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # somebody is about to name it. "stored again": it was gone, and another run has stored the same bytes since.
 Outcome = Literal["gone", "shared", "in use", "stored again"]
 CHUNKS_AT_ONCE = 1_000
+FILES_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -93,17 +94,28 @@ def purge_files(
     claimed = {file["_id"] for file in files if claims is None or claims.intersection(digests_of(file))}
     shared = still_named(database, files, but=but)
     _unmark(trusted, [file for file in files if file["_id"] in claimed | shared], token)
-    results = []
-    for file in files:
-        if file["_id"] in shared:
-            results.append(_kept(database, file, "shared"))
-        elif file["_id"] in claimed:
-            results.append(_kept(database, file, "in use"))
-        elif is_whole(file):
-            results.append(_purge_file(trusted, file, token))
-        else:
-            results.append(_purge_chunks(trusted, file))
+    kept = [file for file in files if file["_id"] in claimed | shared]
+    chunks = count_chunks(database, [file["_id"] for file in kept])
+    results = [
+        _result(file, chunks.get(file["_id"], 0), "shared" if file["_id"] in shared else "in use", left=None)
+        for file in kept
+    ]
+    free = [file for file in files if file["_id"] not in claimed | shared]
+    for start in range(0, len(free), FILES_AT_ONCE):
+        results += _delete(trusted, free[start : start + FILES_AT_ONCE], token)
     return results
+
+
+def count_chunks(database: Database[dict[str, Any]], file_ids: Sequence[Any]) -> dict[Any, int]:
+    """How many chunks each of these files has; from the index alone."""
+    found: dict[Any, int] = {}
+    for part in _parts(list(file_ids)):
+        stages: list[dict[str, Any]] = [
+            {"$match": {"files_id": {"$in": part}}},
+            {"$group": {"_id": "$files_id", "count": {"$sum": 1}}},
+        ]
+        found.update((each["_id"], int(each["count"])) for each in database["fs.chunks"].aggregate(stages))
+    return found
 
 
 def is_whole(file: Mapping[str, Any]) -> bool:
@@ -115,9 +127,9 @@ def _mark(database: Database[dict[str, Any]], files: Sequence[Mapping[str, Any]]
     """Mark what is to go: a file in its document; chunks without one where uploads look, which wait then."""
     for part in _parts([file["_id"] for file in files if is_whole(file)]):
         database["fs.files"].update_many({"_id": {"$in": part}}, {"$set": {PURGE_MARK: {"token": token, "at": now()}}})
-    for file in files:
-        if not is_whole(file):
-            _begin_sweep(database, file["_id"])
+    orphans = [file["_id"] for file in files if not is_whole(file)]
+    if orphans:
+        _begin_sweep(database, orphans)
 
 
 def _unmark(database: Database[dict[str, Any]], files: Sequence[Mapping[str, Any]], token: ObjectId) -> None:
@@ -128,44 +140,60 @@ def _unmark(database: Database[dict[str, Any]], files: Sequence[Mapping[str, Any
         database[UPLOADS].update_many({"_id": {"$in": part}, "sweeping": True}, {"$unset": {"sweeping": ""}})
 
 
-def _begin_sweep(database: Database[dict[str, Any]], file_id: Any) -> None:
+def _begin_sweep(database: Database[dict[str, Any]], file_ids: Sequence[Any]) -> None:
+    """Have uploads of the same bytes finish this deletion before they store any."""
+    from pymongo import UpdateOne
+
     # An upload's mark that is there already is a leftover: of one that goes on, its run's claim is found.
-    database[UPLOADS].update_one({"_id": file_id}, {"$set": {"sweeping": True, "at": now()}}, upsert=True)
+    sweep = {"$set": {"sweeping": True, "at": now()}}
+    database[UPLOADS].bulk_write([UpdateOne({"_id": each}, sweep, upsert=True) for each in file_ids], ordered=False)
 
 
-def _purge_file(database: Database[dict[str, Any]], file: dict[str, Any], token: ObjectId) -> PurgedFile:
-    file_id, chunks = file["_id"], database["fs.chunks"]
-    _begin_sweep(database, file_id)
-    listed = [chunk["_id"] for chunk in chunks.find({"files_id": file_id}, {"_id": 1})]
-    if not database["fs.files"].delete_one({"_id": file_id, f"{PURGE_MARK}.token": token}).deleted_count:
-        database[UPLOADS].delete_one({"_id": file_id, "sweeping": True})
-        return _kept(database, file, "in use")  # somebody took our mark back
-    for part in _parts(listed):
-        chunks.delete_many({"_id": {"$in": part}})
-    database[UPLOADS].delete_one({"_id": file_id, "sweeping": True})
-    return _gone(database, file, listed)
+def _delete(database: Database[dict[str, Any]], files: Sequence[dict[str, Any]], token: ObjectId) -> list[PurgedFile]:
+    """Delete files that nobody names, and look at what is left of them."""
+    ids = [file["_id"] for file in files]
+    whole = [file["_id"] for file in files if is_whole(file)]
+    if whole:
+        _begin_sweep(database, whole)
+    listed = _list_chunks(database, ids)
+    database["fs.files"].delete_many({"_id": {"$in": whole}, f"{PURGE_MARK}.token": token})
+    # Somebody took our mark back, or has stored the file once more already.
+    spared = {each["_id"] for each in database["fs.files"].find({"_id": {"$in": ids}}, {"_id": 1})}
+    # Of what has no document: whoever has swept it meanwhile may have stored chunks since.
+    swept = {each["_id"] for each in database[UPLOADS].find({"_id": {"$in": ids}, "sweeping": True}, {"_id": 1})}
+    ours = [each for each in ids if each not in spared and (each in swept or each in set(whole))]
+    for part in _parts([chunk for each in ours for chunk in listed.get(each, ())]):
+        database["fs.chunks"].delete_many({"_id": {"$in": part}})
+    database[UPLOADS].delete_many({"_id": {"$in": ids}, "sweeping": True})
+    return _look(database, files, spared, listed)
 
 
-def _purge_chunks(database: Database[dict[str, Any]], file: dict[str, Any]) -> PurgedFile:
-    listed = sweep_chunks(database, file["_id"])
-    database[UPLOADS].delete_one({"_id": file["_id"], "sweeping": True})
-    return _gone(database, file, listed)
+def _list_chunks(database: Database[dict[str, Any]], file_ids: Sequence[Any]) -> dict[Any, list[Any]]:
+    found: dict[Any, list[Any]] = {}
+    for chunk in database["fs.chunks"].find({"files_id": {"$in": list(file_ids)}}, {"files_id": 1}):
+        found.setdefault(chunk["files_id"], []).append(chunk["_id"])
+    return found
 
 
-def _gone(database: Database[dict[str, Any]], file: dict[str, Any], listed: list[Any]) -> PurgedFile:
-    """The proof: what is found now under the file's id and under the ids of its chunks."""
-    left = sum(database["fs.chunks"].count_documents({"_id": {"$in": part}}) for part in _parts(listed))
-    again = database["fs.chunks"].count_documents({"files_id": file["_id"]}) > left
-    return _result(file, len(listed), "stored again" if again else "gone", left)
+def _look(
+    database: Database[dict[str, Any]],
+    files: Sequence[dict[str, Any]],
+    spared: set[Any],
+    listed: Mapping[Any, list[Any]],
+) -> list[PurgedFile]:
+    """The proof: what is found now under each file's id, and of that under the ids of the chunks that it had."""
+    present = _list_chunks(database, [file["_id"] for file in files])
+    results = []
+    for file in files:
+        had, has = listed.get(file["_id"], []), present.get(file["_id"], [])
+        left = len(set(had).intersection(has))
+        outcome: Outcome = "in use" if file["_id"] in spared else "stored again" if len(has) > left else "gone"
+        results.append(_result(file, len(had), outcome, left=None if outcome == "in use" else left))
+    return results
 
 
 def _parts(ids: list[Any]) -> Iterator[list[Any]]:
     return (ids[start : start + CHUNKS_AT_ONCE] for start in range(0, len(ids), CHUNKS_AT_ONCE))
-
-
-def _kept(database: Database[dict[str, Any]], file: dict[str, Any], outcome: Outcome) -> PurgedFile:
-    count = database["fs.chunks"].count_documents({"files_id": file["_id"]})
-    return _result(file, count, outcome, count)
 
 
 def planned_file(file: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,9 +204,9 @@ def planned_file(file: Mapping[str, Any]) -> dict[str, Any]:
     return {"file_id": file["_id"], "sha256": digest, "size": known, "chunks": 0, "outcome": "", "left_chunks": 0}
 
 
-def _result(file: Mapping[str, Any], chunks: int, outcome: Outcome, left: int) -> PurgedFile:
+def _result(file: Mapping[str, Any], chunks: int, outcome: Outcome, *, left: int | None) -> PurgedFile:
     plan = planned_file(file)
-    return PurgedFile(plan["file_id"], plan["sha256"], plan["size"], chunks, outcome, left)
+    return PurgedFile(plan["file_id"], plan["sha256"], plan["size"], chunks, outcome, chunks if left is None else left)
 
 
 def _file_id(digest: str) -> Any:

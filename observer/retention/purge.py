@@ -23,7 +23,7 @@ from ..foreign_runs import mapping, sequence, text
 from ..mongo import stored_for_good
 from ..run_ids import format_run_id
 from ..run_record import RunId, read_run
-from .blob_purge import PurgedFile, planned_file, purge_files, stored_files
+from .blob_purge import PurgedFile, count_chunks, planned_file, purge_files, stored_files
 from .errors import NotInTrash, RunHeld
 from .holds import refuse_held
 from .named_files import NamedFiles, files_named_by, still_named
@@ -269,7 +269,8 @@ def open_report(
     """Store a report that is open, unless there is one already."""
     from pymongo.errors import DuplicateKeyError
 
-    planned = [{**planned_file(file), "chunks": _chunks(database, [file["_id"]])} for file in files]
+    chunks = count_chunks(database, [file["_id"] for file in files])
+    planned = [{**planned_file(file), "chunks": chunks.get(file["_id"], 0)} for file in files]
     fresh = {**report, "state": "open", "started_at": now(), "after": {}, "files": planned}
     with contextlib.suppress(DuplicateKeyError):  # of a purge that was cut off, or of somebody else who does the same
         database[PURGES].insert_one(fresh)
@@ -285,12 +286,15 @@ def note_files(database: Database[dict[str, Any]], report_id: Any, files: Sequen
     """Say what became of each file; of those that a purge deleted and could not say so, look."""
     noted = {entry["file_id"]: entry for entry in planned_files(database, report_id)}
     noted.update((file.file_id, file.as_document()) for file in files)
-    for file_id, entry in noted.items():
-        if not entry["outcome"]:
-            database[UPLOADS].delete_one({"_id": file_id, "sweeping": True})  # the purge's own
-            left = _chunks(database, [file_id])
-            again = database["fs.files"].count_documents({"_id": file_id})
-            entry.update({"outcome": "stored again" if again else "gone", "left_chunks": 0 if again else left})
+    unsaid = [file_id for file_id, entry in noted.items() if not entry["outcome"]]
+    if unsaid:
+        database[UPLOADS].delete_many({"_id": {"$in": unsaid}, "sweeping": True})  # the purge's own
+        left = count_chunks(database, unsaid)
+        present = {each["_id"] for each in database["fs.files"].find({"_id": {"$in": unsaid}}, {"_id": 1})}
+        for file_id in unsaid:
+            outcome = "stored again" if file_id in present else "gone"
+            remains = 0 if file_id in present else left.get(file_id, 0)
+            noted[file_id].update({"outcome": outcome, "left_chunks": remains})
     database[PURGES].update_one({"_id": report_id}, {"$set": {"files": list(noted.values())}})
 
 
