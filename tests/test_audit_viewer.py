@@ -28,11 +28,34 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pymongo.database import Database
 from running_viewer import insert_run
+from signing_in import Served, accounts_database, emptied
 from stored_metrics import store_metric
 from test_serve_command import serving
 
 Site = Database[dict[str, Any]]
 STARTED = datetime(2026, 3, 1, tzinfo=timezone.utc)
+
+
+@pytest.fixture(scope="module")
+def served() -> Served:
+    """One viewer for all tests of this file."""
+    return Served()
+
+
+@pytest.fixture(scope="module")
+def one_database(mongod: str) -> Iterator[Site]:
+    with accounts_database(mongod) as database:
+        yield database
+
+
+@pytest.fixture
+def database(one_database: Site) -> Site:
+    return emptied(one_database)
+
+
+@pytest.fixture
+def database_uri(mongod: str, database: Site) -> str:
+    return mongod.replace("/?", f"/{database.name}?")
 
 
 @pytest.fixture
@@ -57,8 +80,8 @@ def site(database: Site, tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture
-def app(site: Site, store: RunStore, home: Path) -> Flask:
-    return create_app(store)
+def app(served: Served, site: Site, store: RunStore, home: Path) -> Flask:
+    return served.of(store)
 
 
 def signed_in(app: Flask, site: Site, name: str) -> FlaskClient:
@@ -153,6 +176,7 @@ def test_without_a_log_there_is_no_answer(app: Flask, site: Site) -> None:
     assert "digits-1" not in answer.get_data(as_text=True)
     artifact = RunStore(site).load_run(2).artifacts[0]
     assert b"weights" not in signed_in(app, site, "ana").get(f"/api/v1/runs/2/artifacts/{artifact.file_id}").data
+    site.drop_collection("audit")  # with its validator
 
 
 def test_without_accounts_looks_are_nobodys(database: Site, store: RunStore) -> None:
@@ -180,7 +204,7 @@ def test_an_auditor_reads_the_log_and_nothing_else(app: Flask, site: Site) -> No
 
 
 def test_the_page_filters_pages_and_exports(app: Flask, site: Site) -> None:
-    for number in range(60):
+    for number in range(54):
         record_entry(site, actor="ana" if number % 2 else "bob", action="login", target=f"entry-{number}-here")
     record_entry(site, actor="", action="login-failed", target="user eve")
     ada = signed_in(app, site, "ada")
@@ -190,7 +214,7 @@ def test_the_page_filters_pages_and_exports(app: Flask, site: Site) -> None:
 
     assert page("").count('id="entry-') == 50
     assert page("?before=12").count('id="entry-') == 11
-    assert page("?actor=ana").count('id="entry-') == 30
+    assert page("?actor=ana").count('id="entry-') == 27
     assert page("?refused=1").count('id="entry-') == 1
     assert page("?topic=keys").count('id="entry-') == 0
     assert page("?text=ENTRY-7-&period=today").count('id="entry-') == 1
@@ -198,7 +222,7 @@ def test_the_page_filters_pages_and_exports(app: Flask, site: Site) -> None:
     for wrong in ("?topic=$ne", "?period=ever", "?day=soon", "?text=" + "x" * 201):
         assert ada.get(f"/privacy/audit{wrong}").status_code == 400
     table = ada.get("/privacy/audit/export.csv?actor=ana").get_data(as_text=True)
-    assert table.count("\r\n") == 31
+    assert table.count("\r\n") == 28
     whole = ada.get("/privacy/audit/export.jsonl").data.splitlines(keepends=True)
     reader = ExportReader(whole)
     assert verify_documents(reader).problems == []

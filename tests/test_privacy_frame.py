@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,36 @@ from cloister.observer.runs import RunStore
 from cloister.viewer.access_rules import RULES
 from cloister.viewer.accounts.sessions import open_session
 from cloister.viewer.accounts.users import add_user
-from cloister.viewer.app import create_app
 from cloister.viewer.privacy_frame import SECTIONS
 from flask import Flask
 from flask.testing import FlaskClient
 from pymongo.database import Database
 from running_viewer import insert_run
+from signing_in import Served, accounts_database, emptied
 
 Site = Database[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def served() -> Served:
+    """One viewer for all tests of this file."""
+    return Served()
+
+
+@pytest.fixture(scope="module")
+def one_database(mongod: str) -> Iterator[Site]:
+    with accounts_database(mongod) as database:
+        yield database
+
+
+@pytest.fixture
+def database(one_database: Site) -> Site:
+    return emptied(one_database)
+
+
+@pytest.fixture
+def database_uri(mongod: str, database: Site) -> str:
+    return mongod.replace("/?", f"/{database.name}?")
 
 
 @pytest.fixture
@@ -36,8 +59,8 @@ def site(database: Site) -> Site:
 
 
 @pytest.fixture
-def app(site: Site, store: RunStore, home: Path) -> Flask:
-    return create_app(store)
+def app(served: Served, site: Site, store: RunStore, home: Path) -> Flask:
+    return served.of(store)
 
 
 def signed_in(app: Flask, site: Site, name: str) -> FlaskClient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pymongo.database import Database
 from running_viewer import insert_run, running_viewer
+from signing_in import Served, accounts_database, emptied
 from stored_metrics import store_metric
 
 Site = Database[dict[str, Any]]
@@ -60,6 +62,28 @@ def address_in(page: str) -> str:
     return found[1]
 
 
+@pytest.fixture(scope="module")
+def served() -> Served:
+    """One viewer for all tests of this file."""
+    return Served()
+
+
+@pytest.fixture(scope="module")
+def one_database(mongod: str) -> Iterator[Site]:
+    with accounts_database(mongod) as database:
+        yield database
+
+
+@pytest.fixture
+def database(one_database: Site) -> Site:
+    return emptied(one_database)
+
+
+@pytest.fixture
+def database_uri(mongod: str, database: Site) -> str:
+    return mongod.replace("/?", f"/{database.name}?")
+
+
 @pytest.fixture
 def site(database: Site, store: RunStore, tmp_path: Path) -> Site:
     """ana owns run 1, private; run 2 is everybody's in the project, run 3 of another one."""
@@ -82,8 +106,8 @@ def site(database: Site, store: RunStore, tmp_path: Path) -> Site:
 
 
 @pytest.fixture
-def app(site: Site, store: RunStore, home: Path) -> Flask:
-    return create_app(store)
+def app(served: Served, site: Site, store: RunStore, home: Path) -> Flask:
+    return served.of(store)
 
 
 @pytest.fixture
@@ -144,11 +168,11 @@ def every_address() -> list[str]:
     """Each kind of address of the viewer, for the shared run, another of its project, and one elsewhere."""
     names = ("", "charts", "console", "config", "source", "system", "artifacts", "environment", "share", "access")
     parts = ("header", "overview/top", "console/lines", "console/download", "artifacts/list")
-    of_run = [f"/runs/{run}/{name}".rstrip("/") for run in (1, 2) for name in (*names, *parts)]
+    of_run = [f"/runs/1/{name}".rstrip("/") for name in (*names, *parts)] + ["/runs/2", "/runs/2/console/download"]
     api = ("/system-strip", "", "/metrics", "/metrics/points?name=loss", "/console", "/artifacts")
-    of_run += [f"/api/v1/runs/{run}{name}" for run in (1, 2) for name in api]
+    of_run += [f"/api/v1/runs/1{name}" for name in api]
     curves = ("curves", "points.csv", "chart-sections", "sparks")
-    asked = [f"metric={name}&runs={run}" for name in ("loss", "acc") for run in ("1", "2", "1,2")]
+    asked = ("metric=loss&runs=1", "metric=acc&runs=1", "metric=loss&runs=1,2", "metric=loss&metric=acc&runs=1")
     queries = [f"/api/v1/{path}?{query}" for path in curves for query in asked]
     plain = """/p/digits /projects/menu /privacy /privacy/audit /privacy/links /shared /shared/download /shared/image
         /api/v1/plots/line /api/v1/projects /api/v1/changes /api/v1/audit /api/v1/shares /login /profile
