@@ -167,7 +167,7 @@ def _note_failure(database: Database[dict[str, Any]], name: str, what: str, paus
     # Names that are none are not kept: they are often passwords in the wrong field.
     user = find_user(database, name)
     target = f"user {user.name}" if user else "an unknown account"
-    details = {"pause_seconds": pause} if pause else {}
+    details: dict[str, Any] = {"pause_seconds": pause} if pause else {}
     note("login-failed", actor="", target=target, what=what, **details)
 
 
