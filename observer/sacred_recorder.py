@@ -62,7 +62,7 @@ class SacredRecorder(Recorder):
 
     def record_unusual(self, encoded: str, points: Sequence[Sequence[Any]]) -> None:
         """Record what points of a metric really were; see `unusual_values.py`."""
-        self._journal.record("values", {"n": encoded, "p": list(points)})
+        self._journal.record("values", {"n": encoded, "p": self._redaction.stored_value("metrics", list(points))})
 
     def record_source_file(self, path: str, filename: str, content: bytes) -> None:
         """Record a file of the experiment's code, in GridFS under `filename`, as Sacred has it."""

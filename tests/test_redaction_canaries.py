@@ -188,7 +188,7 @@ def found_in(folder: Path) -> dict[str, list[str]]:
     found = {}
     for path in folder.rglob("*"):
         if path.is_file():
-            content = path.read_bytes()
+            content = path.read_bytes().rstrip(b"\0")  # MongoDB sets space aside for its own journal
             here = [where for where, secret in CANARIES.items() if secret.encode() in content]
             if here:
                 found[str(path.relative_to(folder))] = here

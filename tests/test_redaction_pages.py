@@ -81,6 +81,14 @@ def test_what_a_file_of_the_machine_asks_for_cannot_be_undone_here(
     assert str(policies.SITE_FILE) in page
 
 
+def test_a_policy_that_cannot_be_read_is_shown_and_counts_as_strict(viewer: FlaskClient) -> None:
+    policies.SITE_FILE.write_text("profile = ")
+    page = viewer.get(HERE)
+    assert page.status_code == 200
+    assert "The policy cannot be used." in page.get_data(as_text=True)
+    assert "not TOML" in page.get_data(as_text=True)
+
+
 def test_rules_are_tried_on_a_text_that_is_kept_nowhere(
     viewer: FlaskClient, database: Database[dict[str, Any]]
 ) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import cloister
 import pytest
+from cloister.decorators.queueing import CannotQueue, Entry, queue_run
+from cloister.decorators.run_start import RunPlan
 from cloister.observer import policy as policies
 from cloister.observer.access.memberships import load_principal
 from cloister.observer.access.visibility import sees
@@ -22,10 +24,14 @@ from cloister.observer.policy import (
     tighten,
 )
 from cloister.observer.redaction.marks import mark
+from cloister.observer.redaction.text_redaction import TextRules
 from cloister.observer.run_query import RunQuery
 from cloister.observer.runs import RunStore
+from cloister.observer.settings import load_settings
 from conftest import StartRun
 from pymongo.database import Database
+from queued_runs import queue_script
+from recorded_script import RecordedScript
 from running_viewer import insert_run
 
 
@@ -229,3 +235,53 @@ def test_a_run_under_a_pseudonym_is_its_owners_where_the_viewer_has_the_key(
     assert [sees(who, run) for who in (ana, ben, impostor)] == [True, False, False]
     key.unlink()
     assert store.seen_by(load_principal(database, "ana")).list_runs(RunQuery()).total == 0
+
+
+def test_a_run_whose_config_or_command_line_would_lose_something_is_not_queued(
+    script: RecordedScript, site_file: Path
+) -> None:
+    with pytest.raises(CannotQueue, match="its command line is redacted when it is stored") as refusal:
+        queue_script(script, "print(1)", "--password", "hunter2")
+    assert "hunter2" not in str(refusal.value)
+    secret = {"db": {"password": "hunter2"}}
+    plan = RunPlan("train", "train", secret, secret, main_file=script.write("print(1)"))
+    with pytest.raises(CannotQueue, match=r"db\.password is redacted"):
+        queue_run(plan, load_settings(uri=script.uri), Entry("plain"))
+    site_file.write_text('profile = "strict"\n')
+    with pytest.raises(CannotQueue, match="no code recorded"):
+        queue_script(script, "print(1)")
+    assert not script.runs()
+
+
+def test_numbers_do_not_go_through_redaction(start: StartRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    with start(config={"lr": 0.1}) as run:
+        for method in ("redact", "_redact_lines"):
+            monkeypatch.delattr(TextRules, method)  # whoever looks at a text now fails
+        for step in range(100):
+            run.log({"loss": float(step), "nested": {"a": 1}})
+        monkeypatch.undo()
+    assert run.wait_until_stored(60)
+
+
+def test_an_artifact_that_is_text_is_stored_without_its_secrets_and_a_file_of_secrets_not_at_all(
+    start: StartRun, store: RunStore, tmp_path: Path
+) -> None:
+    for name, text in (("a.tmp", "password: hunter2\n"), ("model.bin", "password: hunter2\n"), (".env", "X=1\n")):
+        (tmp_path / name).write_text(text)
+    with start() as run:
+        run.log_artifact(tmp_path / "a.tmp", "conf/a.yaml")
+        run.log_artifact(tmp_path / "model.bin")
+        run.add_resource(tmp_path / ".env")
+        run.add_resource(tmp_path / "model.bin")
+    assert run.wait_until_stored(60)
+    stored = store.load_run(run.id)
+    contents = {one.name: b"".join(store.open_blob(one.file_id)) for one in stored.artifacts}
+    assert contents == {
+        "conf/a.yaml": f"password: {mark('password')}\n".encode(),
+        "model.bin": b"password: hunter2\n",
+    }
+    assert [(Path(one.path).name, one.file_id is not None) for one in stored.resources] == [
+        (".env", False),
+        ("model.bin", True),
+    ]
+    assert {(one.where, one.rule) for one in stored.redactions} >= {("artifact: conf/a.yaml", "password")}

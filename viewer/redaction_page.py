@@ -8,6 +8,7 @@ from flask import Blueprint, Response, redirect, render_template, request
 
 from ..observer.errors import CloisterError
 from ..observer.policy import PROFILES as PROFILE_NAMES
+from ..observer.policy import STRICTEST
 from ..observer.redaction.own_rules import BadRedactionRule, OwnRules, parse_rules
 from ..observer.redaction.recording_profiles import PROFILES, rules_under
 from ..observer.redaction.rule_words import rules_in_force
@@ -47,7 +48,7 @@ def change_redaction() -> Response | tuple[str, int]:
     except CloisterError as error:
         if not isinstance(error, (ValueError, LookupError)):
             raise
-        return _render(problem=str(error), typed=dict(request.form)), 400
+        return _render(problem=str(error), typed=dict(request.form), is_refused=True), 400
     return redirect(f"{root()}/privacy/redaction", 303)  # type: ignore[return-value]
 
 
@@ -56,12 +57,25 @@ def try_rules() -> str:
     """What the rules make of a text. It is neither stored nor logged."""
     text = request.form.get("text", "")[:TRIED_CHARACTERS].replace("\r\n", "\n")
     found: list[str] = []
-    redacted = TextRules(rules_under(policy_in_force())).redact(text, found.append)
+    try:
+        own = rules_under(policy_in_force())
+    except (CloisterError, OSError):
+        own = rules_under(STRICTEST)
+    redacted = TextRules(own).redact(text, found.append)
     return _render(tried={"text": text, "redacted": redacted, "found": found})
 
 
-def _render(problem: str = "", typed: dict[str, str] | None = None, tried: dict[str, Any] | None = None) -> str:
-    policy, machine = policy_in_force(), machine_policy()
+def _render(
+    problem: str = "",
+    typed: dict[str, str] | None = None,
+    tried: dict[str, Any] | None = None,
+    is_refused: bool = False,
+) -> str:
+    try:
+        policy, machine = policy_in_force(), machine_policy()
+    except (CloisterError, OSError) as error:  # what recording does with it too
+        policy = machine = STRICTEST
+        problem = problem or f"{error} Until then runs are recorded under the profile 'strict'."
     stored = stored_table()
     own = _stored_rules(stored)
     return render_template(
@@ -76,6 +90,7 @@ def _render(problem: str = "", typed: dict[str, str] | None = None, tried: dict[
         rules=rules_in_force(rules_under(policy)),
         counts=count_redactions(home_database()),
         problem=problem,
+        is_refused=is_refused,
         tried=tried,
     )
 
