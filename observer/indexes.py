@@ -6,7 +6,16 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from .run_queue import QUEUE_ORDER
-from .run_record import EXPERIMENT_NAME, PROJECT, UID, UPDATED_AT
+from .run_record import (
+    EXPERIMENT_NAME,
+    OWNER,
+    PROJECT,
+    SHARED_GROUPS,
+    SHARED_PEOPLE,
+    UID,
+    UPDATED_AT,
+    VISIBILITY,
+)
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -27,6 +36,10 @@ def ensure_indexes(database: Database[dict[str, Any]]) -> None:
     runs.create_index([(EXPERIMENT_NAME, 1), ("start_time", -1)])
     runs.create_index([("start_time", -1), ("_id", -1)])
     runs.create_index(UPDATED_AT)
+    # What somebody may see is counted from its entries; the others find what is shared by name, which is little.
+    runs.create_index([(PROJECT, 1), (VISIBILITY, 1), (OWNER, 1)])
+    for field in (SHARED_PEOPLE, SHARED_GROUPS):
+        runs.create_index(field, sparse=True)
     # Workers look every second; of all runs only the few that wait are in it.
     runs.create_index(QUEUE_ORDER, name="queue", partialFilterExpression={"status": "QUEUED"})
     database["metrics"].create_index([("run_id", 1), ("name", 1)])

@@ -72,6 +72,10 @@ class RunQuery:
         return {"$and": conditions} if conditions else {}
 
     @property
+    def is_all_of_a_project(self) -> bool:
+        return self.project is not None and not (self.text.split() or self.status or self.tags)
+
+    @property
     def sorts_by_metric(self) -> bool:
         return self.sort.removeprefix("-").startswith("metrics.")
 

@@ -178,8 +178,15 @@ class RunStore:
     def list_runs(self, query: RunQuery) -> RunPage:
         """A page of runs without their large fields (environment, sources, hardware summaries, traceback)."""
         runs = tuple(self._read_listed(query.stages(self._sacreds_metrics(query))))
-        total = self.database["runs"].count_documents(query.filter())
-        return RunPage(runs, total, query.page, query.page_size)
+        return RunPage(runs, self._count(query), query.page, query.page_size)
+
+    def _count(self, query: RunQuery) -> int:
+        if query.is_all_of_a_project and not self.principal.sees_everything:
+            from .access.counting import count_visible
+            from .access.seen_database import unfiltered
+
+            return count_visible(unfiltered(self.database), self.principal, query.project or "")
+        return self.database["runs"].count_documents(query.filter())
 
     def find_runs(self, query: RunQuery, limit: int | None = None) -> tuple[RunRecord, ...]:
         """All runs that a query matches, in its order, its page apart; each as `list_runs` gives it."""

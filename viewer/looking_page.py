@@ -107,9 +107,9 @@ def _find_choices(own: Principal) -> Choices:
     members = [member for name, each in settings.items() if own.may("manage", project=name) for member in each.members]
     shared = current_store().seen_by(own).database["runs"]
     people = [member.name for member in members if member.kind == "person"]
-    people += shared.distinct(SHARED_PEOPLE, {OWNER: own.name})
+    people += shared.distinct(SHARED_PEOPLE, {OWNER: {"$in": list(own.owner_names)}})
     groups = [member.name for member in members if member.kind == "group"]
-    groups += shared.distinct(SHARED_GROUPS, {OWNER: own.name})
+    groups += shared.distinct(SHARED_GROUPS, {OWNER: {"$in": list(own.owner_names)}})
     return _choices(people, groups, {name for name in projects if own.role_in(name) is not None})
 
 
