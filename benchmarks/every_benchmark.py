@@ -17,13 +17,14 @@ PROGRAMS = (
     *("run_log.py", "end_to_end.py", "drain.py", "start_up.py", "storage.py", "reading.py", "console.py"),
     "redaction.py",
     "rights.py",
+    "purging.py",
     "audit_log.py",
     "sign_in.py",
     *("overhead.py", "many_recorders.py", "omniboard_reading.py", "sacred_observers.py", "encryption.py"),
 )
 WITHOUT_PEERS = (
     *("reading.py", "console.py", "many_recorders.py", "omniboard_reading.py", "sacred_observers.py"),
-    *("encryption.py", "redaction.py", "rights.py", "audit_log.py"),
+    *("encryption.py", "redaction.py", "rights.py", "audit_log.py", "purging.py"),
 )
 CALM_LOAD = 0.3
 REST_SECONDS = 120.0

@@ -199,8 +199,9 @@ class TestDescription:
 
     def test_each_parameter_in_a_path_is_declared(self, client: FlaskClient) -> None:
         for path, methods in strict_json(client.get("/api/v1/openapi.json"))["paths"].items():
-            declared = {given["name"] for given in methods["get"]["parameters"] if given["in"] == "path"}
-            assert declared == set(re.findall(r"{(\w+)}", path))
+            for operation in methods.values():
+                declared = {given["name"] for given in operation["parameters"] if given["in"] == "path"}
+                assert declared == set(re.findall(r"{(\w+)}", path))
 
     def test_every_address_is_in_the_documentation(self) -> None:
         text = (Path(__file__).parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
@@ -303,12 +304,14 @@ class TestRefusals:
         assert 'href="/p/digits"' in page.text
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-    def test_the_api_only_reads(self, client: FlaskClient, database: Documents, method: str) -> None:
+    def test_what_an_address_does_not_do_is_refused(
+        self, client: FlaskClient, database: Documents, method: str
+    ) -> None:
         insert_run(database, 1)
-        response = client.open("/api/v1/runs/1", method=method)
+        response = client.open("/api/v1/runs/1/metrics", method=method)
         assert response.status_code == 405
         assert "GET" in response.headers["Allow"]
-        assert strict_json(response)["detail"] == f"{method} does nothing at /api/v1/runs/1."
+        assert strict_json(response)["detail"] == f"{method} does nothing at /api/v1/runs/1/metrics."
 
     def test_a_server_without_streams_says_what_to_ask_instead(self, client: FlaskClient) -> None:
         response = client.get("/api/v1/live?project=digits")
