@@ -272,6 +272,20 @@ def test_a_seal_is_due_once_a_day_and_before_the_entries_of_the_next(database: L
     assert [seal["_id"] for seal in database["audit_seals"].find(sort=[("_id", 1)])] == [2, 3]
 
 
+def test_machines_that_serve_one_database_sign_each_for_itself(
+    database: Log, folder: EvidenceFolder, tmp_path: Path
+) -> None:
+    other = EvidenceFolder(tmp_path / "other")
+    fill(database, 2)
+    assert seal_if_due(database, folder) is not None
+    assert seal_if_due(database, other) is not None
+    for each in (folder, other):
+        assert verify(database, folder=each).problems == []
+        assert verify(database, folder=each).signed_until == 2
+    both = (*folder.public_keys(), *other.public_keys())
+    assert not [note for note in verify(database, public_keys=both).notes if "prove nothing" in note]
+
+
 def test_a_log_that_was_rewritten_is_neither_signed_nor_forgotten(
     database: Log, folder: EvidenceFolder, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -74,7 +74,8 @@ def seal_if_due(database: Database[dict[str, Any]], folder: EvidenceFolder, *, a
     first = entries.find_one({"_id": 1}, {"hash": 1})
     if head is None or first is None:
         return None
-    last = database[COLLECTION].find_one({}, sort=[("_id", -1)])
+    own = _text(folder.signing_key().public_key().public_bytes_raw())
+    last = database[COLLECTION].find_one({"public": own}, sort=[("_id", -1)])  # each machine signs for itself
     today = datetime.now(timezone.utc)
     if last is not None and (last.get("_id") == head["_id"] or (_day(last) == str(today.date()) and not at_once)):
         return None
@@ -83,8 +84,8 @@ def seal_if_due(database: Database[dict[str, Any]], folder: EvidenceFolder, *, a
     folder.keep_seal(place_of(database), to_document(seal))
     try:
         database[COLLECTION].insert_one(to_document(seal))
-    except DuplicateKeyError:  # another viewer has sealed the same entry just now
-        return None
+    except DuplicateKeyError:  # another machine's seal of the same entry is there; ours stays beside our key
+        logger.debug("Entry %s is sealed by another key too.", seal.seq)
     return seal
 
 
@@ -104,8 +105,8 @@ def sign_text(folder: EvidenceFolder, text: bytes) -> dict[str, str]:
     """`text` signed by this machine's key: {public, signature}, base64."""
     key = folder.signing_key()
     return {
-        "public": base64.b64encode(key.public_key().public_bytes_raw()).decode(),
-        "signature": base64.b64encode(key.sign(text)).decode(),
+        "public": _text(key.public_key().public_bytes_raw()),
+        "signature": _text(key.sign(text)),
     }
 
 
@@ -152,6 +153,10 @@ def _signed_bytes(seq: int, entry_hash: str, first: str, at: str) -> bytes:
 
 def _day(document: Mapping[str, Any]) -> str:
     return str(document.get("at", ""))[:10]
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def decode_base64(text: str) -> bytes:

@@ -200,7 +200,7 @@ def _compare_seals(
         if document.get("_id") not in by_seq:
             report.add_problem(document.get("_id"), f"The seal of entry {document.get('_id')} was removed.")
     strangers = set()
-    for document in [*stored, *(each for each in kept if each.get("_id") not in by_seq)]:
+    for document in [*stored, *(each for each in kept if each != by_seq.get(each.get("_id")))]:
         seal = read_seal(document)
         if seal is None:
             report.add_problem(None, f"The seal {document.get('_id')!r} is not as it was written.")
