@@ -20,6 +20,7 @@ PROGRAMS = (
     "purging.py",
     "audit_log.py",
     "sign_in.py",
+    "fuzz_requests.py",
     *("overhead.py", "many_recorders.py", "omniboard_reading.py", "sacred_observers.py", "encryption.py"),
 )
 WITHOUT_PEERS = (

@@ -44,6 +44,7 @@ class Site:
     database: Documents
     file_id: str
     folder: Path
+    cookie_name: str = COOKIE
     _clients: dict[str, FlaskClient] = field(default_factory=dict)
 
     def client(self, name: str = "") -> FlaskClient:
@@ -60,6 +61,11 @@ class Site:
 
     def get(self, path: str, who: str = "admin", **options: Any) -> TestResponse:
         return self.client(who).get(path, buffered=True, **options)
+
+    def ask(self, who: str, method: str, target: str, headers: dict[str, str], body: bytes | None) -> int:
+        """Any request at all, as it stands in its first line; the status of what comes back, once it is whole."""
+        answer = self.client(who).open(target, method=method, headers=headers, data=body, buffered=True)
+        return answer.status_code
 
     def csrf(self, who: str, *, page: str = "/profile") -> str:
         found = re.search(r'name="csrf_token" value="([^"]+)"', self.get(page, who).text)
