@@ -26,6 +26,7 @@ PROGRAMS = (
 WITHOUT_PEERS = (
     *("reading.py", "console.py", "many_recorders.py", "omniboard_reading.py", "sacred_observers.py"),
     *("encryption.py", "redaction.py", "rights.py", "audit_log.py", "purging.py"),
+    "fuzz_requests.py",
 )
 CALM_LOAD = 0.3
 REST_SECONDS = 120.0
