@@ -644,6 +644,7 @@ class TestNames:
             "a" * 65,
             "ana\u202enis",
             "a:b",
+            "\udcff",
             "..",
             "a\u200bb",
         ],

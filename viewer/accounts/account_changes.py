@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from .account_names import parse_account_name
+from .account_names import LONGEST_LINE, one_line, parse_account_name
 from .password_policy import check_new_password
 from .passwords import hash_password
 from .second_factor import remove_second_factor
@@ -75,7 +75,7 @@ def prepare_account(
     rights = frozenset(site) & frozenset(SITE_RIGHTS)
     if not has_users(database):
         rights |= {"admin"}
-    return NewAccount(database, name, _line(full_name), _line(email), rights)
+    return NewAccount(database, name, one_line(full_name)[:LONGEST_LINE], one_line(email)[:LONGEST_LINE], rights)
 
 
 def make_account(
@@ -184,7 +184,10 @@ def change_site_rights(database: Database[dict[str, Any]], name: str, site: Iter
 def change_facts(database: Database[dict[str, Any]], name: str, *, full_name: str, email: str) -> User:
     """How an account's person is called and reached."""
     user = load_user(database, name)
-    database[USERS].update_one({"_id": user.name}, {"$set": {"full_name": _line(full_name), "email": _line(email)}})
+    database[USERS].update_one(
+        {"_id": user.name},
+        {"$set": {"full_name": one_line(full_name)[:LONGEST_LINE], "email": one_line(email)[:LONGEST_LINE]}},
+    )
     return load_user(database, name)
 
 
@@ -202,8 +205,3 @@ def _keep_an_admin(database: Database[dict[str, Any]], user: User) -> None:
     others = {"_id": {"$ne": user.name}, "site": "admin", "disabled_at": None}
     if database[USERS].find_one(others, {"_id": 1}) is None:
         raise LastAdmin(user.name)
-
-
-def _line(text: str) -> str:
-    """One line of text, of a length that tables can show."""
-    return " ".join(text.split())[:200]

@@ -8,6 +8,7 @@ import unicodedata
 from ...observer.errors import CloisterError
 
 LONGEST_NAME = 64
+LONGEST_LINE = 200  # of what people are called beside it
 _NAME = re.compile(r"[\w.@+-]+")
 _EDGES = re.compile(r"\w.*\w|\w", re.DOTALL)
 # Beside letters, what digits, signs and modifiers are called: they belong to every script.
@@ -27,12 +28,18 @@ class BadAccountName(CloisterError, ValueError):
 
 def plain_name(given: str) -> str:
     """The one spelling of a name: compatibility forms resolved, without upper case. Never raises."""
+    given = given.encode("utf-8", "replace").decode()  # half a character, as a command line can have it, is none
     for _ in range(3):  # a folded letter may be one that folds again, in Greek for instance
         folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", given).casefold()).strip()
         if folded == given:
             break
         given = folded
     return given
+
+
+def one_line(given: str) -> str:
+    """A name for people, as tables can show it and the database can hold it."""
+    return " ".join(given.encode("utf-8", "replace").decode().split())
 
 
 def parse_account_name(given: str) -> str:

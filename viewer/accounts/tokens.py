@@ -17,6 +17,7 @@ from pymongo.database import Database
 
 from ...observer.access.principal import Scope
 from ...observer.errors import CloisterError
+from .account_names import one_line
 
 TOKENS = "tokens"
 PREFIX = "clst"  # what secret scanners look for
@@ -27,6 +28,7 @@ USED_EVERY_SECONDS = 30  # how exact "last used" is
 NAME_LIMIT = 100
 TOKENS_AT_MOST = 100  # of one person
 _ALPHABET = string.digits + string.ascii_letters
+_KEY = re.compile(r"[0-9A-Za-z]{8}")
 _SHAPE = re.compile(rf"{PREFIX}_(?P<key>[0-9A-Za-z]{{8}})_(?P<secret>[0-9A-Za-z]{{43}})_(?P<sum>[0-9A-Za-z]{{6}})")
 
 
@@ -123,7 +125,7 @@ def check_token(*, name: str, scopes: Iterable[str], projects: Iterable[str] | N
 def load_token(database: Database[dict[str, Any]], key: str, *, user: str | None = None) -> Token:
     """The token with this key, of `user` alone where one is given; raises `UnknownToken`."""
     asked = {"_id": key} if user is None else {"_id": key, "user": user}
-    document = database[TOKENS].find_one(asked)
+    document = database[TOKENS].find_one(asked) if _KEY.fullmatch(key) else None
     if document is None:
         raise UnknownToken(key)
     return _parse_token(document)
@@ -165,7 +167,7 @@ def revoke_tokens(database: Database[dict[str, Any]], user: str) -> int:
 
 
 def _parse_name(name: str) -> str:
-    name = " ".join(name.split())
+    name = one_line(name)
     if not name or len(name) > NAME_LIMIT:
         raise BadToken(
             f"A token needs a name of 1 to {NAME_LIMIT} characters that says what it is for, such as 'nightly export'; "
@@ -184,7 +186,7 @@ def _parse_scopes(given: Iterable[str]) -> frozenset[Scope]:
 
 
 def _parse_projects(given: Iterable[str]) -> frozenset[str]:
-    chosen = frozenset(name.strip() for name in given) - {""}
+    chosen = frozenset(name.encode("utf-8", "replace").decode().strip() for name in given) - {""}
     if not chosen:
         raise BadToken("A token that is limited to projects needs at least one. Name them, or leave the limit out.")
     return chosen
