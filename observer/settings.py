@@ -96,7 +96,7 @@ class Settings:
     shared_with: str = ""  # who sees them besides: "ana,group:vision"; a list in TOML and in code
     cache_mb: int = 256  # WiredTiger cache of the embedded database
     encrypt: tuple[str, ...] = ()  # what of a run is encrypted beside what the policy says; see encryption/chosen.py
-    keys: str | None = None  # a key file, or "vault:https://..."; None means keys.json in the user's config folder
+    keys: str | None = None  # a key file, "vault:https://...", "kmip:host"; None: keys.json in the config folder
     mongod: Path | None = None  # the embedded database's server; None means the newest at hand
 
     @property

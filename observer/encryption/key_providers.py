@@ -69,7 +69,7 @@ class KeyProvider(Protocol):
     """Holds a wrapping key for each project. Thread-safe. All methods raise `KeyProviderFailed` where it fails.
 
     Attributes:
-        kind: "file" or "vault".
+        kind: its row in `PROVIDERS`.
         where: which file, which server, for people.
     """
 
@@ -110,11 +110,17 @@ def _open_vault(where: str) -> KeyProvider:
     return VaultTransit.at(where)
 
 
-PROVIDERS: dict[str, Callable[[str], KeyProvider]] = {"file": _open_file, "vault": _open_vault}
+def _open_kmip(where: str) -> KeyProvider:
+    from .kmip_server import KmipServer
+
+    return KmipServer.at(where)
+
+
+PROVIDERS: dict[str, Callable[[str], KeyProvider]] = {"file": _open_file, "vault": _open_vault, "kmip": _open_kmip}
 
 
 def open_provider(settings: Settings) -> KeyProvider:
-    """The provider of the setting `keys`: "vault:https://vault.lan:8200/transit", or the path of a key file.
+    """The provider of the setting `keys`: a key file's path, "vault:https://vault.lan:8200/transit", "kmip:kmip.lan".
 
     Nothing is read and nobody is asked yet.
 
