@@ -15,7 +15,7 @@ import pytest
 from bson import ObjectId
 from cloister.decorators.run_start import new_uid
 from cloister.observer.blob_upload import sweep_uploads
-from cloister.observer.blobs import digest_stream
+from cloister.observer.blobs import CHUNK_BYTES, DamagedBlob, digest_stream
 from cloister.observer.courier import Courier
 from cloister.observer.file_shipper import FileShipper
 from cloister.observer.journal_records import JournalRecord
@@ -34,6 +34,7 @@ from cloister.observer.runs import RunNotFound, RunStore
 from gridfs import GridFSBucket
 from interleaving import Calls, Killed, kill, watched_calls
 from pymongo.database import Database
+from recorded_script import RecordedScript, wait_for
 from recorded_work import RecordedWork, begin_work, ship_until_done
 
 SHARED = b"the same weights in every run" * 10_000  # two chunks
@@ -293,6 +294,57 @@ def test_a_run_that_is_deleted_while_it_is_recorded_leaves_no_zombie(
     ship_until_done(uri, work.places)
     assert left_of(database) == {}
     assert not any(path.is_file() for place in work.places for path in place.glob(f"{work.uid}/**/*"))
+
+
+def test_a_training_whose_run_is_deleted_is_told_and_goes_on(
+    script: RecordedScript, store: RunStore, tmp_path: Path
+) -> None:
+    """All of it: a training, its courier in a process of its own, the database."""
+    go = tmp_path / "go"
+    work = f"""
+        import pathlib, time
+        from cloister import experiment
+
+        @experiment(project="faults", hardware=False)
+        def train(run):
+            step = 0
+            while not pathlib.Path({str(go)!r}).exists():
+                run.log({{"loss": 1.0}}, step=step)
+                print("step", step, flush=True)
+                step += 1
+                time.sleep(0.02)
+            return "done"
+
+        train()
+    """
+    process = script.start(work, env={"CLOISTER_BEAT_INTERVAL": "0.5"})
+    database = store.database
+    wait_for(lambda: database["metric_tails"].count_documents({}) > 0, "a point is stored")
+    report = purge(database, database["runs"].find_one({}, {"_id": 1})["_id"])  # type: ignore[index]
+    assert report.is_proven
+    assert process.stderr is not None
+    told = next(line for line in process.stderr if "was deleted" in line)
+    assert "The training goes on." in told
+    go.touch()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    script.wait_until_shipped()
+    assert left_of(database) == {}
+
+
+def test_a_download_that_a_purge_overtakes_ends_without_a_wrong_byte(store: RunStore, tmp_path: Path) -> None:
+    file_id = GridFSBucket(store.database).upload_from_stream("large.bin", bytes(5 * CHUNK_BYTES))
+    keeper = Keeper(store.database, tmp_path, new_uid())
+    run_id = keeper.register()["_id"]
+    artifacts = [{"name": "large.bin", "file_id": file_id}]
+    store.database["runs"].update_one({"_id": run_id}, {"$set": {"artifacts": artifacts}})
+    blob = store.open_blob(file_id)
+    assert blob.read(1000) == bytes(1000)
+    assert purge(store.database, run_id).is_proven
+    with pytest.raises(DamagedBlob, match="is missing"):
+        blob.read()
+    with pytest.raises(RunNotFound):
+        delete_run(store.database, run_id)
 
 
 def test_a_batch_that_is_under_way_while_its_run_is_purged_leaves_nothing(

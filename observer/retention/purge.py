@@ -160,6 +160,8 @@ def _finish(
         selections = _selections(trusted, document)
         delete(trusted, selections)
         trusted[PURGES].update_one({"_id": report_id}, {"$set": {"after": count(trusted, selections)}})
+        # Links to it hold its names; those of a database that another one's viewer serves beside it lie there.
+        trusted["shares"].delete_many({"run_id": {"$eq": tombstone["run_id"]}, "database": ""})
         trusted[TRASH].delete_one({"_id": {"$eq": tombstone["run_id"]}})
         reports.append(_close(trusted, tombstone))
     return reports, errors
