@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -476,6 +477,27 @@ class TestRest:
         assert client.put("/api/v1/groups/vision", json={"people": []}).status_code == 200
         for headers in ({"Origin": "http://localhost"}, {"Sec-Fetch-Site": "same-origin"}):
             assert client.put("/api/v1/groups/vision", json={"people": []}, headers=headers).status_code == 403
+
+
+def test_nothing_secret_is_logged_even_when_everything_is(
+    app: Flask, database: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    person(database)
+    secret, recovery = has_factor(database)
+    text, _ = make_token(database, "ana", name="x")
+    visitor, script = Visitor(app), Visitor(app)
+    with caplog.at_level(logging.DEBUG):
+        visitor.sign_in(password="a wrong password")
+        visitor.sign_in()
+        visitor.post("/login/code", {"code": recovery[0]}, page="/login/code")
+        script.get("/api/v1/me", headers={"Authorization": f"Bearer {text}"})
+        script.get("/api/v1/me", headers={"Authorization": f"Bearer {text[:-1]}"})
+        visitor.own("/password", {"current": GOOD, "new": "short", "again": "short"})
+    assert visitor.is_in()
+    session = visitor.cookie()
+    hidden = (GOOD, "a wrong password", secret, recovery[0], recovery[0].replace("-", ""), text.split("_")[2], session)
+    assert [one for one in hidden if one in caplog.text] == []
+    assert "sessions" in caplog.text, "the driver's own log of commands was on"
 
 
 def test_recovery_codes_are_long_enough_to_be_hashed_fast() -> None:
