@@ -287,6 +287,7 @@ def test_each_use_is_counted_and_written_down_and_the_secret_nowhere(ana: Person
     assert "for the review" in page
     actions = [entry.action for entry in list_entries(site, AuditQuery(topic="sharing")).entries]
     assert actions == ["share-used", "share-used", "share-made"]
+    assert len({entry.details["link"] for entry in list_entries(site, AuditQuery(topic="sharing")).entries}) == 1
     secret = link.removeprefix("/s/")
     for name in site.list_collection_names():
         assert secret not in str(list(site[name].find()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 from ..observer.errors import CloisterError
@@ -10,6 +11,7 @@ from .accounts.current import current_principal
 from .audit_notes import note
 from .run_keys import shown_id
 from .share_links import (
+    KEY_BYTES,
     BadShare,
     LinksNotAllowed,
     Share,
@@ -47,11 +49,13 @@ def share_run(run: RunRecord, *, kind: ShareKind, what: str, days: float, remark
         raise LinksNotAllowed
     check_days(days, policy)
     title = _title(run, kind, what)
-    details = {"opens": kind, "what": title, "days": f"{days:g}"}
+    key = secrets.token_hex(KEY_BYTES)
+    details = {"link": key, "opens": kind, "what": title, "days": f"{days:g}"}
     note("share-made", target=f"run {shown_id(run.id)}", project=run.project, **details)
     share, secret = make_share(
         home_database(),
         run,
+        key=key,
         kind=kind,
         what=what,
         title=title,

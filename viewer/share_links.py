@@ -22,6 +22,7 @@ ShareKind = Literal["run", "chart", "artifact"]
 KINDS: tuple[ShareKind, ...] = get_args(ShareKind)
 SHORTEST_DAYS = 1 / 24
 DEFAULT_DAYS = 7
+KEY_BYTES = 6
 _SECRET_BYTES = 32
 _NOTE_LIMIT = 200
 
@@ -88,6 +89,7 @@ def make_share(
     database: Database[dict[str, Any]],
     run: RunRecord,
     *,
+    key: str,
     kind: ShareKind,
     what: str,
     title: str,
@@ -110,7 +112,7 @@ def make_share(
     now = datetime.now(timezone.utc).replace(microsecond=0)
     share = Share(
         id=hash_secret(secret),
-        key=secrets.token_hex(6),
+        key=key,
         kind=kind,
         database=place,
         run_id=run.id,
