@@ -22,7 +22,7 @@ from .journal_segments import (
     has_held_reserve,
     segments_in,
 )
-from .policy import keep_policy
+from .kept_policy import keep_policy
 from .run_shipper import RunShipper
 from .shippable_segment import SegmentFile
 

@@ -6,7 +6,6 @@ that CLOISTER_POLICY names, and the database's `policy` document.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -20,6 +19,18 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .encryption.chosen import EVERYTHING, parse_table
 from .errors import CloisterError
+from .policy_values import (
+    join_both,
+    join_common,
+    join_either,
+    join_first,
+    join_tables,
+    parse_positive,
+    parse_retention,
+    parse_text,
+    parse_texts,
+    parse_yes_or_no,
+)
 from .redaction.own_rules import OwnRules, parse_rules
 
 if TYPE_CHECKING:
@@ -31,7 +42,6 @@ SITE_FILE = Path("/etc/cloister/policy.toml")
 FILE_VARIABLE = "CLOISTER_POLICY"
 DOCUMENT_ID = "site"
 OF_RECORDING = ("profile", "redaction", "pseudonym_key")  # what of a policy says how runs are recorded
-KEPT_FILE = "policy.json"  # in a destination's folder: the database's, as a courier read it last
 
 Profile = Literal["full", "standard", "strict"]  # from the loosest to the strictest
 PROFILES: tuple[Profile, ...] = get_args(Profile)
@@ -70,18 +80,6 @@ def _how(parse: Parse, join: Join) -> dict[str, Any]:
     return {"parse": parse, "join": join}
 
 
-def _yes_or_no(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("true or false")
-    return value
-
-
-def _positive(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e6:
-        raise ValueError("a number above zero")
-    return float(value)
-
-
 def _profile(value: Any) -> Profile:
     if value not in PROFILES:
         raise ValueError("one of " + ", ".join(PROFILES))
@@ -89,65 +87,9 @@ def _profile(value: Any) -> Profile:
     return found
 
 
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
-        raise ValueError("a list of texts")
-    return tuple(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("text")
-    return value
-
-
-def _table(value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError("a table")
-    return dict(value)
-
-
-def _retention(value: Any) -> dict[str, Any]:
-    from .retention.rules import policy_table  # only a policy that says something of it needs it
-
-    return policy_table(value)
-
-
-def _both(one: bool, other: bool) -> bool:
-    return one and other
-
-
-def _either(one: bool, other: bool) -> bool:
-    return one or other
-
-
-def _common(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(text for text in one if text in other)
-
-
-def _first(one: Any, other: Any) -> Any:
-    return one or other
-
-
 def stricter_profile(one: Profile, other: Profile) -> Profile:
     """Of two profiles the one that records less."""
     return max(one, other, key=PROFILES.index)
-
-
-def _join_tables(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Both tables; where both say something of one thing the smaller number, both lists, or both tables again."""
-    joined = dict(one)
-    for name, value in other.items():
-        known = joined.get(name, value)
-        if isinstance(known, Mapping) and isinstance(value, Mapping):
-            joined[name] = _join_tables(known, value)
-        elif isinstance(known, (list, tuple)) and isinstance(value, (list, tuple)):
-            joined[name] = list(dict.fromkeys((*known, *value)))
-        elif isinstance(known, bool) and isinstance(value, bool):
-            joined[name] = known or value
-        elif isinstance(known, (int, float)) and isinstance(value, (int, float)):
-            joined[name] = min(known, value)
-    return joined
 
 
 @dataclass(frozen=True)
@@ -170,15 +112,15 @@ class Policy:
 
     profile: Profile = field(default="full", metadata=_how(_profile, stricter_profile))
     redaction: OwnRules = field(default_factory=OwnRules, metadata=_how(lambda value: value, OwnRules.and_also))
-    pseudonym_key: str = field(default="", metadata=_how(_text, _first))
-    share_links: bool = field(default=True, metadata=_how(_yes_or_no, _both))
-    share_link_days: float = field(default=30.0, metadata=_how(_positive, min))
-    session_idle_hours: float = field(default=12.0, metadata=_how(_positive, min))
-    session_days: float = field(default=7.0, metadata=_how(_positive, min))
-    retention: Mapping[str, Any] = field(default_factory=dict, metadata=_how(_retention, _join_tables))
-    encrypt: Mapping[str, Any] = field(default_factory=dict, metadata=_how(parse_table, _join_tables))
-    require_totp: bool = field(default=False, metadata=_how(_yes_or_no, _either))
-    trusted_proxies: tuple[str, ...] = field(default=(), metadata=_how(_texts, _common))
+    pseudonym_key: str = field(default="", metadata=_how(parse_text, join_first))
+    share_links: bool = field(default=True, metadata=_how(parse_yes_or_no, join_both))
+    share_link_days: float = field(default=30.0, metadata=_how(parse_positive, min))
+    session_idle_hours: float = field(default=12.0, metadata=_how(parse_positive, min))
+    session_days: float = field(default=7.0, metadata=_how(parse_positive, min))
+    retention: Mapping[str, Any] = field(default_factory=dict, metadata=_how(parse_retention, join_tables))
+    encrypt: Mapping[str, Any] = field(default_factory=dict, metadata=_how(parse_table, join_tables))
+    require_totp: bool = field(default=False, metadata=_how(parse_yes_or_no, join_either))
+    trusted_proxies: tuple[str, ...] = field(default=(), metadata=_how(parse_texts, join_common))
     sources: tuple[str, ...] = ()
 
 
@@ -226,6 +168,8 @@ def recording_policy(folders: Iterable[Path] = ()) -> Policy:
     """
     try:
         policy = load_policy()
+        from .kept_policy import KEPT_FILE, kept_policy  # which knows this module
+
         for folder in folders:
             found = kept_policy(folder)
             if found is not None:
@@ -257,65 +201,12 @@ def store_recording_policy(database: Database[dict[str, Any]], table: Mapping[st
     database["policy"].update_one({"_id": DOCUMENT_ID}, update, upsert=True)
 
 
-def keep_policy(database: Database[dict[str, Any]], folder: Path) -> None:
-    """Leave what the database's policy says in a destination's folder, for the next run that is recorded there.
-
-    Raises:
-        OSError: the folder cannot be written.
-        pymongo.errors.PyMongoError: the database does not answer.
-    """
-    document = policy_document(database)
-    path = folder / KEPT_FILE
-    if document is None:
-        path.unlink(missing_ok=True)
-        return
-    text = json.dumps(document, sort_keys=True, default=str)
-    with contextlib.suppress(FileNotFoundError):
-        if path.read_text(encoding="utf-8") == text:
-            return
-    unfinished = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    unfinished.replace(path)
-
-
 def policy_digest(document: Mapping[str, Any] | None) -> str:
     """Names what a stored policy says of recording; empty where it says nothing."""
     said = {name: value for name, value in (document or {}).items() if name in OF_RECORDING}
     if not said:
         return ""
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def database_policy_digest(folders: Iterable[Path]) -> str:
-    """`policy_digest` of what a courier has left in one of a destination's folders."""
-    for folder in folders:
-        with contextlib.suppress(UnreadablePolicy):
-            found = kept_policy(folder)
-            if found is not None:
-                return policy_digest(found)
-    return ""
-
-
-def kept_policy(folder: Path) -> dict[str, Any] | None:
-    """What the database's policy said when a courier of this destination read it last; None where it read none.
-
-    Raises:
-        UnreadablePolicy: what is there cannot be understood.
-    """
-    path = folder / KEPT_FILE
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError as error:
-        raise UnreadablePolicy(str(path), f"it is not JSON ({error})") from error
-    except OSError as error:
-        raise UnreadablePolicy(str(path), error.strerror or str(error)) from error
-    if not isinstance(found, dict):
-        raise UnreadablePolicy(str(path), "it is no table")
-    return found
 
 
 def tighten(policy: Policy, table: Mapping[str, Any], source: str, said: set[str] | None = None) -> Policy:

@@ -285,3 +285,15 @@ def test_an_artifact_that_is_text_is_stored_without_its_secrets_and_a_file_of_se
         ("model.bin", True),
     ]
     assert {(one.where, one.rule) for one in stored.redactions} >= {("artifact: conf/a.yaml", "password")}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"profile": "lax"}', '{"unheard": 1}'])
+def test_what_a_courier_left_and_cannot_be_understood_counts_as_strict(
+    site_file: Path, tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "policy.json").write_text(text)
+    assert recording_policy([tmp_path]).profile == "strict"
+    assert str(tmp_path / "policy.json") in caplog.text
+    (tmp_path / "policy.json").write_text('{"profile": "standard", "trusted_proxies": ["10.6.6.6"]}')
+    policy = recording_policy([tmp_path])
+    assert (policy.profile, policy.trusted_proxies) == ("standard", ())

@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..policy import Policy, database_policy_digest, recording_policy
+from ..kept_policy import database_policy_digest
+from ..policy import Policy, recording_policy
 from ..settings import Settings
 from ..snapshot.secret_files import holds_secrets
 from .built_in_rules import Found
