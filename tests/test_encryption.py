@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from bson import Binary, encode
 from bson.codec_options import CodecOptions
@@ -455,6 +456,7 @@ def _opened(sealed: bytes) -> bytes:
     return b"".join(reader.segment(number) for number in range(max(1, -(-reader.size // SEGMENT_BYTES))))
 
 
+@hypothesis.settings(max_examples=30)
 @given(st.integers(0, 3 * SEGMENT_BYTES + 5), st.integers(1, 200_000))
 def test_a_file_comes_back_whatever_its_size_and_however_it_is_read(size: int, step: int) -> None:
     content = (b"%d," % size * (size + 1))[:size]

@@ -31,7 +31,7 @@ class NotAFile(CloisterError, ValueError):
 
     def __init__(self, provider: KeyProvider) -> None:
         super().__init__(
-            f"The keys are in {provider.where}, which never gives them out. Other machines use the same one: set "
+            f"The keys are in {provider.where}, and not handed out as files. Other machines ask the same one: set "
             "CLOISTER_KEYS there."
         )
 
