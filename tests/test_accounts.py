@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from cloister.viewer.accounts.passwords import hash_password, is_outdated, verif
 from cloister.viewer.accounts.read_only_viewer import AccountsNeedWriting, refuse_read_only
 from cloister.viewer.accounts.server_key import BadServerKey, key_path, load_server_key
 from cloister.viewer.accounts.sessions import hash_of, open_session
-from cloister.viewer.accounts.users import OtherSource, UserExists, find_user, provision_user
+from cloister.viewer.accounts.users import OtherSource, UserExists, find_user, list_users, provision_user
 from cloister.viewer.app import create_app
 from flask import Flask
 from hypothesis import given
@@ -675,6 +676,15 @@ class TestNames:
         assert (made.name, again.name, again.full_name) == ("bob", "bob", "Bob"), "the subject is who somebody is"
         assert check_password(database, "bob", "") is None
         assert database["groups"].find_one({"_id": "vision"})["people"] == []
+
+    def test_two_first_sign_ins_at_one_moment_make_one_account(self, database: Any) -> None:
+        def provision(name: str) -> str:
+            return provision_user(database, name=name, source="oidc", subject="77").name
+
+        with ThreadPoolExecutor(6) as threads:
+            made = set(threads.map(provision, ["dora", "dora.k"] * 3))
+        assert len(made) == 1
+        assert [user.name for user in list_users(database)] == list(made)
 
 
 class TestTheServersKey:

@@ -213,11 +213,18 @@ def provision_user(
 
 
 def _provision_new(database: Database[dict[str, Any]], name: str, source: Source, subject: str) -> dict[str, Any]:
-    existing = find_user(database, name)
-    if existing is not None:
-        raise OtherSource(existing.name, existing.source)
-    user = add_user(database, name, source=source, subject=subject)
-    document = database[USERS].find_one({"_id": user.name})
+    # Unique, so that two first sign-ins at one moment, perhaps under two names, make one account.
+    texts = {"subject": {"$type": "string"}}
+    database[USERS].create_index([("source", 1), ("subject", 1)], unique=True, partialFilterExpression=texts)
+    try:
+        add_user(database, name, source=source, subject=subject)
+    except UserExists as error:
+        document = database[USERS].find_one({"source": source, "subject": subject})
+        if document is not None:  # made meanwhile, by another request of the same person
+            return document
+        existing = load_user(database, name)
+        raise OtherSource(existing.name, existing.source) from error
+    document = database[USERS].find_one({"source": source, "subject": subject})
     assert document is not None
     return document
 
