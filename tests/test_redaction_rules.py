@@ -80,6 +80,8 @@ LEFT_ALONE = (
     "the secret santa, the secret: nobody knows; credentials are checked",
     "see https://developer.example.org/docs/CSS/@media/x and http://localhost:8080/@vite/client",
     "token = r'[-!#$%&^_`|~0-9a-zA-Z]+' or token=([a-z0-9]+)",
+    "no default password: `cloister user add` on the console; don't add login and password for other hosts",
+    "[credentials]: https://docs.lab.example.org/credentials",
     "asialonger ghpages skimage hfbase xoxo eyjafjallajokull",
     "Author: Ana <ana@lab.example.org> 10.1.2.3",  # both only where a policy wants it
 )

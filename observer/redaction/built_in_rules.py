@@ -42,7 +42,7 @@ _ASSIGNED = (
     # In a program an annotation may stand between a name and its value.
     + r"(?:[ \t]*:[ \t]*[A-Za-z_][\w.\[\], |]{0,60}?(?=[ \t]*=[ \t]*\w{0,2}[\"']))?"
     + r"[ \t]*(?:=>|:=|=(?!=)|:(?!//))[ \t]*" + _ESCAPE
-    + r"(?:[bBrRuUfF]{0,2}(?P<quote>\\?[\"'`])(?P<quoted>(?:(?!(?P=quote)).){1,4096})(?P=quote)"
+    + r"(?:[bBrRuUfF]{0,2}(?P<quote>\\?[\"'])(?P<quoted>(?:(?!(?P=quote)).){1,4096})(?P=quote)"
     r"|(?P<bare>[^\s\"'`,;&|)\]}<>\x1b\\]{1,4096}))"
 )  # fmt: skip
 _OPTION = (
@@ -160,7 +160,8 @@ BUILT_IN: tuple[LineRule, ...] = (
     LineRule(
         "password",
         (r"w(?<=passw)ord[ \t]", r"-(?<!\S-)u[ \t]+\S{1,100}:\S", r"-(?<=sshpass -)p"),
-        r"(?:curl\s(?:.{0,500}?\s)?(?:-u|--user)[ \t]*\S{1,100}?:|\blogin\s+\S{1,100}\s+password\s+|sshpass\s+-p[ \t]*)"
+        r"(?:curl\s(?:.{0,500}?\s)?(?:-u|--user)[ \t]*\S{1,100}?:"
+        r"|\b(?:machine\s+\S{1,200}|default)\s+login\s+\S{1,100}\s+password\s+|sshpass\s+-p[ \t]*)"
         r"(\S{1,200})",
     ),
 )  # fmt: skip

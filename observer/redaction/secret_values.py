@@ -14,7 +14,7 @@ TextKind = Literal["text", "settings", "code"]  # printed, of a configuration fi
 _STANDS_FOR_ONE = re.compile(
     r"(?i)\*+|x{3,}|\.{3,}|-+|<[^<>]*>|\[[^\[\]]*\]|</?\w+>|\$\{?\w+\}?|\$\(.*|%\(\w+\)s|%s|%\w+%|\{+[^{}]*\}+|\{\}"
     r"|none|null|nil|true|false|yes|no|on|off|empty|undefined|unset|default|required|optional|missing|hidden|redacted"
-    r"|str|string|bytes|int|bool|any|object|secretstr|self|changeme|todo|tbd|n/a|your[_\-].*"
+    r"|str|string|bytes|int|bool|any|object|secretstr|self|https?://.*|changeme|todo|tbd|n/a|your[_\-].*"
 )
 _PROSE = frozenset({
     "must", "should", "could", "does", "doesn", "will", "with", "from", "that", "this", "when", "were", "have",
