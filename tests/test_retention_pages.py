@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from artifact_keeping import keep_artifact
 from cloister.decorators.run_start import new_uid
+from cloister.observer.retention.expiry import apply_rules
+from cloister.observer.retention.holds import hold_run, lift_run
 from cloister.observer.retention.purge import begin_purging, list_purges
-from cloister.observer.retention.rules import set_project_days
+from cloister.observer.retention.rules import load_rules, set_project_days
 from cloister.observer.retention.trash import list_trash, move_to_trash
 from cloister.observer.runs import RunStore
 from cloister.viewer.accounts.csrf import make_csrf_token
@@ -121,10 +123,14 @@ def test_a_purge_asks_for_the_name_and_shows_its_proof(app: Flask, site: Site) -
     assert list_trash(site) == []
     assert site["fs.chunks"].count_documents({}) == 0
     assert actions(site)[-1] == ("ana", "purged", "run 1")
-    page = eve.get("/privacy/trash")[1]
-    assert "1 chunk deleted, 0 left" in page
-    assert "nothing left" in page
-    (report,) = eve.call("GET", "/purges")[1]["reports"]
+    root = Person(app, site, "root")
+    for person in (ana, root):  # those who saw the run
+        page = person.get("/privacy/trash")[1]
+        assert "1 chunk deleted, 0 left" in page
+        assert "nothing left" in page
+    assert "nothing left" not in eve.get("/privacy/trash")[1]
+    assert eve.call("GET", "/purges") == (200, {"reports": []})
+    (report,) = root.call("GET", "/purges")[1]["reports"]
     assert report["is_proven"]
     assert len(report["files"][0]["sha256"]) == 64
     assert Person(app, site, "sam").call("GET", "/purges") == (200, {"reports": []})
@@ -153,10 +159,13 @@ def test_rules_and_holds_are_the_managers_and_keep_what_they_say(app: Flask, sit
     assert (status, "legal hold" in page) == (409, True)
     assert ana.call("DELETE", "/runs/1")[0] == 409
     assert eve.call("DELETE", "/projects/digits/hold")[0] == 204
-    assert ana.call("PUT", "/runs/1/hold", {"reason": "mine"})[0] == 204
+    assert ana.call("PUT", "/runs/1/hold", {"reason": "mine"})[0] == 403  # whom it is to bind, too
+    assert root.call("PUT", "/runs/1/hold", {"reason": "case 5"})[0] == 204
     assert ana.call("DELETE", "/runs/1")[0] == 409
-    assert "mine" in eve.get("/privacy/retention")[1]
-    assert ana.post("/runs/1/hold", lift="1")[0] == 303
+    assert ana.post("/runs/1/hold", lift="1")[0] == 403
+    assert "case 5" in root.get("/privacy/retention")[1]
+    assert "case 5" in root.get("/delete?runs=1")[1]
+    assert root.post("/runs/1/hold", lift="1")[0] == 303
     status, answer = ana.call("DELETE", "/runs/1")
     assert (status, answer["deleted_by"]) == (200, "ana")
     assert ana.call("POST", "/trash/1/restore") == (200, {"id": 1})
@@ -166,6 +175,23 @@ def test_rules_and_holds_are_the_managers_and_keep_what_they_say(app: Flask, sit
     said = [action for _, action, _ in actions(site)]
     assert said.count("retention-changed") == 3
     assert (said.count("hold-set"), said.count("hold-lifted")) == (2, 2)
+
+
+def test_a_manager_learns_of_no_private_run_by_rules_holds_or_reports(app: Flask, site: Site) -> None:
+    eve = Person(app, site, "eve")
+    old = datetime.now(timezone.utc) - timedelta(days=400)
+    site["runs"].update_many({}, {"$set": {"stop_time": old, "heartbeat": old, "captured_out": "hello"}})
+    set_project_days(site, "digits", {"console": 30.0}, by="eve")
+    hold_run(site, 1, by="root", reason="quiet")
+    assert "quiet" not in eve.get("/privacy/retention")[1]
+    lift_run(site, 1)
+    page = eve.get("/privacy/retention/preview")[1]
+    assert "net-2" in page
+    assert "net-1" not in page
+    assert "2 \N{MULTIPLICATION SIGN} console" in page  # of three
+    apply_rules(site, load_rules(site), ["digits"])
+    assert {report["run_id"] for report in eve.call("GET", "/purges")[1]["reports"]} == {"2", "3"}
+    assert "Run 1" not in eve.get("/privacy/retention")[1]
 
 
 def test_the_keeper_ends_what_was_begun_applies_rules_and_writes_nothing_without_need(

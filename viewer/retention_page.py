@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, redirect, render_template, request
 
+from ..observer.access.visibility import visible_runs
 from ..observer.errors import CloisterError
 from ..observer.retention.expiry import Applied, rehearse_rules
 from ..observer.retention.holds import Hold, held_projects, list_holds
@@ -87,9 +88,10 @@ def set_project(project: str) -> Response | tuple[str, int]:
 
 @bp.get("/preview")
 def preview() -> str:
-    """What the rules would delete now."""
+    """What the rules would delete now, of what whoever asks may see."""
     database = whole_database()
-    return _render(rehearse_rules(database, load_rules(database), managed_projects(), counted=SHOWN_DUE))
+    seen = visible_runs(current_principal())
+    return _render(rehearse_rules(database, load_rules(database), managed_projects(), seen=seen, counted=SHOWN_DUE))
 
 
 def change_project_rules(project: str, changes: dict[str, float | None]) -> None:
@@ -97,6 +99,11 @@ def change_project_rules(project: str, changes: dict[str, float | None]) -> None
     said = {kind: age_words(days) if days is not None else "no rule of its own" for kind, days in changes.items()}
     note("retention-changed", target=f"project {project}", project=project, **said)
     set_project_days(whole_database(), project, changes, by=acting_name())
+
+
+def seen_reports(projects: list[str]) -> dict[str, Any]:
+    """The condition that reports meet which whoever asks may see: of these projects, of runs that they saw."""
+    return {"$and": [{"project": {"$in": projects}}, visible_runs(current_principal())]}
 
 
 def managed_projects() -> list[str]:
@@ -142,8 +149,8 @@ def _render(preview: Applied | None = None, problem: str = "") -> str:
         rows=[_row(name, rules, holds) for name in mine],
         site=dict(rules.site),
         may_set_site=principal.may("site"),
-        holds=[each for each in list_holds(database) if each.project in own],
-        reports=list_purges(database, {"project": {"$in": mine}}, SHOWN_REPORTS),
+        holds=[each for each in list_holds(database, visible_runs(principal)) if each.project in own],
+        reports=list_purges(database, seen_reports(mine), SHOWN_REPORTS),
         state=database[STATE].find_one({"_id": "keeper"}) or {},
         preview=preview,
         due_counts=Counter(each.kind for each in preview.due) if preview else {},

@@ -38,6 +38,15 @@ class MayNotDelete(CloisterError, ValueError):
         super().__init__(f"Only its owner, or an admin of {run.project}, can delete run {run.name!r}.")
 
 
+class MayNotHold(CloisterError, ValueError):
+    """A legal hold is to be set or lifted by somebody whom it is to bind, too."""
+
+    status = 403
+
+    def __init__(self, run: RunRecord) -> None:
+        super().__init__(f"Only an admin of {run.project} can set or lift a legal hold on run {run.name!r}.")
+
+
 def whole_database() -> Database[dict[str, Any]]:
     """The database of this request, with all its runs: what is not read on behalf of whoever asks."""
     return unfiltered(current_store().database)
@@ -135,7 +144,13 @@ def purge_run(run_id: RunId) -> TrashedRun:
 
 
 def set_run_hold(run: RunRecord, reason: str | None) -> None:
-    """Put a run under legal hold, or take the hold off where there is no reason any more."""
+    """Put a run under legal hold, or take the hold off where there is no reason any more.
+
+    Raises:
+        MayNotHold: who asks does not manage the project. A run's owner is bound by a hold like everybody else.
+    """
+    if not current_principal().may("manage", project=run.project):
+        raise MayNotHold(run)
     action = "hold-lifted" if reason is None else "hold-set"
     details = {} if reason is None else {"reason": reason}
     note(action, target=f"run {shown_id(run.id)}", project=run.project, **details)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, redirect, render_template, request
 
+from ..observer.access.visibility import visible_runs
 from ..observer.errors import CloisterError
 from ..observer.retention.holds import list_holds
 from ..observer.retention.purge import list_purges
-from ..observer.retention.rules import Rules, known_projects, load_rules
+from ..observer.retention.rules import Rules, load_rules
 from ..observer.retention.tombstones import TOMBSTONES, now
 from ..observer.retention.trash import TrashedRun, is_running_here
 from .accounts.current import current_principal
@@ -119,22 +120,14 @@ def _render_trash(problem: str = "") -> str:
     rows, rules = list_trashed(), load_rules(database)
     named = {path_segment(each.run.id): each for each in rows}
     deleted = [named[word] for word in request.args.get("deleted", "").split(",") if word in named]
-    mine = {each.run.project for each in rows if principal.may("manage", project=each.run.project)}
-    manages_all = principal.may("site")
-    of_mine = {} if manages_all else {"project": {"$in": sorted(_managed_projects())}}
     return render_template(
         "privacy/trash.html",
         rows=[(each, principal.may("delete", run=each.run), _left(each, rules)) for each in rows],
         deleted=deleted,
-        reports=list_purges(database, {**of_mine, "kind": "runs"}, SHOWN_REPORTS),
-        purging=database[TOMBSTONES].count_documents({"state": "purging"}) if manages_all or mine else 0,
+        reports=list_purges(database, {"$and": [{"kind": "runs"}, visible_runs(principal)]}, SHOWN_REPORTS),
+        purging=database[TOMBSTONES].count_documents({"state": "purging"}) if principal.may("site") else 0,
         problem=problem,
     )
-
-
-def _managed_projects() -> set[str]:
-    principal = current_principal()
-    return {name for name in known_projects(whole_database()) if principal.may("manage", project=name)}
 
 
 def _left(trashed: TrashedRun, rules: Rules) -> str:

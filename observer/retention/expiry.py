@@ -18,7 +18,7 @@ from .due_records import EXPIRED, Due, find_due
 from .errors import RunHeld
 from .holds import HOLD, held_projects
 from .named_files import NamedFiles, files_named_by
-from .purge import PurgeReport, close_report, count_files, note_files, open_report, planned_files, purge_runs
+from .purge import PurgeReport, close_report, count_files, note_files, open_report, planned_files, purge_runs, who_sees
 from .rules import Rules
 from .run_data import Selection, count, delete, select_console, select_metrics
 from .tombstones import TRASH, now, tombstone_key
@@ -73,14 +73,20 @@ def apply_rules(
 
 
 def rehearse_rules(
-    database: Database[dict[str, Any]], rules: Rules, projects: Sequence[str], *, counted: int | None = None
+    database: Database[dict[str, Any]],
+    rules: Rules,
+    projects: Sequence[str],
+    *,
+    seen: Mapping[str, Any] | None = None,
+    counted: int | None = None,
 ) -> Applied:
     """What `apply_rules` would do.
 
     Args:
+        seen: only with runs that meet this condition, as `visible_runs` gives it.
         counted: for how many of the runs documents are counted; for all when left out.
     """
-    applied = Applied(due=list(find_due(database, rules, projects)))
+    applied = Applied(due=list(find_due(database, rules, projects, seen)))
     for batch in _batches(applied.due[:counted]):
         for name, amount in _rehearse(database, batch).items():
             applied.counts[name] = applied.counts.get(name, 0) + amount
@@ -143,6 +149,7 @@ def _open(database: Database[dict[str, Any]], due: Due, by: str) -> dict[str, An
         "reason": f"older than {due.days:g} days",
         "days": due.days,
         "expires_at": now(),
+        **who_sees(document),
     }
     before = count(trusted, _selections(trusted, document, due.kind))
     if due.kind in _FILES:

@@ -77,15 +77,21 @@ def lift_project(database: Database[dict[str, Any]], project: str) -> bool:
     return bool(stored_for_good(database)["projects"].update_one(place, change).matched_count)
 
 
-def list_holds(database: Database[dict[str, Any]]) -> list[Hold]:
-    """All holds: those of projects first, then those of runs, the oldest first."""
+def list_holds(database: Database[dict[str, Any]], seen: Mapping[str, Any] | None = None) -> list[Hold]:
+    """All holds: those of projects first, then those of runs, the oldest first.
+
+    Args:
+        seen: only of runs that meet this condition, as `visible_runs` gives it.
+    """
     found = [
         _read(project["hold"], str(project["_id"]), None)
         for project in database["projects"].find({"hold": {"$ne": None}}).sort("_id", 1)
     ]
     for name in ("runs", TRASH):
         kept = {"cloister.hold": 1, "cloister.project": 1, "cloister.name": 1, "experiment.name": 1}
-        for document in database[name].find({HOLD: {"$ne": None}}, kept).sort(f"{HOLD}.at", 1):
+        for document in (
+            database[name].find({"$and": [{HOLD: {"$ne": None}}, dict(seen or {})]}, kept).sort(f"{HOLD}.at", 1)
+        ):
             run = read_run(document)
             found.append(_read(document["cloister"]["hold"], run.project, run.id, run.name, in_trash=name == TRASH))
     return found

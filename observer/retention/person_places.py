@@ -56,6 +56,8 @@ PLACES: tuple[Place, ...] = (
     Place("tombstones", "by"),
     Place("tombstones", "purged_by"),
     Place("purges", "by"),
+    Place("purges", "cloister.owner"),
+    Place("purges", "cloister.shared_with.people", is_list=True),
     Place("shares", "made_by"),
     Place("groups", "people", is_list=True),
 )

@@ -259,10 +259,18 @@ def _open_report(database: Database[dict[str, Any]], tombstone: Mapping[str, Any
             "by": text(tombstone.get("purged_by")),
             "reason": text(tombstone.get("reason")),
             "before": before,
+            **who_sees(document),
         },
         files,
     )
     return report_id
+
+
+def who_sees(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a run's document by which `visible_runs` decides: its report is seen by those who saw the run."""
+    ours = mapping(document.get("cloister"))
+    kept = {name: ours[name] for name in ("project", "owner", "visibility", "shared_with") if name in ours}
+    return {"cloister": kept, "experiment": {"name": mapping(document.get("experiment")).get("name")}}
 
 
 def open_report(

@@ -9,7 +9,7 @@ from ...observer.retention.purge import list_purges as stored_purges
 from ...observer.retention.purge import report_json
 from ...observer.retention.rules import KINDS, load_rules, parse_age
 from .. import run_deletion
-from ..retention_page import change_project_rules, managed_projects
+from ..retention_page import change_project_rules, managed_projects, seen_reports
 from ..run_deletion import whole_database
 from ..run_keys import run_key
 from ..store_access import current_store
@@ -112,7 +112,7 @@ def lift_project(project: str) -> None:
 
 
 def list_purges(limit: int) -> dict[str, Any]:
-    chosen = {"project": {"$in": managed_projects()}}
+    chosen = seen_reports(managed_projects())
     return {"reports": [report_json(report) for report in stored_purges(whole_database(), chosen, limit)]}
 
 
