@@ -185,3 +185,20 @@ def test_an_export_holds_what_names_the_person_and_no_secret(
         assert secret not in whole
     with pytest.raises(ExportIsThere):
         export_person(lived_in, NAME, path)
+
+
+def test_the_erasing_command_says_what_it_did(lived_in: Database[dict[str, Any]], database_uri: str) -> None:
+    def erase(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(main, ["person", "erase", *words, "--uri", database_uri])
+        return done.exit_code, done.output
+
+    assert erase("ana", "--yes") == (1, f"Error: {LastAdminStays('ana')}\n")
+    code, output = erase(NAME, "--dry-run")
+    assert (code, output.endswith("Nothing was changed.\n")) == (0, True)
+    code, output = erase(NAME, "--yes")
+    assert code == 0, output
+    assert "What remains says 'person-" in output
+    assert "audit entries" in output
+    told = lived_in["audit"].find_one({"action": "person-erased"})
+    assert told is not None
+    assert told["target"].startswith("user person-")  # the name is not in the entry that tells of it either

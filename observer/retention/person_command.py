@@ -45,14 +45,14 @@ def export(name: str, path: Path | None, with_files: bool, also: tuple[str, ...]
 @uri_option
 def erase(name: str, dry_run: bool, delete_runs: bool, yes: bool, also: tuple[str, ...], uri: str | None) -> None:
     """Take NAME out of accounts, rights, runs, notes and the audit log. It cannot be undone."""
-    from ..audit.sightings import keep_evidence_in
+    from ..audit.evidence_folder import EvidenceFolder
     from ..settings import load_settings
     from .person_erasure import erase_person
 
     if not (dry_run or yes):
         click.confirm(f"Erase {name!r} for good?", abort=True)
     with retention_database(uri) as database:
-        folder = keep_evidence_in(load_settings().data_folder / "audit")
+        folder = EvidenceFolder(load_settings().data_folder / "audit")
         if not dry_run:
             note(database, "person-erased", f"user {name}", runs="purged" if delete_runs else "kept")
         erasure = erase_person(
