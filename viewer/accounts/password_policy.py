@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
-from importlib.resources import files
 
 from ...observer.errors import CloisterError
 from .passwords import LONGEST_PASSWORD
@@ -107,5 +106,6 @@ def _words(about: Iterable[str]) -> set[str]:
 
 @cache
 def _common() -> frozenset[str]:
-    text = files(__package__).joinpath("common_passwords.txt").read_text(encoding="utf-8")
-    return frozenset(text.split("\n")) - {""}
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # 60 ms, spent when somebody sets a password
+
+    return frozenset(FREQUENCY_LISTS["passwords"])
