@@ -101,6 +101,7 @@ class RunRecord:
         visibility: who sees it, "private", "project" or "site"; "" where its project decides.
         shared_people, shared_groups: who sees it besides.
         expired: which kinds of its records retention has deleted: {kind: {at, days, ...what there was}}.
+        held: whether a legal hold lies on it, by itself.
     """
 
     id: RunId
@@ -153,6 +154,7 @@ class RunRecord:
     shared_people: tuple[str, ...] = ()
     shared_groups: tuple[str, ...] = ()
     expired: dict[str, Any] = field(default_factory=dict)
+    held: bool = False
 
     encrypted: tuple[str, ...] = ()
     withheld: bool = False
@@ -245,6 +247,7 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
         profile=read_profile(ours.get("recording")),
         **_sharing(ours),
         expired=mapping(ours.get("expired")),
+        held=bool(mapping(ours.get("hold"))),
     )
 
 

@@ -165,7 +165,14 @@ def test_rules_and_holds_are_the_managers_and_keep_what_they_say(app: Flask, sit
     assert ana.post("/runs/1/hold", lift="1")[0] == 403
     assert "case 5" in root.get("/privacy/retention")[1]
     assert "case 5" in root.get("/delete?runs=1")[1]
+    assert "Under legal hold" in ana.get("/runs/1")[1]
     assert root.post("/runs/1/hold", lift="1")[0] == 303
+    ana.call("DELETE", "/runs/1")
+    hold_run(site, 1, by="root", reason="case 6")
+    assert ana.call("DELETE", "/trash/1")[0] == 409
+    assert ana.post("/privacy/trash/1/lift")[0] == 403
+    assert root.post("/privacy/trash/1/lift")[0] == 303
+    assert ana.call("POST", "/trash/1/restore")[0] == 200
     status, answer = ana.call("DELETE", "/runs/1")
     assert (status, answer["deleted_by"]) == (200, "ana")
     assert ana.call("POST", "/trash/1/restore") == (200, {"id": 1})
@@ -174,7 +181,7 @@ def test_rules_and_holds_are_the_managers_and_keep_what_they_say(app: Flask, sit
     assert ana.call("DELETE", "/trash/1")[0] == 404
     said = [action for _, action, _ in actions(site)]
     assert said.count("retention-changed") == 3
-    assert (said.count("hold-set"), said.count("hold-lifted")) == (2, 2)
+    assert (said.count("hold-set"), said.count("hold-lifted")) == (2, 3)
 
 
 def test_a_manager_learns_of_no_private_run_by_rules_holds_or_reports(app: Flask, site: Site) -> None:

@@ -155,6 +155,7 @@ RULES: dict[str, Rule] = {
     "trash.ask": "see",
     "trash.delete": "see",
     "trash.hold": "manage",
+    "trash.lift": "see",
     "trash.purge": "see",
     "trash.restore": "see",
     "trash.show_trash": "see",

@@ -85,6 +85,9 @@ class RetentionKeeper:
         except (CloisterError, PyMongoError, OSError) as error:
             # An account that may only read, a policy that cannot be read, a database that is away.
             logger.warning("Retention was not applied: %s", first_sentence(error))
+        except Exception:
+            # Wide on purpose: one database whose records are odd must not end the thread that cares for the others.
+            logger.exception("Retention was not applied")
 
 
 def _apply(database: Database[dict[str, Any]], home: Database[dict[str, Any]]) -> None:

@@ -18,7 +18,9 @@ from .accounts.current import current_principal
 from .chart_requests import parse_run_ids
 from .run_deletion import (
     MayNotDelete,
+    MayNotHold,
     delete_runs,
+    find_trashed,
     list_trashed,
     restore_run,
     set_run_hold,
@@ -82,6 +84,16 @@ def restore(trashed: RunId) -> Response | tuple[str, int]:
             raise
         return _render_trash(problem=str(error)), getattr(error, "status", 400)
     return redirect(f"{root()}/runs/{path_segment(run.id)}", 303)  # type: ignore[return-value]
+
+
+@bp.post("/privacy/trash/<run:trashed>/lift")
+def lift(trashed: RunId) -> Response | tuple[str, int]:
+    """Take the legal hold off a run in the trash."""
+    try:
+        set_run_hold(find_trashed(trashed).run, None)
+    except MayNotHold as error:
+        return _render_trash(problem=str(error)), error.status
+    return redirect(f"{root()}/privacy/trash", 303)  # type: ignore[return-value]
 
 
 @bp.post("/privacy/trash/<run:trashed>/purge")
