@@ -88,7 +88,10 @@ class TestTheFile:
 
     def test_data_outlive_the_containers(self, compose: dict[str, Any]) -> None:
         assert services(compose)["mongo"]["volumes"] == ["mongo-data:/data/db"]
-        assert "mongo-data" in compose["volumes"]
+        assert services(compose)["viewer"]["volumes"] == ["viewer-data:/var/lib/cloister"]
+        assert services(compose)["viewer"]["environment"]["CLOISTER_HOME"] == "/var/lib/cloister"
+        assert "/var/lib/cloister" in (ROOT / "Dockerfile").read_text(encoding="utf-8")  # owned by the viewer's user
+        assert compose["volumes"].keys() == {"mongo-data", "viewer-data"}
 
     def test_the_image_is_built_from_files_that_exist_and_are_let_through(self) -> None:
         let_through = [
@@ -144,6 +147,7 @@ class TeamServer:
             "mongo:27017": f"127.0.0.1:{self.port}",
             "--bind_ip=0.0.0.0": "--bind_ip=127.0.0.1",
             "/opt/cloister": str(ROOT / "deploy"),
+            "/var/lib/cloister": str(self.folder / "home"),
             "${CLOISTER_ALLOWED_HOST:-localhost}": "localhost",
             "$$": "$",
         }
