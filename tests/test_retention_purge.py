@@ -22,6 +22,7 @@ from cloister.observer.journal_records import JournalRecord
 from cloister.observer.retention.errors import IdTaken, NotInTrash, RecordedElsewhere, RunHeld
 from cloister.observer.retention.file_claims import CLAIMS
 from cloister.observer.retention.holds import hold_project, hold_run, lift_project, lift_run, list_holds
+from cloister.observer.retention.named_files import files_named_by, still_named
 from cloister.observer.retention.purge import PurgeReport, list_purges, purge_run
 from cloister.observer.retention.tombstones import TOMBSTONES, TRASH
 from cloister.observer.retention.trash import list_trash, move_to_trash, restore
@@ -103,6 +104,30 @@ def test_a_deleted_run_is_nowhere_and_comes_back_as_it_was(store: RunStore, uri:
     assert list_trash(database) == []
     with pytest.raises(NotInTrash, match="no run"):
         restore(database, run_id)
+
+
+def test_every_file_that_a_run_names_is_known_to_purges(store: RunStore, uri: str, tmp_path: Path) -> None:
+    """Whoever has runs name files at a new place: without a row in named_files.py a purge deletes what others need."""
+    work = begin_work(uri)
+    work.record(3)
+    work.record_file(tmp_path, "model.bin", b"model")
+    work.record_file(tmp_path, "large.bin", bytes(6 * 1024 * 1024))
+    (tmp_path / "data.csv").write_bytes(b"1,2")
+    work.recorder.record_resource(tmp_path / "data.csv", "data.csv")
+    work.recorder.record_source("train.py", b"print()")
+    work.recorder.record_attached("cloister.git.diff_file", "uncommitted.patch", b"diff", "text/x-diff")
+    work.end()
+    ship_until_done(uri, work.places)
+    document = store.database["runs"].find_one({"cloister.uid": work.uid})
+    assert document is not None
+    stored = {file["_id"] for file in store.database["fs.files"].find()}
+    assert len(stored) == 5
+    assert files_named_by(document).ids == stored
+    files = list(store.database["fs.files"].find())
+    assert still_named(store.database, files, but=[]) == stored
+    assert still_named(store.database, files, but=[("runs", document["_id"])]) == set()
+    assert purge(store.database, document["_id"]).is_proven
+    assert left_of(store.database) == {}
 
 
 def test_a_purge_proves_that_nothing_is_left_and_leaves_what_others_share(
