@@ -37,7 +37,8 @@ def ensure_indexes(database: Database[dict[str, Any]]) -> None:
     runs.create_index([("start_time", -1), ("_id", -1)])
     runs.create_index(UPDATED_AT)
     # What somebody may see is counted from its entries; the others find what is shared by name, which is little.
-    runs.create_index([(PROJECT, 1), (VISIBILITY, 1), (OWNER, 1)])
+    # The visibility comes first: else lists of a project would take this index and read its runs in no order.
+    runs.create_index([(VISIBILITY, 1), (PROJECT, 1), (OWNER, 1)])
     for field in (SHARED_PEOPLE, SHARED_GROUPS):
         runs.create_index(field, sparse=True)
     # Workers look every second; of all runs only the few that wait are in it.

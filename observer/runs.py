@@ -177,7 +177,8 @@ class RunStore:
 
     def list_runs(self, query: RunQuery) -> RunPage:
         """A page of runs without their large fields (environment, sources, hardware summaries, traceback)."""
-        runs = tuple(self._read_listed(query.stages(self._sacreds_metrics(query))))
+        narrowed = self._about(query.project)
+        runs = tuple(narrowed._read_listed(query.stages(self._sacreds_metrics(query))))
         return RunPage(runs, self._count(query), query.page, query.page_size)
 
     def _count(self, query: RunQuery) -> int:
@@ -186,12 +187,25 @@ class RunStore:
             from .access.seen_database import unfiltered
 
             return count_visible(unfiltered(self.database), self.principal, query.project or "")
-        return self.database["runs"].count_documents(query.filter())
+        return self._about(query.project).database["runs"].count_documents(query.filter())
+
+    def _about(self, project: str | None) -> RunStore:
+        """The same store, for questions about runs of `project` alone: what is asked of each run is then less."""
+        if project is None or self.principal.sees_everything:
+            return self
+        from .access.seen_database import only_seen, unfiltered
+        from .access.visibility import visible_in_project
+
+        narrowed = copy.copy(self)
+        condition = visible_in_project(self.principal, project)
+        plain = unfiltered(self.database)
+        narrowed.database = only_seen(plain, condition) if condition else plain
+        return narrowed
 
     def find_runs(self, query: RunQuery, limit: int | None = None) -> tuple[RunRecord, ...]:
         """All runs that a query matches, in its order, its page apart; each as `list_runs` gives it."""
         cut = [] if limit is None else [{"$limit": limit}]
-        return tuple(self._read_listed(query.stages_to(cut, self._sacreds_metrics(query))))
+        return tuple(self._about(query.project)._read_listed(query.stages_to(cut, self._sacreds_metrics(query))))
 
     def _sacreds_metrics(self, query: RunQuery) -> str | None:
         """Where a sort by a metric has to look too; None for a database that only we have written."""
@@ -213,12 +227,12 @@ class RunStore:
 
         What Sacred writes has a new heartbeat then, or its end.
         """
-        return changes_since(self.database, when, project)
+        return changes_since(self._about(project).database, when, project)
 
     def count_queued(self, project: str) -> int:
         """How many runs of the project wait to be started. Lists by start have them last."""
         waiting = {"$and": [match_project(project), {"start_time": None, "status": "QUEUED"}]}
-        return self.database["runs"].count_documents(waiting)
+        return self._about(project).database["runs"].count_documents(waiting)
 
     # ---- projects
 
@@ -240,7 +254,7 @@ class RunStore:
 
     def discover_columns(self, project: str) -> Columns:
         """The config keys and metrics that the project's newest runs have, most widespread first."""
-        return discover_columns(self.database, project)
+        return discover_columns(self._about(project).database, project)
 
     # ---- metrics
 

@@ -54,6 +54,8 @@ PAGES = (
     "/runs/{run}/artifacts/list",
     "/runs/{run}/environment",
     "/runs/{run}/environment/requirements.txt",
+    "/delete?runs={run}",
+    "/privacy/trash",
 )
 API = (
     "/api/v1/projects",
@@ -77,6 +79,7 @@ API = (
     "/api/v1/chart-sections?runs={run}",
     "/api/v1/chart-sections?runs={run}&kind=system",
     "/api/v1/sparks?runs={run}&metric=m{number}",
+    "/api/v1/trash",
     "/api/v1/points.csv?runs={run}&metric=m{number}",
 )
 # Read no runs, or a file by a key that only its run's own page knows.

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..run_query import match_project
 from ..run_record import OWNER, PROJECT, SHARED_GROUPS, SHARED_PEOPLE, VISIBILITY
-from .principal import DEFAULT_VISIBILITY, VISIBILITIES, Principal, Visibility
-from .visibility import in_projects, visible_runs
+from .principal import VISIBILITIES, Principal
+from .visibility import in_projects, shown_in, visible_runs
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -23,9 +23,11 @@ def count_visible(database: Database[dict[str, Any]], principal: Principal, proj
     runs = database["runs"]
     if principal.kind == "share" or principal.limited_to is not None or not principal.sees_runs:
         return runs.count_documents({"$and": [match_project(project), visible_runs(principal)]})
+    if principal.sees_everything:
+        return runs.count_documents(match_project(project))
     if principal.projects is not None and project not in principal.projects:
         return 0
-    if principal.sees_everything or "admin" in principal.site:
+    if "admin" in principal.site:
         return runs.count_documents(match_project(project))
     return _count_ours(runs, principal, project) + _count_others(runs, principal, project)
 
@@ -33,11 +35,11 @@ def count_visible(database: Database[dict[str, Any]], principal: Principal, proj
 def _count_ours(runs: Collection[dict[str, Any]], principal: Principal, project: str) -> int:
     """Runs that name their project: by who sees them in general, and among the others those that are one's own.
 
-    The index (project, visibility, owner) answers without a run being read, but for the few that are shared by name.
+    The index (visibility, project, owner) answers without a run being read, but for the few that are shared by name.
     """
     of_project: dict[str, Any] = {PROJECT: project}
-    shown, by_default = _shown_to(principal, project)
-    if by_default:
+    shown = sorted(shown_in(principal, project) - {""})
+    if "" in shown_in(principal, project):
         hidden = [visibility for visibility in VISIBILITIES if visibility not in shown]
         rest: dict[str, Any] = {VISIBILITY: {"$in": hidden}}
         seen = runs.count_documents(of_project) - (runs.count_documents({**of_project, **rest}) if hidden else 0)
@@ -58,9 +60,3 @@ def _count_others(runs: Collection[dict[str, Any]], principal: Principal, projec
     """Runs of Sacred's, which have no project but that of their experiment's name."""
     _, *nameless = in_projects([project])
     return runs.count_documents({"$and": [{"$or": nameless}, visible_runs(principal)]})
-
-
-def _shown_to(principal: Principal, project: str) -> tuple[list[Visibility], bool]:
-    """Which visibilities show a run of the project to somebody who is not named, and whether saying nothing does."""
-    shown: list[Visibility] = ["site", "project"] if principal.role_in(project) is not None else ["site"]
-    return shown, principal.defaults.get(project, DEFAULT_VISIBILITY) in shown

@@ -112,7 +112,7 @@ def parse_member(kind: object, name: object, role: object) -> Member:
         raise BadRole(role)
     if kind not in ("person", "group") or not isinstance(name, str) or not name.strip() or len(name) > 200:
         raise BadSharing(name)
-    return Member(kind, name.strip(), role)  # type: ignore[arg-type]  # both were just seen to be
+    return Member(kind, name.strip(), role)
 
 
 def managed_projects(principal: Principal, names: Iterable[str]) -> list[str]:

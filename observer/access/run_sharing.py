@@ -83,7 +83,8 @@ def parse_shared_with(given: str | Iterable[str]) -> tuple[tuple[str, ...], tupl
         words = list(given)
     if len(words) > NAMES_LIMIT:
         raise BadSharing(f"{len(words)} names")
-    people, groups = [], []
+    people: list[str] = []
+    groups: list[str] = []
     for word in words:
         if not isinstance(word, str):
             raise BadSharing(word)
