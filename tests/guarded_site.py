@@ -46,6 +46,7 @@ class Site:
     folder: Path
     cookie_name: str = COOKIE
     _clients: dict[str, FlaskClient] = field(default_factory=dict)
+    _tokens: dict[str, str] = field(default_factory=dict)
 
     def client(self, name: str = "") -> FlaskClient:
         """A browser of this person; without a name one that is not signed in."""
@@ -68,9 +69,11 @@ class Site:
         return answer.status_code
 
     def csrf(self, who: str, *, page: str = "/profile") -> str:
-        found = re.search(r'name="csrf_token" value="([^"]+)"', self.get(page, who).text)
-        assert found is not None, f"{page} has no form"
-        return found[1]
+        if who not in self._tokens:
+            found = re.search(r'name="csrf_token" value="([^"]+)"', self.get(page, who).text)
+            assert found is not None, f"{page} has no form"
+            self._tokens[who] = found[1]
+        return self._tokens[who]
 
     def routes(self, method: str = "GET") -> Iterator[tuple[str, str, frozenset[str]]]:
         """Endpoint, rule and parameters of every address that answers this method."""

@@ -64,7 +64,7 @@ def no_path_leads_out(site: Site, wrap: tuple[str, ...] = ("{}",)) -> None:
     try:
         for _, rule, names in site.routes():
             for name, path, around in product(
-                sorted(names - {"run_id"}), PATHS if wrap == ("{}",) else PATHS[:2], wrap
+                sorted(names - {"run_id"}), PATHS if wrap == ("{}",) else PATHS[:1], wrap
             ):
                 address = filled(rule, {name: around.format(path.format(str(canary)))})
                 answer = site.get(address)

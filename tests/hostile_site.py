@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cloister.observer.audit import record_entry
+from cloister.observer.retention.trash import move_to_trash
 from cloister.observer.runs import RunStore
 from cloister.viewer.accounts.sessions import open_session
 from cloister.viewer.accounts.tokens import make_token
@@ -73,12 +74,21 @@ def make_hostile_site(script: RecordedScript, database: Documents) -> None:
         for name in (*METRICS, "loss"):
             store_metric(database, run_id, name, [1.0, 0.5, 0.25])
         write_pieces(database, run_id, [("stdout", text + "\n"), ("stderr", text + "\n")])
+    _fill_the_trash(database)
     database["projects"].delete_many({})
     database["projects"].insert_one({"_id": PROJECT, "visibility": "site", "description": FORWARD})
     for name in ("fs.files",):
         for file in database[name].find():
             database[name].update_one({"_id": file["_id"]}, {"$set": {"filename": FORWARD, "contentType": "text/html"}})
     _make_hostile_people(database)
+
+
+def _fill_the_trash(database: Documents) -> None:
+    document = database["runs"].find_one({"_id": 2})
+    assert document is not None
+    document["cloister"]["uid"] = "uid-3"
+    database["runs"].insert_one({**document, "_id": 3})
+    move_to_trash(database, 3, by=FORWARD, trash_days=7, reason=BACKWARD)
 
 
 def _record_run(script: RecordedScript) -> None:
@@ -121,7 +131,7 @@ def addresses(app: Flask, store: RunStore, run_ids: Sequence[int] = (1, 2)) -> I
     seen = set()
     for rule in app.url_map.iter_rules():
         for values in _values(rule, store, run_ids):
-            path = rule.rule
+            path = re.sub(r"<run:(?!run_id>)\w+>", "3", rule.rule)  # the one in the trash
             for name, value in values.items():
                 path = _with_value(path, name, value)
             assert "<" not in path, f"{rule.rule} has a part that hostile_site.py knows no value for"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -295,28 +294,13 @@ def test_every_collection_that_the_code_names_has_rights() -> None:
 
 def collections_named_in(paths: list[Path]) -> set[str]:
     """What stands in brackets behind a database: texts, and constants of any module that are texts."""
-    trees = [ast.parse(path.read_text()) for path in paths]
-    constants = {
-        target.id: node.value.value
-        for tree in trees
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    named = set()
-    for node in (node for tree in trees for node in ast.walk(tree)):
-        key: ast.expr | None = None
-        if isinstance(node, ast.Subscript) and isinstance(node.slice, (ast.Constant, ast.Name)):
-            behind = ast.unparse(node.value)
-            key = node.slice if re.fullmatch(r"(.*[._])?(database|home|trusted)", behind) else None
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get_collection":
-            key = node.args[0]
-        if isinstance(key, ast.Constant):
-            named.add(str(key.value))
-        elif isinstance(key, ast.Name) and key.id in constants:
-            named.add(constants[key.id])
-    return named
+    texts = [path.read_text() for path in paths]
+    constants = {name: value for text in texts for name, value in re.findall(r'^([A-Z_]+) = "([a-z_.]+)"', text, re.M)}
+    place = r"(?:(?:database|home|trusted|readable|stored_for_good\(\w+\))\[|get_collection\()"
+    behind = re.compile(place + r"""["']?([a-z_.]+|[A-Z_]+)["']?[\],)]""")
+    found = {name for text in texts for name in behind.findall(text)}
+    variables = {"name", "collection", "place.collection", "selection.collection", "self._rows", "self", "rows", "fs"}
+    return {constants.get(name, name) for name in found if name.islower() or name in constants} - variables
 
 
 def test_listing_shows_users_of_ours_alone(mongod_with_tls: Guarded) -> None:

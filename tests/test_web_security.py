@@ -71,7 +71,7 @@ def test_the_described_api_keeps_its_description(site: Site) -> None:
             continue  # goes on for ever
 
         @given(case=operation.as_strategy())
-        @settings(max_examples=6, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=2, suppress_health_check=list(HealthCheck), database=None)
         def never_breaks(case: Any) -> None:
             nonlocal asked
             asked += 1

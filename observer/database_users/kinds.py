@@ -40,7 +40,7 @@ SITE = (
     "erasures",
     "trash",
     "purges",
-    "adoptions",
+    "erasures",
 )
 AUDIT = ("audit", "audit_seals")
 
