@@ -29,6 +29,14 @@ ID_FIELDS = (
 PAIR_FIELDS = ("artifacts", "experiment.sources", "resources")  # as Sacred has them: [name, id], or [path, MD5]
 DIGEST_FIELDS = ("cloister.uploads.fields.sha256",)  # recorded, and stored in this moment or soon
 _AT_ONCE = 1_000
+FIRST_DOCUMENTS = 50
+_SHOWN = dict.fromkeys(
+    (
+        *("artifacts", "resources", "experiment.sources"),
+        *("cloister.sources", "cloister.resources", "cloister.git.diff_file", "cloister.uploads"),
+    ),
+    1,
+)
 _OTHERS = frozenset({"uploads", "file_claims", "audit", "users", "sessions", "tokens", "groups", "policy", "data_keys"})
 
 
@@ -124,30 +132,51 @@ def _is_ours(name: str) -> bool:
 def _named_in(
     database: Database[dict[str, Any]], collection: str, files: Mapping[Any, Mapping[str, Any]], passed_over: list[Any]
 ) -> set[Any]:
-    """Which of `files` the documents of a collection name: one pass over it, cut short once all have been met."""
+    """Which of `files` the documents of a collection name.
+
+    Most runs share most of their sources: after a few runs the question is asked anew without the files that were met,
+    and the server looks through all others without sending them.
+    """
+    left, kept, budget = dict(files), set[Any](), FIRST_DOCUMENTS
+    while left:
+        met, is_over = _meet(database, collection, left, passed_over, budget)
+        kept |= met
+        left = {file_id: file for file_id, file in left.items() if file_id not in met}
+        if is_over:
+            break
+        budget *= 2
+    return kept
+
+
+def _meet(
+    database: Database[dict[str, Any]],
+    collection: str,
+    files: Mapping[Any, Mapping[str, Any]],
+    passed_over: list[Any],
+    budget: int,
+) -> tuple[set[Any], bool]:
+    """Which of `files` the first `budget` documents name that name any; whether these are all."""
     by_spelling = {spelling: file_id for file_id in files for spelling in (*spellings(file_id), str(file_id))}
     by_digest = {digest: file_id for file_id, file in files.items() for digest in digests_of(file)}
     by_md5 = {file["md5"]: file_id for file_id, file in files.items() if isinstance(file.get("md5"), str)}
-    ids, pairs = list(by_spelling), [*by_spelling, *by_md5]
-    inner = {"$elemMatch": {"$elemMatch": {"$in": pairs}}}
+    inner = {"$elemMatch": {"$elemMatch": {"$in": [*by_spelling, *by_md5]}}}
     ways: list[dict[str, Any]] = [
-        *({path: {"$in": ids}} for path in ID_FIELDS),
-        *({path: {"$in": ids}} for path in PAIR_FIELDS),
+        *({path: {"$in": list(by_spelling)}} for path in (*ID_FIELDS, *PAIR_FIELDS)),
         *({path: inner} for path in PAIR_FIELDS),
         *({path: {"$in": list(by_digest)}} for path in DIGEST_FIELDS),
     ]
     condition = {"_id": {"$nin": passed_over}, "$or": ways}
-    shown = dict.fromkeys(("artifacts", "resources", "experiment.sources", "cloister.sources", "cloister.resources",
-                           "cloister.git.diff_file", "cloister.uploads"), 1)  # fmt: skip
-    kept: set[Any] = set()
-    for document in with_collections(database)[collection].find(condition, shown):
+    met: set[Any] = set()
+    read = 0
+    for document in with_collections(database)[collection].find(condition, _SHOWN).limit(budget):
+        read += 1
         named = files_named_by(document)
-        kept |= {by_spelling[each] for each in named.ids if each in by_spelling}
-        kept |= {by_digest[each] for each in named.digests if each in by_digest}
-        kept |= {by_md5[each] for each in named.md5s if each in by_md5}
-        if len(kept) == len(files):
+        met |= {by_spelling[each] for each in named.ids if each in by_spelling}
+        met |= {by_digest[each] for each in named.digests if each in by_digest}
+        met |= {by_md5[each] for each in named.md5s if each in by_md5}
+        if len(met) == len(files):
             break
-    return kept
+    return met, read < budget
 
 
 def digests_of(file: Mapping[str, Any]) -> list[str]:
