@@ -196,7 +196,7 @@ def paths(templates: tuple[str, ...], runs: Any, projects: Any) -> Iterator[str]
             yield template
 
 
-@pytest.mark.parametrize("seed", [2, 4])
+@pytest.mark.parametrize("seed", [4])  # more of them find nothing more, and take 4 s each
 def test_every_answer_is_that_of_a_database_with_only_what_one_may_see(
     client: pymongo.MongoClient[Document], seed: int
 ) -> None:
