@@ -15,7 +15,7 @@ from cloister.observer.runs import RunStore
 from cloister.viewer.access_rules import RULES
 from cloister.viewer.accounts.users import add_user
 from cloister.viewer.app import create_app
-from cloister.viewer.security import STRICT_TRANSPORT
+from cloister.viewer.security import STRICT_TRANSPORT, find_refusal, host_rule
 from cloister.viewer.serve_command import AccountsUnknown, OpenToTheNetwork, refuse_without_accounts
 from cloister.viewer.store_access import ServedDatabase, StoreAccess
 from cloister.viewer.tls import BadCertificate, HalfOfTls, OpenKeyFile, load_tls
@@ -114,8 +114,16 @@ class TestTls:
                 connection.close()
 
     def test_a_browsers_own_page_is_known_by_its_origin(self, port: int, authority: Authority) -> None:
-        own = {"Origin": f"https://127.0.0.1:{port}"}
+        own, plain = ({"Origin": f"{scheme}://127.0.0.1:{port}"} for scheme in ("https", "http"))
         assert ask_safely(port, "/api/v1/projects", authority, headers=own).status == 200
+        # The first is asked for better words, the other is not let that far: plain HTTP may be anybody's page.
+        assert ask_safely(port, "/api/v1/live?run=x", authority, headers=own).status == 400
+        assert ask_safely(port, "/api/v1/live?run=x", authority, headers=plain).status == 403
+        rule = host_rule(allowed_hosts=["tracker.lab"])
+        request = {"method": "POST", "host": "tracker.lab", "fetch_site": None, "rule": rule}
+        assert find_refusal(**request, origin="https://tracker.lab", own_page_only=False, scheme="https") is None
+        assert find_refusal(**request, origin="http://tracker.lab", own_page_only=False, scheme="https") is not None
+        assert find_refusal(**request, origin="https://tracker.lab", own_page_only=False, scheme="http") is None
 
 
 class TestCertificates:

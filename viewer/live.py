@@ -123,6 +123,7 @@ class LiveStream(RequestHandler):
             fetch_site=headers.get("Sec-Fetch-Site"),
             rule=self.rule,
             own_page_only=True,
+            scheme=self.request.protocol,
         )
         if problem is not None:
             return problem

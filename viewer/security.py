@@ -113,11 +113,19 @@ def is_address(text: str) -> bool:
 
 
 def find_refusal(
-    *, method: str, host: str | None, origin: str | None, fetch_site: str | None, rule: HostRule, own_page_only: bool
+    *,
+    method: str,
+    host: str | None,
+    origin: str | None,
+    fetch_site: str | None,
+    rule: HostRule,
+    own_page_only: bool,
+    scheme: str = "http",
 ) -> Problem | None:
     """Why this request is not answered, or None.
 
     Args:
+        scheme: what the browser spoke, as far as is known; behind a proxy of which nobody told us, "http".
         own_page_only: the answer is for our own pages alone although the method is safe (the live stream).
     """
     if not rule.allows(host):
@@ -131,7 +139,8 @@ def find_refusal(
         return None
     if fetch_site is not None and fetch_site not in _OWN_FETCH_SITES:
         return _foreign_page(f"from a page of another site (Sec-Fetch-Site: {fetch_site})")
-    if origin is not None and not _same_host(origin, host):
+    # A page that came by plain HTTP may be anybody's between here and there.
+    if origin is not None and (not _same_host(origin, host) or (scheme == "https" and not origin.startswith("https:"))):
         return _foreign_page(f"from a page of {origin!r}")
     return None
 
@@ -193,6 +202,7 @@ def protect(app: Flask, rule: HostRule, *, read_only: bool = False) -> None:
             fetch_site=request.headers.get("Sec-Fetch-Site"),
             rule=rule,
             own_page_only=False,
+            scheme=request.scheme,
         )
         if problem is None and read_only:
             problem = find_write(request.method)
