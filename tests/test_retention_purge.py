@@ -440,7 +440,9 @@ def test_runs_of_sacreds_are_deleted_without_harm_to_others_of_their_id(store: R
             "captured_out": "hello",
         }
 
-    database["runs"].insert_many([sacreds_run(1, [own, shared], metric), sacreds_run(2, [shared], ObjectId())])
+    odd = bucket.upload_from_stream("odd", b"odd")
+    database["runs"].insert_many([sacreds_run(1, [own, shared, odd], metric), sacreds_run(2, [shared], ObjectId())])
+    database["runs"].insert_one({**sacreds_run("odd", [shared], metric), "artifacts": {"file_id": odd}})  # no list
     database["metrics"].insert_one({"_id": metric, "run_id": 1, "name": "loss", "steps": [1], "values": [1.0]})
     delete_run(database, 1)
     later = ObjectId()  # Sacred gives the highest id plus one, so it may give one again
@@ -450,7 +452,7 @@ def test_runs_of_sacreds_are_deleted_without_harm_to_others_of_their_id(store: R
         restore(database, 1)
     report = purge_run(database, 1, by="ana")
     assert report.is_proven
-    assert {file["_id"] for file in database["fs.files"].find()} == {shared}
+    assert {file["_id"] for file in database["fs.files"].find()} == {shared, odd}
     assert [each["_id"] for each in database["metrics"].find()] == [later]
     assert store.load_run(1).id == 1
     now = datetime.now(timezone.utc)

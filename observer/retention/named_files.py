@@ -6,7 +6,7 @@ those in the trash, which can be brought back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -166,17 +166,27 @@ def _meet(
         *({path: {"$in": list(by_digest)}} for path in DIGEST_FIELDS),
     ]
     condition = {"_id": {"$nin": passed_over}, "$or": ways}
+    names = (by_spelling, by_digest, by_md5)
     met: set[Any] = set()
     read = 0
     for document in with_collections(database)[collection].find(condition, _SHOWN).limit(budget):
         read += 1
-        named = files_named_by(document)
-        met |= {by_spelling[each] for each in named.ids if each in by_spelling}
-        met |= {by_digest[each] for each in named.digests if each in by_digest}
-        met |= {by_md5[each] for each in named.md5s if each in by_md5}
+        # Whatever stands there counts, at any place: a document of a foreign shape names files too.
+        met |= {known[each] for each in _leaves(document) for known in names if each in known}
         if len(met) == len(files):
             break
     return met, read < budget
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _leaves(inner)
+    elif isinstance(value, Hashable):
+        yield value
 
 
 def digests_of(file: Mapping[str, Any]) -> list[str]:
