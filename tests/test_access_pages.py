@@ -9,12 +9,13 @@ from typing import Any
 
 import pymongo
 import pytest
-from access_world import HIDDEN, PEOPLE, SITE, form_of, signed_in
+from access_world import HIDDEN, PEOPLE, SITE, form_of, signed_in, store_run
 from cloister.observer.runs import RunStore
 from cloister.viewer import live
 from cloister.viewer.accounts import tokens
 from cloister.viewer.accounts.sessions import end_sessions, open_session
 from cloister.viewer.app import create_app
+from cloister.viewer.store_access import ServedDatabase, StoreAccess
 from flask import Flask
 from flask.testing import FlaskClient
 from pymongo.database import Database
@@ -271,6 +272,41 @@ def test_whoever_looks_as_another_never_sees_more_than_before(app: Flask, site: 
         assert ana.post("/view-as", data=form_of(ana, {"whom": whom})).status_code == 303
         changes = ana.get("/api/v1/changes?since=2020-01-01T00:00:00Z").get_json()["changes"]
         assert {change["run_id"] for change in changes} == seen, whom
+
+
+def test_rest_looks_as_somebody_and_stops(app: Flask, site: Database[Document]) -> None:
+    root = signed_in(app, site, "root")
+    headers = {"X-CSRF-Token": str(form_of(root, {})["csrf_token"])}
+
+    me = root.put("/api/v1/me/view-as", headers=headers, json={"whom": "person:mallory"}).get_json()
+    assert (me["name"], me["viewed_by"]) == ("mallory", "root")
+    assert statuses(root, f"/runs/{HIDDEN}") == [404]
+    assert root.delete("/api/v1/me/view-as", headers=headers).status_code == 204
+    assert statuses(root, f"/runs/{HIDDEN}") == [200]
+    assert root.put("/api/v1/me/view-as", headers=headers, json={"whom": "person:nobody"}).status_code == 404
+
+
+def test_a_further_database_takes_the_rights_of_the_first(
+    site: Database[Document], database_uri: str, mongod: str
+) -> None:
+    further = site.client[f"{site.name}_further"]
+    try:
+        for run_id in (7001, 7002):
+            store_run(further, run_id, SITE.runs[run_id])
+        stores = [RunStore(each) for each in (site, further)]
+        databases = [
+            ServedDatabase(name, StoreAccess(lambda store=store: store), path)  # type: ignore[misc]
+            for name, path, store in zip(("first", "further"), ("", "/db/further"), stores, strict=True)
+        ]
+        app = create_app(databases)
+        ben, ana = signed_in(app, site, "ben"), signed_in(app, site, "ana")
+
+        assert statuses(ben, "/db/further/runs/7001", f"/db/further/runs/{HIDDEN}") == [200, 404]
+        fields = form_of(ana, {"visibility": "project", "shared_with": ""})
+        assert ana.post(f"/db/further/runs/{HIDDEN}/access", data=fields).status_code == 303
+        assert statuses(ben, f"/db/further/runs/{HIDDEN}", f"/runs/{HIDDEN}") == [200, 404]
+    finally:
+        site.client.drop_database(further.name)
 
 
 # ---- the live stream

@@ -65,6 +65,8 @@ RULES: dict[str, Rule] = {
     "api.list_accounts": "site",
     "api.add_account": "site",
     "api.change_account": "site",
+    "api.view_as": "own",
+    "api.view_as_oneself": "own",
     "api.show_access": "see",
     "api.change_access": "manage",
     "api.show_settings": "manage",
@@ -191,7 +193,9 @@ RULES: dict[str, Rule] = {
 }
 
 LOGIN_PATH = "/login"
-_WHILE_LOOKING = frozenset({"looking.begin", "looking.show_choices", "looking.stop"})  # as somebody else
+_WHILE_LOOKING = frozenset(  # as somebody else
+    {"api.view_as", "api.view_as_oneself", "looking.begin", "looking.show_choices", "looking.stop"}
+)
 
 
 def enforce_rules(app: Flask) -> None:

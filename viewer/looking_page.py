@@ -64,34 +64,48 @@ def show_choices() -> str:
 
 
 @bp.post("/view-as")
-def begin() -> Response | tuple[str, int]:
-    """Look at the site as the form says, until `stop` or the session's end. What is seen is never more than before."""
-    identity = current_identity()
-    choice = _read_form(request.form)
-    if identity.session is None or not _find_choices(identity.own).allow(choice):
-        raise CannotViewAs(describe_choice(choice))
-    note("viewed-as", target=describe_choice(choice), project=choice["project"], kind=choice["kind"])
-    _store(identity.session.key, choice)
+def begin() -> Response:
+    """Look at the site as the form says, until `stop` or the session's end."""
+    begin_looking(request.form.get("whom", ""))
     return redirect(shared_root() + "/", 303)  # type: ignore[return-value]  # Werkzeug's response is Flask's here
 
 
 @bp.post("/view-as/stop")
 def stop() -> Response:
     """Be oneself again."""
+    stop_looking()
+    return redirect(f"{shared_root()}/view-as", 303)  # type: ignore[return-value]  # as above
+
+
+def begin_looking(whom: str) -> None:
+    """Have this session look at the site as `whom`: "person:ana", "group:vision", "role:viewer:digits", "signed-in:".
+    What is seen is never more than before.
+
+    Raises:
+        CannotViewAs: there is nobody like that for whoever asks, or the request has no session.
+    """
+    identity = current_identity()
+    choice = _read_choice(whom)
+    if identity.session is None or not _find_choices(identity.own).allow(choice):
+        raise CannotViewAs(describe_choice(choice))
+    note("viewed-as", target=describe_choice(choice), project=choice["project"], kind=choice["kind"])
+    _store(identity.session.key, choice)
+
+
+def stop_looking() -> None:
+    """Have this session see the site as itself."""
     session = current_identity().session
     if session is not None and session.view_as:
         note("viewed-as", target="themselves", kind="end")
         _store(session.key, None)
-    return redirect(f"{shared_root()}/view-as", 303)  # type: ignore[return-value]  # as above
 
 
 def _store(session_key: str, choice: Mapping[str, str] | None) -> None:
     home_database()[SESSIONS].update_one({"_id": session_key}, {"$set": {"view_as": choice}})
 
 
-def _read_form(form: Mapping[str, str]) -> dict[str, str]:
-    """The choice of the form: its kinds stand in one list, as `person:ana` and the like."""
-    kind, _, rest = form.get("whom", "").partition(":")
+def _read_choice(whom: str) -> dict[str, str]:
+    kind, _, rest = whom.partition(":")
     role, _, project = rest.partition(":") if kind == "role" else ("", "", "")
     return {"kind": kind, "name": "" if kind == "role" else rest, "role": role, "project": project}
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from flask import g
+
 from ...observer.access import groups as stored_groups
 from ...observer.access.principal import ROLES, VISIBILITIES
 from ...observer.access.project_settings import ProjectSettings, load_settings_of, parse_member
 from ...observer.access.run_sharing import Sharing
 from ..accounts.current import current_identity, current_principal
+from ..looking_page import begin_looking, stop_looking
 from ..rights_changes import (
     add_group,
     change_default_visibility,
@@ -32,6 +35,16 @@ VISIBILITY: dict[str, Any] = {"enum": list(VISIBILITIES)}
 MEMBER = object_schema(kind={"enum": ["person", "group"]}, name=NAME, role={"enum": list(ROLES)})
 SETTINGS_SCHEMA = object_schema(project=TEXT, visibility=VISIBILITY, members=list_schema(MEMBER))
 GROUP_SCHEMA = object_schema(name=TEXT, people=TEXTS, source=TEXT)
+ME_SCHEMA = object_schema(
+    name=TEXT,
+    kind={"enum": ["local", "person", "token", "share", "nobody"]},
+    groups=TEXTS,
+    site=TEXTS,
+    roles=map_schema(TEXT),
+    scopes=TEXTS,
+    projects=either_null(TEXTS),
+    viewed_by=TEXT,
+)
 ACCESS_SCHEMA = object_schema(
     visibility=VISIBILITY,
     from_project={"type": "boolean"},
@@ -55,6 +68,16 @@ def show_me() -> dict[str, Any]:
         "projects": None if principal.projects is None else sorted(principal.projects),
         "viewed_by": principal.viewed_by,
     }
+
+
+def view_as(body: dict[str, Any]) -> dict[str, Any]:
+    begin_looking(body["whom"])
+    g.pop("identity", None)  # it is another one from here on
+    return show_me()
+
+
+def view_as_oneself() -> None:
+    stop_looking()
 
 
 def show_access(run_id: RunId) -> dict[str, Any]:
@@ -119,16 +142,31 @@ ROUTES = (
         name="show_me",
         summary="Who asks, with groups, roles and what a token is limited to",
         handler=show_me,
-        answer=object_schema(
-            name=TEXT,
-            kind={"enum": ["local", "person", "token", "share", "nobody"]},
-            groups=TEXTS,
-            site=TEXTS,
-            roles=map_schema(TEXT),
-            scopes=TEXTS,
-            projects=either_null(TEXTS),
-            viewed_by=TEXT,
+        answer=ME_SCHEMA,
+    ),
+    Route(
+        path="/me/view-as",
+        name="view_as",
+        summary="Look at the site as somebody else, in this session, changing nothing",
+        handler=view_as,
+        answer=ME_SCHEMA,
+        statuses={404: "There is nobody like that for whoever asks, or the request has no session."},
+        method="PUT",
+        body=object_schema(
+            whom={
+                "type": "string",
+                "maxLength": 300,
+                "description": "person:ana, group:vision, role:viewer:digits or signed-in:",
+            }
         ),
+    ),
+    Route(
+        path="/me/view-as",
+        name="view_as_oneself",
+        summary="Look at the site as oneself again",
+        handler=view_as_oneself,
+        answer=NOTHING,
+        method="DELETE",
     ),
     Route(
         path="/runs/<run:run_id>/access",
