@@ -24,7 +24,8 @@ from .unusual_values import value_keys_of
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-KEPT = ("tags", "notes", "group", "job_type", "visibility", "shared_with", "project", "name")  # of ours: what people have given it
+# Of ours: what people have given it.
+KEPT = ("tags", "notes", "group", "job_type", "visibility", "shared_with", "project", "name")
 _AT_ONCE = 500
 _LAST = 2**64 - 1
 _LAST_PLACE = (_LAST, 2**32 - 1)
