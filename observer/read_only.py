@@ -71,7 +71,8 @@ def read_only(database: Database[dict[str, Any]]) -> ReadOnlyDatabase:
 
 
 def is_read_only(database: Database[dict[str, Any]]) -> bool:
-    return isinstance(getattr(database, "behind", database), ReadOnlyDatabase)
+    # Not by getattr: a Database has a collection for every name that it does not know.
+    return isinstance(vars(database).get("behind", database), ReadOnlyDatabase)
 
 
 def _refusal(operation: str) -> Callable[..., NoReturn]:
