@@ -31,7 +31,7 @@ PROJECTS = [f"project-{number}" for number in range(40)]
 BIG = PROJECTS[0]  # half of all runs are in it
 PEOPLE = [f"person-{number}" for number in range(60)]
 ROUNDS = 15
-TARGET = "Target: the median ratio of those with a role in all projects below 1.2, of each question."
+TARGET = "Target: the median ratio of those with a role in all projects below 1.2, of each question that a page asks."
 
 PRINCIPALS = {
     'a role through "*"': Principal(PEOPLE[1], "person", roles={"*": "viewer"}),
