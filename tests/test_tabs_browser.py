@@ -227,7 +227,7 @@ class TestArtifacts:
         for link in links:
             page.goto(f"{watched.address}/runs/1/artifacts{link}")
             with page.expect_download() as download:
-                page.locator(".artifact-title .button").click()
+                page.locator(".artifact-title .button[download]").click()
             assert "/" not in download.value.suggested_filename
             assert page.title() == "digits-1 · digits · Cloister"
         assert page.context.cookies() == []

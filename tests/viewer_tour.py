@@ -366,7 +366,7 @@ class Tour:
         expect(page.locator("[data-image]")).to_have_js_property("naturalWidth", 484)
         self.picture("artifacts")
         with page.expect_download() as download:
-            page.locator(".artifact-title .button").click()
+            page.locator(".artifact-title .button[download]").click()
         assert download.value.path().read_bytes().startswith(b"\x89PNG")
         page.get_by_role("link", name="history.csv").first.click()
         expect(page.get_by_role("cell", name="train loss").or_(page.get_by_text("train loss")).first).to_be_visible()
