@@ -83,8 +83,8 @@ def list_destinations(settings: Settings) -> Iterator[Destination]:
 
 
 def _of_uri(what: str, uri: str) -> Iterator[Destination]:
+    from pymongo import uri_parser
     from pymongo.errors import PyMongoError
-    from pymongo.uri_parser import parse_uri
 
     from .mongo import BadMongoUri
 
@@ -92,7 +92,7 @@ def _of_uri(what: str, uri: str) -> Iterator[Destination]:
         yield Destination(f"{what}: MongoDB", urlsplit(uri).hostname or "", None, True)
         return
     try:
-        parsed = parse_uri(uri, validate=False, warn=False)
+        parsed = uri_parser.parse_uri(uri, validate=False, warn=False)
     except (PyMongoError, ValueError) as error:
         raise BadMongoUri(uri, error) from None
     encrypted = parsed["options"].get("tls") in (True, "true")

@@ -236,8 +236,8 @@ def _option_names(uri: str) -> set[str]:
 
 def _refuse_ignored_options(uri: str) -> None:
     """The driver warns of an option that it does not know, and goes on: `tls=yes` would connect without TLS."""
+    from pymongo import uri_parser
     from pymongo.errors import PyMongoError
-    from pymongo.uri_parser import split_options
 
     if not uri.startswith((SCHEME, SRV_SCHEME)):
         sacreds = "; Sacred's short form host:27017:name is written mongodb://host:27017/name" * bool(_SHORT.match(uri))
@@ -245,7 +245,7 @@ def _refuse_ignored_options(uri: str) -> None:
     query = uri.partition("?")[2]
     try:
         if query:
-            split_options(query, validate=True, warn=False)
+            uri_parser.split_options(query, validate=True, warn=False)
     except (PyMongoError, ValueError, TypeError, LookupError):
         raise BadMongoUri(uri, _reason_without_secrets(uri)) from None
 
@@ -261,11 +261,11 @@ def _refuse_unchecked_tls(uri: str) -> None:
 
 def fault_in_uri(uri: str) -> str | None:
     """What the driver says against a URI, without its secrets; None if it can be parsed. Asks nobody."""
+    from pymongo import uri_parser
     from pymongo.errors import PyMongoError
-    from pymongo.uri_parser import parse_uri
 
     try:
-        parse_uri(uri.replace(SRV_SCHEME, SCHEME, 1), warn=False)
+        uri_parser.parse_uri(uri.replace(SRV_SCHEME, SCHEME, 1), warn=False)
     except (PyMongoError, ValueError, TypeError, LookupError):
         return _reason_without_secrets(uri)
     return None
@@ -273,12 +273,12 @@ def fault_in_uri(uri: str) -> str | None:
 
 def _reason_without_secrets(uri: str) -> str:
     """What the driver says of the URI without its secrets: its messages quote what they stumble over."""
+    from pymongo import uri_parser
     from pymongo.errors import PyMongoError
-    from pymongo.uri_parser import parse_uri
 
     try:
         # Of a list of servers the scheme does not matter, and mongodb+srv would ask the DNS.
-        parse_uri(redact_uri(uri).replace(SRV_SCHEME, SCHEME, 1), warn=False)
+        uri_parser.parse_uri(redact_uri(uri).replace(SRV_SCHEME, SCHEME, 1), warn=False)
     except (PyMongoError, ValueError, TypeError, LookupError) as error:
         return str(error)
     return "its user, its password or a secret option holds characters that need %-escapes"

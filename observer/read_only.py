@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+import pymongo  # noqa: F401  # whole before a part of it: beside a thread that imports it, a part finds it half made
 from pymongo.collection import Collection
 from pymongo.database import Database
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pymongo  # noqa: F401  # whole before a part of it: beside a thread that imports it, a part finds it half made
 from pymongo.collection import Collection
 from pymongo.database import Database
 
