@@ -37,7 +37,7 @@ from cloister.observer.settings import Settings, load_settings
 from conftest import StartRun, free_port, running_mongod
 from pymongo.database import Database
 from queued_runs import queue_script
-from recorded_script import RecordedScript
+from recorded_script import RecordedScript, wait_for
 from transit_server import TOKEN, running_transit
 
 PROJECT = "medical"
@@ -336,7 +336,7 @@ def test_a_run_that_could_not_know_the_databases_policy_is_encrypted_before_it_i
     [artifact] = read.artifacts
     assert store.open_blob(artifact.file_id).read() == (tmp_path / "weights.bin").read_bytes()
     assert [piece.text for piece in store.load_console(run.id, after="").pieces] == [f"{HIDDEN['stdout']}\n"]
-    assert list(home.rglob("blobs/*")) == []
+    wait_for(lambda: not list(home.rglob("blobs/*")), "the private copies are gone")
 
 
 def test_a_run_that_cannot_be_encrypted_as_the_databases_policy_wants_waits_for_the_key(
