@@ -59,6 +59,16 @@ LONG_FILES = (
     "test_sacred_outages.py",
     "test_faults_soak.py",
     "test_benchmarks.py",
+    "test_web_security_browser.py",
+    "test_encryption_recording.py",
+    "test_access.py",
+    "test_no_way_out.py",
+    "test_access_oracle.py",
+    "test_accounts.py",
+    "test_resume.py",
+    "test_serve_command.py",
+    "test_web_security.py",
+    "test_access_matrix.py",
 )
 
 StartRun = Callable[..., "cloister.Run"]

@@ -448,6 +448,6 @@ class ChangingRights(RuleBasedStateMachine):
 def test_rights_hold_through_any_changes(database: Database[Document]) -> None:
     ChangingRights.databases = [database]
     settings = hypothesis.settings(
-        max_examples=12, stateful_step_count=20, suppress_health_check=list(hypothesis.HealthCheck)
+        max_examples=5, stateful_step_count=20, suppress_health_check=list(hypothesis.HealthCheck)
     )
     hypothesis.stateful.run_state_machine_as_test(ChangingRights, settings=settings)
