@@ -22,6 +22,7 @@ from ..observer.mongo import first_sentence
 if TYPE_CHECKING:
     from flask import Flask
 
+    from ..observer.settings import Settings
     from .server import ViewerServer
     from .store_access import ServedDatabase
 
@@ -111,7 +112,6 @@ def serve(
     open_browser: bool,
 ) -> None:
     """Show the runs in a browser until Ctrl-C."""
-    from ..observer.audit.sightings import keep_evidence_in, seal_every_day
     from ..observer.settings import load_settings  # these spare `cloister serve --help` Flask and PyMongo
     from .accounts.read_only_viewer import refuse_read_only
     from .app import create_app
@@ -141,33 +141,34 @@ def serve(
         refuse_read_only(databases[0].access.get().database)
     outside = open_identity(identity or settings.identity, databases[0].access.get)
     app = create_app(databases, rule=rule, read_only=read_only, may_be_local=may_be_local, identity=outside)
-    if not read_only:
-        keep_evidence_in(settings.data_folder / "audit")
-        seal_every_day(lambda: databases[0].access.get().database)
     server = ViewerServer(app, sockets, tls=tls, proxies=proxies)
     address = address_for_browsers(host, server.port, scheme="http" if tls is None else "https")
 
     def announce() -> None:
-        click.echo(f"Cloister is at {address}")
-        for further in databases[1:]:
-            click.echo(f"{address.rstrip('/')}{further.path}/ has {further.source}")
-        reads = f"It reads {databases[0].source}{' and changes nothing there' if read_only else ''}."
-        terminal.print(f"{reads} Ctrl-C ends it; the runs stay.", style="dim", highlight=False, soft_wrap=True)
+        _say_where(address, databases, terminal, read_only=read_only)
         if open_browser:
             webbrowser.open(address)
 
-    with _keeping(app, databases, read_only=read_only):
+    with contextlib.nullcontext() if read_only else _keeping(app, databases, settings):
         asyncio.run(_serve_until_signalled(server, announce))
 
 
+def _say_where(address: str, databases: Sequence[ServedDatabase], terminal: Console, *, read_only: bool) -> None:
+    click.echo(f"Cloister is at {address}")
+    for further in databases[1:]:
+        click.echo(f"{address.rstrip('/')}{further.path}/ has {further.source}")
+    reads = f"It reads {databases[0].source}{' and changes nothing there' if read_only else ''}."
+    terminal.print(f"{reads} Ctrl-C ends it; the runs stay.", style="dim", highlight=False, soft_wrap=True)
+
+
 @contextlib.contextmanager
-def _keeping(app: Flask, databases: Sequence[ServedDatabase], *, read_only: bool) -> Iterator[None]:
-    """Beside the viewer, what has outlived its time is deleted, and purges that were cut off are ended."""
+def _keeping(app: Flask, databases: Sequence[ServedDatabase], settings: Settings) -> Iterator[None]:
+    """Beside the viewer the audit log is sealed, what has outlived its time deleted, a purge that was cut off ended."""
+    from ..observer.audit.sightings import keep_evidence_in, seal_every_day
     from .retention_keeper import KEEPER, RetentionKeeper
 
-    if read_only:
-        yield
-        return
+    keep_evidence_in(settings.data_folder / "audit")
+    seal_every_day(lambda: databases[0].access.get().database)
     keeper = app.extensions[KEEPER] = RetentionKeeper([database.access for database in databases])
     keeper.start()
     try:

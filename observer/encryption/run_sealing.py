@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -49,14 +50,15 @@ class Sealing(Protocol):
         """What is said beside a file."""
 
 
-class _Chosen:
+class _Chosen(ABC):
     """Which values of a run's document are chosen, whatever is then done with them."""
 
     def __init__(self, chosen: Chosen) -> None:
         self.chosen = chosen
 
+    @abstractmethod
     def _seal(self, value: Any) -> Any:
-        raise NotImplementedError
+        """What takes the place of a value that is chosen."""
 
     def _sealed(self, value: Any) -> Any:
         return value if is_sealed(value) else self._seal(value)  # a resumed run's config comes from its document
