@@ -330,7 +330,7 @@ class TestTokens:
 
         assert status(text) == 200
         wrong = [
-            f"{kind}_{key}_{secret[:-1]}A_{end}",
+            f"{kind}_{key}_{secret[:-1]}{'B' if secret.endswith('A') else 'A'}_{end}",
             f"{kind}_{key}_{secret}_aaaaaa",
             f"{kind}_{other.split('_')[1]}_{secret}_{end}",
         ]

@@ -122,7 +122,7 @@ def test_a_program_that_imports_the_experiment_keeps_its_command_line(folder: Pa
     (folder / "sweep.py").write_text("import train\ntrain.train()\n")
     assert started(folder, "sweep.py", "--whatever", "x").stdout == "trained 0.1 2\n"
     (folder / "test_it.py").write_text("import train\ndef test_it():\n    train.train()\n")
-    ended = started(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py")
+    ended = started(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "test_it.py")
     assert "1 passed" in ended.stdout
     assert started(folder, "-c", TRAIN + "\ntrain()", "lr=5").stdout == "trained 0.1 2\n"
     assert "trained 0.1 2" in started(folder, "-", "lr=5", stdin=TRAIN + "\ntrain()\n").stdout

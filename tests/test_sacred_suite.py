@@ -73,7 +73,8 @@ def run_suite(folder: Path, mongod: str, *tests: str, **environment: str) -> dic
     """Run Sacred's tests under the plugin; gives how many did what."""
     known = {"SACRED_SUITE_SERVER": mongod.partition("/?")[0], "CLOISTER_COURIER_IDLE": "1"}
     path = os.pathsep.join((str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")))
-    options = ["-p", "sacred_suite_plugin", "-p", "no:cacheprovider", "-W", "ignore", "-rs", "-q", "--rootdir=."]
+    plugins = ["-p", "sacred_suite_plugin", "-p", "no:cacheprovider", "-p", "no:schemathesis"]
+    options = [*plugins, "-W", "ignore", "-rs", "-q", "--rootdir=."]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "-c", os.devnull, *tests],
         cwd=folder,
