@@ -100,7 +100,7 @@ def _files_with(folder: Path, text: str) -> list[Path]:
 
 
 def _record(start: StartRun, **options: Any) -> cloister.Run:
-    with start(**{"project": PROJECT, "config": {"patient": {"name": "Ana"}, "lr": 0.1}, **options}) as run:
+    with start(**{"project": PROJECT, "config": {"patient": {"name": "Anastasia"}, "lr": 0.1}, **options}) as run:
         run.log({"loss": 1.0})
     assert run.wait_until_stored(20)
     return run
@@ -198,14 +198,14 @@ def test_a_reader_without_the_key_sees_locks_and_all_that_is_not_encrypted(
     keys.make(PROJECT)
     policy('[encrypt]\n"med*" = ["config.patient.*", "console", "artifacts"]\n')
     (tmp_path / "weights.bin").write_bytes(b"weights" * 50)
-    with start(project=PROJECT, config={"patient": {"name": "Ana"}, "lr": 0.1}) as run:
+    with start(project=PROJECT, config={"patient": {"name": "Anastasia"}, "lr": 0.1}) as run:
         run.log_artifact(tmp_path / "weights.bin")
         for number in range(1200):
             run._recorder.record_console("stdout", f"line {number}\n", 1e9)
     assert run.wait_until_stored(20)
     other = _record(start, project="digits")
     opened = store.load_run(run.id)
-    assert (opened.config, opened.console_lines) == ({"patient": {"name": "Ana"}, "lr": 0.1}, 1200)
+    assert (opened.config, opened.console_lines) == ({"patient": {"name": "Anastasia"}, "lr": 0.1}, 1200)
     pieces = store.load_console(run.id, after="").pieces
     assert "".join(piece.text for piece in pieces) == "".join(f"line {number}\n" for number in range(1200))
     assert len(pieces) < 12  # neighbours are one piece, as they are where nothing is encrypted
@@ -224,7 +224,7 @@ def test_a_reader_without_the_key_sees_locks_and_all_that_is_not_encrypted(
     assert {piece.locked for piece in page.pieces} == {value.reason}
     assert page.pieces[0].text == "<500 lines, encrypted>\n"
     assert (locked.load_run(other.id).config, locked.load_run(other.id).encrypted) == (
-        {"patient": {"name": "Ana"}, "lr": 0.1},
+        {"patient": {"name": "Anastasia"}, "lr": 0.1},
         (),
     )
 
@@ -299,7 +299,7 @@ def test_without_a_key_what_should_be_encrypted_is_not_recorded_at_all(
 ) -> None:  # fmt: skip
     monkeypatch.setenv("CLOISTER_ENCRYPT", "config.patient console artifacts")
     (tmp_path / "weights.bin").write_bytes(b"weights")
-    with start(project=PROJECT, config={"patient": {"name": "Ana"}, "lr": 0.1}) as run:
+    with start(project=PROJECT, config={"patient": {"name": "Anastasia"}, "lr": 0.1}) as run:
         run.log({"loss": 1.0})
         run.log_artifact(tmp_path / "weights.bin")
         run._recorder.record_console("stdout", "Ana\n", 1e9)
@@ -310,7 +310,7 @@ def test_without_a_key_what_should_be_encrypted_is_not_recorded_at_all(
     assert read.config == {"patient": "<not recorded: no key>", "lr": 0.1}
     assert (read.artifacts, read.withheld, len(store.load_points(run.id, "loss"))) == ((), True, 1)
     assert store.load_console(run.id, after="").pieces == ()
-    assert "Ana" not in str(list(store.database["runs"].find()))
+    assert "Anastasia" not in str(list(store.database["runs"].find()))
 
 
 def test_a_run_that_could_not_know_the_databases_policy_is_encrypted_before_it_is_stored(
@@ -370,7 +370,7 @@ def test_a_training_without_the_libraries_goes_on_and_says_what_to_install(
     run = _record(start)
     read = store.load_run(run.id)
     assert (read.withheld, len(store.load_points(run.id, "loss"))) == (True, 1)
-    assert "Ana" not in str(list(store.database["runs"].find()))
+    assert "Anastasia" not in str(list(store.database["runs"].find()))
     assert "pip install 'cloister[encryption]'" in caplog.text
 
 
@@ -386,7 +386,7 @@ def test_rotation_keeps_what_is_stored_readable_and_gives_new_runs_new_keys(
     assert (state.versions, count) == ((2,), 1)
     second = _record(start)
     for run in (first, second):
-        assert store.load_run(run.id).config == {"patient": {"name": "Ana"}, "lr": 0.1}
+        assert store.load_run(run.id).config == {"patient": {"name": "Anastasia"}, "lr": 0.1}
     used = [each["cloister"]["encryption"]["key"] for each in database["runs"].find().sort("_id", 1)]
     assert used[0] != used[1]
     after = database[COLLECTION].find_one({"_id": before["_id"]}) or {}
@@ -454,16 +454,16 @@ def test_a_resumed_run_keeps_its_config_encrypted_and_notes_no_value_of_it(
     keys.make(PROJECT)
     monkeypatch.setenv("CLOISTER_ENCRYPT", "config.patient")
     first = _record(start)
-    with start(project=PROJECT, resume=first.uid, config={"patient": {"name": "Bo"}, "lr": 0.2}) as run:
+    with start(project=PROJECT, resume=first.uid, config={"patient": {"name": "Bartholomew"}, "lr": 0.2}) as run:
         assert run.next_step == 1
     assert run.wait_until_stored(20)
     read = store.load_run(first.id)
-    assert read.config == {"patient": {"name": "Ana"}, "lr": 0.1}
+    assert read.config == {"patient": {"name": "Anastasia"}, "lr": 0.1}
     [note] = read.resumed
     assert set(note.config_changes) == {("lr", 0.1, 0.2), ("patient.name", "<encrypted>", "<encrypted>")}
     stored = str(list(database["runs"].find()))
-    assert "Ana" not in stored
-    assert "Bo" not in stored
+    assert "Anastasia" not in stored
+    assert "Bartholomew" not in stored
 
 
 def test_a_queued_run_is_rebuilt_where_the_key_is_and_refused_where_it_is_not(
