@@ -19,9 +19,10 @@ PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 demo: .venv/has-demo
 	@.venv/bin/python examples/demo.py
 
-test: .venv/has-dev lint
-	@.venv/bin/python tests/install_chromium.py
-	@.venv/bin/python tests/install_directory.py
+# Debian's packages come while ruff and mypy look at the code: neither waits for the other.
+test: .venv/has-dev
+	@(.venv/bin/python tests/install_chromium.py && .venv/bin/python tests/install_directory.py) & installing=$$!; \
+		$(MAKE) --no-print-directory lint && wait $$installing
 	@.venv/bin/python -m pytest $(PYTEST)
 
 # From tests/, where the program is a package of its own.
