@@ -37,6 +37,7 @@ hypothesis.settings.load_profile("untimed")
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from runs_to_read import RunsToRead
+    from signing_in import Served
 
 # Files that take minutes come first: at the end, workers share what is left more evenly.
 LONG_FILES = (
@@ -244,6 +245,23 @@ def own_places(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     monkeypatch.setattr(journal_places, "SHARED_MEMORY", tmp_path / "shared-memory")
     return home
+
+
+@pytest.fixture(scope="module")
+def served() -> Served:
+    """One viewer for all tests of a file that sign in to one."""
+    from signing_in import Served
+
+    return Served()
+
+
+@pytest.fixture(scope="module")
+def one_database(mongod: str) -> Iterator[Database[dict[str, Any]]]:
+    """One database for all tests of a file, which empty it themselves."""
+    from signing_in import accounts_database
+
+    with accounts_database(mongod) as database:
+        yield database
 
 
 @pytest.fixture

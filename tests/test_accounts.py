@@ -38,7 +38,6 @@ from signing_in import (
     GOOD,
     Served,
     Visitor,
-    accounts_database,
     emptied,
     make_hashing_fast,
     make_hashing_slow_again,
@@ -54,18 +53,6 @@ def _fast_hashing() -> Iterator[None]:
     make_hashing_fast()
     yield
     make_hashing_slow_again(*before)
-
-
-@pytest.fixture(scope="module")
-def served() -> Served:
-    """One viewer for all tests of this file: each has its own database behind it."""
-    return Served()
-
-
-@pytest.fixture(scope="module")
-def one_database(mongod: str) -> Iterator[Database[dict[str, Any]]]:
-    with accounts_database(mongod) as database:
-        yield database
 
 
 @pytest.fixture

@@ -35,7 +35,6 @@ from signing_in import (
     GOOD,
     Served,
     Visitor,
-    accounts_database,
     emptied,
     make_hashing_fast,
     make_hashing_slow_again,
@@ -51,20 +50,9 @@ def _fast_hashing() -> Iterator[None]:
     make_hashing_slow_again(*before)
 
 
-@pytest.fixture(scope="module")
-def one_database(mongod: str) -> Iterator[Database[dict[str, Any]]]:
-    with accounts_database(mongod) as database:
-        yield database
-
-
 @pytest.fixture
 def database(one_database: Database[dict[str, Any]], home: Path) -> Database[dict[str, Any]]:
     return emptied(one_database)
-
-
-@pytest.fixture(scope="module")
-def served() -> Served:
-    return Served()
 
 
 @pytest.fixture

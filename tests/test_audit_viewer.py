@@ -28,24 +28,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pymongo.database import Database
 from running_viewer import insert_run
-from signing_in import Served, accounts_database, emptied
+from signing_in import Served, emptied
 from stored_metrics import store_metric
 from test_serve_command import serving
 
 Site = Database[dict[str, Any]]
 STARTED = datetime(2026, 3, 1, tzinfo=timezone.utc)
-
-
-@pytest.fixture(scope="module")
-def served() -> Served:
-    """One viewer for all tests of this file."""
-    return Served()
-
-
-@pytest.fixture(scope="module")
-def one_database(mongod: str) -> Iterator[Site]:
-    with accounts_database(mongod) as database:
-        yield database
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,21 +17,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pymongo.database import Database
 from running_viewer import insert_run
-from signing_in import Served, accounts_database, emptied
+from signing_in import Served, emptied
 
 Site = Database[dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def served() -> Served:
-    """One viewer for all tests of this file."""
-    return Served()
-
-
-@pytest.fixture(scope="module")
-def one_database(mongod: str) -> Iterator[Site]:
-    with accounts_database(mongod) as database:
-        yield database
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pymongo.database import Database
 from running_viewer import insert_run, running_viewer
-from signing_in import Served, accounts_database, emptied
+from signing_in import Served, emptied
 from stored_metrics import store_metric
 
 Site = Database[dict[str, Any]]
@@ -60,18 +59,6 @@ def address_in(page: str) -> str:
     found = re.search(r'data-copy="http://localhost(/s/[A-Za-z0-9_-]{43})"', page)
     assert found, page
     return found[1]
-
-
-@pytest.fixture(scope="module")
-def served() -> Served:
-    """One viewer for all tests of this file."""
-    return Served()
-
-
-@pytest.fixture(scope="module")
-def one_database(mongod: str) -> Iterator[Site]:
-    with accounts_database(mongod) as database:
-        yield database
 
 
 @pytest.fixture
