@@ -20,6 +20,7 @@ from .foreign_runs import (
 )
 from .metric_summary import SYSTEM_PREFIX, MetricSummary, read_summaries
 from .redaction.stored_redactions import Redaction, read_profile, read_redactions
+from .run_events import RunEvent, read_events
 from .run_files import ArtifactEntry, ResourceEntry, SourceEntry, read_artifact, read_resources, read_sources
 from .run_sessions import (
     ForkOrigin,
@@ -31,6 +32,7 @@ from .run_sessions import (
     session_fields,
 )
 from .run_status import LOST_AFTER_SECONDS, RunStatus, StoredStatus, custom_status, derive_status
+from .stop_state import StopRequest, read_stop
 
 SCHEMA = 1
 UNNAMED = "unnamed"  # the project of runs whose experiment has no name
@@ -57,6 +59,8 @@ NOTES = "cloister.notes"
 OWNER = "cloister.owner"
 VISIBILITY = "cloister.visibility"  # "private", "project", "site"; without it the project decides
 SHARED_PEOPLE, SHARED_GROUPS = "cloister.shared_with.people", "cloister.shared_with.groups"
+ARCHIVED_AT, ARCHIVED_BY = "cloister.archived_at", "cloister.archived_by"
+EDITED = "cloister.edited"  # {name, tags, notes, project: {at, by}}: what people have changed, and couriers leave alone
 OMNIBOARD_TAGS, OMNIBOARD_NOTES = "omniboard.tags", "omniboard.notes"
 LOST_ARTIFACTS = "cloister.lost_artifacts"  # as in `artifacts`, without `file_id`: their bytes were never stored
 
@@ -78,6 +82,7 @@ LEFT_OUT_OF_LISTS = (
     "cloister.ranks",
     "cloister.config_changes",
     "cloister.redactions",
+    "cloister.events",
 )
 
 
@@ -102,6 +107,10 @@ class RunRecord:
         shared_people, shared_groups: who sees it besides.
         expired: which kinds of its records retention has deleted: {kind: {at, days, ...what there was}}.
         held: whether a legal hold lies on it, by itself.
+        archived_at, archived_by: since when lists leave it out, and who said so.
+        edited: which of name, tags, notes and project people have changed: {field: {at, by}}.
+        stop: that it is asked to stop, as it goes on now; None where nobody does.
+        events: what is stored of what happened to it; `run_events.list_events` has all.
     """
 
     id: RunId
@@ -155,10 +164,15 @@ class RunRecord:
     shared_groups: tuple[str, ...] = ()
     expired: dict[str, Any] = field(default_factory=dict)
     held: bool = False
+    stop: StopRequest | None = None
+    events: tuple[RunEvent, ...] = ()
 
     encrypted: tuple[str, ...] = ()
     withheld: bool = False
     locked: str = ""
+    archived_at: datetime | None = None
+    archived_by: str = ""
+    edited: dict[str, Any] = field(default_factory=dict)
 
     @property
     def duration(self) -> timedelta | None:
@@ -199,7 +213,7 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
         status=status,
         # Omniboard's come first: whoever tags a run of ours there wants to find the tags here.
         tags=facts.tags or tuple(text(tag) for tag in sequence(ours.get("tags"))),
-        notes=facts.notes or text(ours.get("notes")),
+        notes=_read_notes(document, facts.notes, ours),
         owner=text(ours.get("owner")),
         host=text(host.get("hostname") if host else document.get("host") or ""),
         start_time=start_time,
@@ -248,7 +262,19 @@ def read_run(document: Mapping[str, Any]) -> RunRecord:
         **_sharing(ours),
         expired=mapping(ours.get("expired")),
         held=bool(mapping(ours.get("hold"))),
+        stop=read_stop(ours),
+        events=read_events(ours.get("events")),
+        archived_at=_time(ours.get("archived_at")),
+        archived_by=text(ours.get("archived_by")),
+        edited=mapping(ours.get("edited")),
     )
+
+
+def _read_notes(document: Mapping[str, Any], told: str, ours: Mapping[str, Any]) -> str:
+    """Omniboard's come first. Notes that a person has emptied here stay empty."""
+    if "notes" in mapping(ours.get("edited")):
+        return text(mapping(document.get("omniboard")).get("notes", ours.get("notes")))
+    return told or text(ours.get("notes"))
 
 
 def _sharing(ours: Mapping[str, Any]) -> dict[str, Any]:

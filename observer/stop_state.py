@@ -1,0 +1,89 @@
+"""That a run is asked to stop: the shape of that, in a run's document and beside its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+STOP = "cloister.stop_requested"  # {at, by, level, since, session, heard_at}
+STOP_HEARD = f"{STOP}.heard_at"
+GRACE_SECONDS = 10.0  # that a training has for its own clean end before a second request ends its process
+
+Level = Literal["interrupt", "kill"]
+
+
+@dataclass(frozen=True)
+class StopRequest:
+    """Somebody has asked a run to stop.
+
+    Attributes:
+        at, by: when, and who.
+        level: "interrupt" as Ctrl-C does; "kill" ends the process once it has had its grace.
+        since: when it was asked for the first time; a second request has it too.
+        heard_at: when the training was interrupted; None while it has not been.
+    """
+
+    at: datetime
+    by: str
+    level: Level
+    since: datetime
+    heard_at: datetime | None = None
+
+
+def read_stop(ours: Mapping[str, Any]) -> StopRequest | None:
+    """What `cloister` in a run's document says of being stopped; None where nobody asks the run as it goes on now.
+
+    A run that was stopped and resumed is not stopped again by what was asked of its earlier session.
+    """
+    stored = ours.get("stop_requested")
+    if not isinstance(stored, Mapping) or not isinstance(stored.get("at"), datetime):
+        return None
+    if not is_meant_for(stored, ours.get("session")):
+        return None
+    at = _aware(stored["at"])
+    since, heard = stored.get("since"), stored.get("heard_at")
+    return StopRequest(
+        at,
+        str(stored.get("by") or ""),
+        "kill" if stored.get("level") == "kill" else "interrupt",
+        _aware(since) if isinstance(since, datetime) else at,
+        _aware(heard) if isinstance(heard, datetime) else None,
+    )
+
+
+def is_meant_for(stored: Mapping[str, Any], session: Any) -> bool:
+    """Whether a stored request was for this session of the run."""
+    return stored.get("session") == session_key(session)
+
+
+def session_key(session: Any) -> str:
+    """Which session of a run it is, whatever the clocks of its hosts say."""
+    if not isinstance(session, Mapping) or not isinstance(session.get("time"), datetime):
+        return ""
+    return f"{_aware(session['time']).timestamp():.6f} {session.get('pid')}"
+
+
+def as_json(request: StopRequest) -> dict[str, str]:
+    """A request for the note beside a journal."""
+    return {
+        "at": request.at.isoformat(),
+        "by": request.by,
+        "level": request.level,
+        "since": request.since.isoformat(),
+    }
+
+
+def from_json(found: Any) -> StopRequest | None:
+    if not isinstance(found, Mapping):
+        return None
+    try:
+        at, since = (datetime.fromisoformat(found[name]) for name in ("at", "since"))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return StopRequest(at, str(found.get("by", "")), "kill" if found.get("level") == "kill" else "interrupt", since)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
