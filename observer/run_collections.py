@@ -29,6 +29,7 @@ RENAMED = frozenset(
         "tombstones",
         "purges",
         "retention_state",
+        "views",
     )
 )
 _RUNS_SIGN, _METRICS_SIGN = "runs=", ",metrics="  # how a runs collection is written where a prefix may stand as well

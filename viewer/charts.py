@@ -20,6 +20,7 @@ from .chart_requests import (
     parse_run_ids,
 )
 from .chart_sections import SYSTEM_PREFIX, ChartSection, group_metrics
+from .csv_cells import guard_cell
 from .curve_columns import curve_json
 from .hardware_sections import group_hardware
 from .run_keys import RunKey, run_key
@@ -170,11 +171,6 @@ def _iter_csv(store: RunStore, runs: Iterable[RunRecord], metric: str) -> Iterat
                 )
             )
             yield text.getvalue()
-
-
-def guard_cell(text: str) -> str:
-    """Text that a spreadsheet will not take for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _iso(wall_time: float) -> str:

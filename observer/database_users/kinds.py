@@ -36,6 +36,7 @@ SITE = (
     "pending_sign_ins",
     "shares",
     "viewer_settings",
+    "views",
     "retention_state",
     "erasures",
     "trash",

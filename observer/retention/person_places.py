@@ -59,7 +59,9 @@ PLACES: tuple[Place, ...] = (
     Place("purges", "cloister.owner"),
     Place("purges", "cloister.shared_with.people", is_list=True),
     Place("shares", "made_by"),
+    Place("views", "owner"),
     Place("groups", "people", is_list=True),
+    Place("layouts", "owner"),
 )
 # Documents that are this person's and nobody else's. What proves who they are is never exported.
 OWN: tuple[tuple[str, str], ...] = (
@@ -67,6 +69,7 @@ OWN: tuple[tuple[str, str], ...] = (
     ("sessions", "user"),
     ("tokens", "user"),
     ("pending_sign_ins", "user"),
+    ("layouts", "person"),
 )
 SECRET_FIELDS = frozenset({"password", "totp", "recovery", "hash", "totp_offered", "_id"})
 
