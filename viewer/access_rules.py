@@ -90,6 +90,14 @@ RULES: dict[str, Rule] = {
     "api.hold_project": "manage",
     "api.lift_project": "manage",
     "api.list_purges": "manage",
+    # api/layouts: whose a shared one is, it checks itself
+    "api.show_layouts": "see",
+    "api.show_layout": "see",
+    "api.keep_own_layout": "own",
+    "api.forget_own_layout": "own",
+    "api.share_a_layout": "own",
+    "api.change_layout": "own",
+    "api.delete_layout": "own",
     # audit_page
     "audit.export_log": "audit",
     "audit.show_log": "audit",

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint
 
-from . import access, accounts, artifacts, audit, changes, charts, projects, redaction, retention, runs
+from . import access, accounts, artifacts, audit, changes, charts, layouts, projects, redaction, retention, runs
 from .openapi import DESCRIPTION_SCHEMA, PREFIX, describe_api
 from .route import Route
 
@@ -26,6 +26,7 @@ ROUTES: tuple[Route, ...] = (
     *artifacts.ROUTES,
     *changes.ROUTES,
     *charts.ROUTES,
+    *layouts.ROUTES,
     *access.ROUTES,
     *audit.ROUTES,
     *redaction.ROUTES,
