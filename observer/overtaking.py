@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .run_record import JOURNAL, LOSSES, SUMMARY, SYSTEM_SUMMARY, UID, VERSION
+from .run_record import EDITED, JOURNAL, LOSSES, SUMMARY, SYSTEM_SUMMARY, UID, VERSION
 from .run_sessions import RESUMED, SESSION, WORLD_SIZE
 from .run_update import RunUpdate
 
@@ -37,7 +37,7 @@ def catch_up(
     """
     summaries = list(summaries)
     wanted = summaries if len(summaries) <= _FIELDS_AT_ONCE else [SUMMARY, SYSTEM_SUMMARY]
-    fields = dict.fromkeys((VERSION, JOURNAL, LOSSES, SESSION, RESUMED, WORLD_SIZE, *wanted), 1)
+    fields = dict.fromkeys((VERSION, EDITED, JOURNAL, LOSSES, SESSION, RESUMED, WORLD_SIZE, *wanted), 1)
     fresh = database["runs"].find_one(named(run), fields)
     if fresh is None:
         return False
@@ -49,6 +49,7 @@ def catch_up(
         return False  # a crash of the database took back what was read before it was safe
     run["cloister"]["version"] = fresh["cloister"].get("version")
     run["cloister"]["journal"].update(journal)
+    run["cloister"]["edited"] = fresh["cloister"].get("edited")
     return True
 
 

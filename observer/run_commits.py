@@ -62,6 +62,7 @@ class RunCommits:
 
     def _write(self, update: RunUpdate, segments: Iterable[int]) -> None:
         while True:
+            update.leave_edited(self._run["cloister"].get("edited"))
             version = self._run["cloister"].get("version")
             update.fields[VERSION] = (version or 0) + 1
             known = {**named(self._run), VERSION: version}

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from .project_aliases import follow_alias
 from .retention.tombstones import refuse_deleted
 from .run_overwriting import overwrite_run
 from .run_record import (
     CONSOLE_COUNTS,
+    EDITED,
     JOURNAL,
     LOSSES,
     SUMMARY,
@@ -31,7 +33,7 @@ logger = logging.getLogger("cloister")
 
 LARGEST_NUMBER = 2**53  # Omniboard's numbers are floats
 _KEPT = dict.fromkeys(
-    (UID, VERSION, JOURNAL, LOSSES, UPLOADS, SUMMARY, SYSTEM_SUMMARY, CONSOLE_COUNTS, *KEPT_FIELDS), 1
+    (UID, VERSION, EDITED, JOURNAL, LOSSES, UPLOADS, SUMMARY, SYSTEM_SUMMARY, CONSOLE_COUNTS, *KEPT_FIELDS), 1
 )
 
 
@@ -64,6 +66,7 @@ def register_run(database: Database[dict[str, Any]], header: Mapping[str, Any]) 
             skip_taken_numbers(database)
             continue
         _add_project(database, header["project"])
+        follow_alias(database, document)
         return document, True
 
 

@@ -14,9 +14,11 @@ from .run_record import (
     JOURNAL,
     LOSSES,
     LOST,
+    NAME,
     NOTES,
     OMNIBOARD_NOTES,
     OMNIBOARD_TAGS,
+    PROJECT,
     TAGS,
     UPDATED_AT,
     VERSION,
@@ -31,6 +33,9 @@ class Overtaken(CloisterError, RuntimeError):
 
 
 Wish = tuple[str, str, Any]  # operator, field, value
+
+# What people can change of a run while it is recorded: from then on theirs stands.
+_EDITABLE = {"name": (NAME,), "tags": (TAGS, OMNIBOARD_TAGS), "notes": (NOTES, OMNIBOARD_NOTES), "project": (PROJECT,)}
 
 
 class RunUpdate:
@@ -98,6 +103,13 @@ class RunUpdate:
                 self.fields[name] = record.fields[name]
         self.fields["cloister.exit"] = record.fields.get("exit", {})
         self.fields["heartbeat"] = as_date(record.time)
+
+    def leave_edited(self, edited: Mapping[str, Any] | None) -> None:
+        """Change nothing of what people have changed: `cloister.edited` of the run says what that is."""
+        for name in edited or ():
+            for path in _EDITABLE.get(name, ()):
+                self.fields.pop(path, None)
+                self._appended.pop(path, None)
 
     def move_checkpoint(self, segment: int, checkpoint: Mapping[str, Any]) -> None:
         self.fields[f"{JOURNAL}.{segment:016x}"] = dict(checkpoint)
