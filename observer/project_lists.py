@@ -86,16 +86,16 @@ def discover_columns(database: Database[dict[str, Any]], project: str) -> Column
     config: dict[str, int] = {}
     metrics: dict[str, int] = {}
     for document in found:
-        for key in _config_keys(document):
+        for key in config_keys(document):
             config[key] = config.get(key, 0) + 1
-        for name in _metric_names(document):
+        for name in metric_names(document):
             metrics[name] = metrics.get(name, 0) + 1
     # Keys as often found keep the order that the newest run gave them: what matters stands first in a signature.
     by_count = sorted(metrics, key=lambda name: (-metrics[name], name))
     return Columns(tuple(sorted(config, key=lambda key: -config[key])), tuple(by_count))
 
 
-def _metric_names(document: Mapping[str, Any]) -> Iterable[str]:
+def metric_names(document: Mapping[str, Any]) -> Iterable[str]:
     ours = document.get("cloister")
     summary = ours.get("summary") if isinstance(ours, Mapping) else None
     if isinstance(summary, Mapping):
@@ -105,7 +105,7 @@ def _metric_names(document: Mapping[str, Any]) -> Iterable[str]:
         yield from dict.fromkeys(str(each.get("name")) for each in listed if isinstance(each, Mapping) and each)
 
 
-def _config_keys(document: Mapping[str, Any]) -> list[str]:
+def config_keys(document: Mapping[str, Any]) -> list[str]:
     config = document.get("config")
     return _leaf_paths(config, encode=is_foreign(document)) if isinstance(config, Mapping) else []
 

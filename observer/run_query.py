@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import CloisterError
 from .foreign_runs import BEAT_OPTIONS, ENCODERS
-from .run_record import EXPERIMENT_NAME, NAME, OMNIBOARD_TAGS, PROJECT, TAGS, UID, UNNAMED, summary_path
+from .query.errors import BadRunQuery
+from .query.fields import ARCHIVED_AT
+from .query.parsing import Query, parse_query
+from .run_record import EXPERIMENT_NAME, NAME, OMNIBOARD_TAGS, PROJECT, TAGS, UID, UNNAMED
 from .run_sessions import PAUSED_SECONDS
 from .run_status import FOREIGN_LOST_AFTER_SECONDS, LOST_AFTER_SECONDS, QUEUED_STATES
+
+if TYPE_CHECKING:
+    from .run_order import RunOrder
 
 PAGE_SIZE_LIMIT = 500
 TEXT_LIMIT = 500
 TAGS_LIMIT = 50
-_PLAIN_SORTS = {
-    "started": "start_time",
-    "name": NAME,
-    "status": "status",
-    "tags": TAGS,
-    "id": "_id",
-    "experiment": EXPERIMENT_NAME,
-}
-
-
-class BadRunQuery(CloisterError, ValueError):
-    """A list of runs is asked for in a way that has no meaning."""
+SORT_LIMIT = 5  # keys
 
 
 @dataclass(frozen=True)
@@ -36,21 +32,29 @@ class RunQuery:
     Attributes:
         project: its name; None for the runs of all projects.
         text: only runs with this text, in any case, in name, experiment, tags, status or id.
-        sort: started, name, status, duration, tags, id, experiment, config.<dotted key>, metrics.<name>; "-" in front
-            for descending. Runs without the value come last either way.
+        where: only runs that meet this query, as docs/query.md describes it.
+        sort: one key or several, the first one first: any field of the query language, "-" in front for descending.
+            Runs without the value come last either way.
         page: 1 is the first.
         page_size: 1 to 500.
+        after: the `next` of an earlier page: only what comes after it, whatever `page` says.
         status: only runs of one of these, as `RunRecord.status` has them, or its `custom_status` (TIMEOUT).
         tags: only runs that have all of these.
+        archived: whether archived runs are among them.
+        me: the login names of whoever asks, for `owner = me`; a store that knows its reader fills it in.
     """
 
     project: str | None = None
     text: str = ""
-    sort: str = "-started"
+    sort: str | tuple[str, ...] = "-started"
     page: int = 1
     page_size: int = 50
     status: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    where: str = ""
+    archived: Literal["without", "with", "only"] = "without"
+    after: str | None = None
+    me: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if self.page < 1 or self.page > 1_000_000:
@@ -61,23 +65,49 @@ class RunQuery:
             raise BadRunQuery(f"The text to search for has {len(self.text)} characters. {TEXT_LIMIT} are the most.")
         if len(self.tags) > TAGS_LIMIT or len(self.status) > TAGS_LIMIT:
             raise BadRunQuery(f"{max(len(self.tags), len(self.status))} tags or states are too many: {TAGS_LIMIT}.")
-        sort_path(self.sort.removeprefix("-"))
+        if self.archived not in ("without", "with", "only"):
+            raise BadRunQuery(f"Archived runs can be asked for as without, with or only, not {self.archived!r}.")
+        self.order  # noqa: B018  # both refuse what has no meaning
+        self.condition  # noqa: B018
 
-    def filter(self) -> dict[str, Any]:
+    @property
+    def order(self) -> RunOrder:
+        """The order of the runs.
+
+        Raises:
+            BadRunQuery: runs cannot be sorted so.
+        """
+        from .run_order import parse_order
+
+        return parse_order(self.sort)
+
+    @property
+    def condition(self) -> Query:
+        """`where`, parsed. Raises QueryError where it cannot be understood."""
+        return parsed_query(self.where)
+
+    def filter(self, now: datetime | None = None) -> dict[str, Any]:
         conditions = [match_project(self.project)] if self.project is not None else []
-        conditions += [_match_word(word) for word in self.text.replace("\x00", "").split()]
+        conditions += [match_word(word) for word in self.text.replace("\x00", "").split()]
         if self.status:
-            conditions.append({"$or": [_match_status(status) for status in self.status]})
+            conditions.append({"$or": [match_status(status) for status in self.status]})
         conditions += [{"$or": [{field: tag} for field in _TAG_FIELDS]} for tag in self.tags]
+        if self.where.strip():
+            conditions.append(self.condition.to_filter(now, self.me))
+        if self.archived != "with":
+            is_archived = {"$type": "date"}
+            conditions.append({ARCHIVED_AT: is_archived if self.archived == "only" else {"$not": is_archived}})
         return {"$and": conditions} if conditions else {}
 
     @property
     def is_all_of_a_project(self) -> bool:
-        return self.project is not None and not (self.text.split() or self.status or self.tags)
+        """Whether nothing but a project and its archived runs is asked for."""
+        return self.project is not None and not (self.text.split() or self.status or self.tags or self.where.strip())
 
     @property
-    def sorts_by_metric(self) -> bool:
-        return self.sort.removeprefix("-").startswith("metrics.")
+    def needs_metrics(self) -> bool:
+        """Whether a metric's value decides which runs are shown, or in which order."""
+        return any(field.family == "metrics" for field in (*self.order.fields, *self.condition.fields()))
 
     def stages(self, sacreds: str | None = None) -> list[dict[str, Any]]:
         """Aggregation stages that filter, sort and cut out the page; `sacreds` as in `stages_to`."""
@@ -91,25 +121,15 @@ class RunQuery:
             sacreds: the collection with Sacred's metrics, where some of the runs may be Sacred's: a sort by a metric
                 then looks there for its last value.
         """
-        descending = self.sort.startswith("-")
-        path = sort_path(self.sort.removeprefix("-"))
-        order = -1 if descending else 1
-        if path in ("start_time", "_id"):  # an index gives this order, without reading what is not shown
-            return [{"$match": self.filter()}, {"$sort": {path: order, "_id": order}}, *page]
-        value: Any = _SORT_VALUES.get(path, f"${path}")
-        looked_up: list[dict[str, Any]] = []
-        if self.sorts_by_metric and sacreds is not None:
-            looked_up = _last_of_sacreds(sacreds, self.sort.removeprefix("-").partition(".")[2])
-            value = {"$ifNull": [f"${path}", "$_last"]}
-        return [
-            {"$match": self.filter()},
-            *looked_up,
-            {"$addFields": {"_key": value}},
-            {"$addFields": {"_missing": {"$in": [{"$type": "$_key"}, ["missing", "null", "undefined"]]}}},
-            {"$sort": {"_missing": 1, "_key": order, "_id": -1}},
-            *page,
-            {"$unset": ["_key", "_missing", "_last"]},
-        ]
+        return [{"$match": self.filter()}, *self.order.stages(self.after, sacreds), *page]
+
+
+@lru_cache(maxsize=256)
+def parsed_query(where: str) -> Query:
+    """A query as it was understood before, or now. Raises QueryError."""
+    if not where.strip():
+        return Query("", None)
+    return parse_query(where)
 
 
 def match_project(project: str) -> dict[str, Any]:
@@ -122,29 +142,7 @@ def match_project(project: str) -> dict[str, Any]:
     return {"$or": choices}
 
 
-def sort_path(key: str) -> str:
-    """The field path behind a sort key.
-
-    Raises:
-        BadRunQuery: no run can be sorted by `key`.
-    """
-    if key == "duration":
-        return "duration"
-    if key in _PLAIN_SORTS:
-        return _PLAIN_SORTS[key]
-    kind, _, name = key.partition(".")
-    if kind == "metrics" and name:
-        return f"{summary_path(name)}.last"
-    # A config key is a path of encoded names; anything else could not be one of ours.
-    if kind == "config" and re.fullmatch(r"[^.$\x00]+(\.[^.$\x00]+)*", name):
-        return f"config.{name}"
-    raise BadRunQuery(
-        f"Runs cannot be sorted by {key!r}. Sort by {', '.join(_PLAIN_SORTS)}, duration, "
-        "config.<key> or metrics.<name>."
-    )
-
-
-def _match_word(word: str) -> dict[str, Any]:
+def match_word(word: str) -> dict[str, Any]:
     pattern = {"$regex": re.escape(word), "$options": "i"}
     fields = (NAME, EXPERIMENT_NAME, *_TAG_FIELDS, "status")
     choices: list[dict[str, Any]] = [{field: pattern} for field in fields]
@@ -158,7 +156,7 @@ def _match_word(word: str) -> dict[str, Any]:
     return {"$or": choices}
 
 
-def _match_status(status: str) -> dict[str, Any]:
+def match_status(status: str) -> dict[str, Any]:
     if status in ("running", "lost"):
         return {"status": "RUNNING", "$expr": ALIVE if status == "running" else {"$not": [ALIVE]}}
     if status == "queued":
@@ -187,7 +185,7 @@ KEEP_LISTED: dict[str, Any] = {
 }
 
 
-def _text_or(path: str, otherwise: Any) -> dict[str, Any]:
+def text_or(path: str, otherwise: Any) -> dict[str, Any]:
     is_text = {"$and": [{"$eq": [{"$type": f"${path}"}, "string"]}, {"$ne": [f"${path}", ""]}]}
     return {"$cond": [is_text, f"${path}", otherwise]}
 
@@ -196,7 +194,7 @@ def _number_or(path: str, otherwise: float) -> dict[str, Any]:
     return {"$convert": {"input": f"${path}", "to": "double", "onError": otherwise, "onNull": otherwise}}
 
 
-PROJECT_OF_RUN = _text_or(PROJECT, _text_or(EXPERIMENT_NAME, UNNAMED))
+PROJECT_OF_RUN = text_or(PROJECT, text_or(EXPERIMENT_NAME, UNNAMED))
 _BEATS_MISSED = {"$multiply": [3, {"$max": [_number_or(f"meta.options.{name}", 0) for name in BEAT_OPTIONS]}]}
 _PATIENCE = {
     "$cond": [
@@ -212,27 +210,26 @@ ALIVE: dict[str, Any] = {
         {"$subtract": ["$$NOW", {"$toLong": {"$multiply": [1000, _PATIENCE]}}]},
     ]
 }
-_PASSED = {
-    "$cond": [
-        {
-            "$and": [
-                {"$eq": [{"$type": "$start_time"}, "date"]},
-                {"$in": [{"$type": "$stop_time"}, ["date", "null", "missing"]]},
-            ]
-        },
-        {"$subtract": [{"$ifNull": ["$stop_time", "$$NOW"]}, "$start_time"]},
-        None,
-    ]
-}
-_DURATION = {"$subtract": [_PASSED, {"$multiply": [1000, _number_or(PAUSED_SECONDS, 0)]}]}
-_SORT_VALUES: dict[str, Any] = {
-    "duration": _DURATION,
-    NAME: {"$ifNull": [f"${NAME}", f"${EXPERIMENT_NAME}"]},
-    TAGS: {"$ifNull": [f"${OMNIBOARD_TAGS}", {"$ifNull": [f"${TAGS}", "$config.tags"]}]},
-}
 
 
-def _last_of_sacreds(collection: str, name: str) -> list[dict[str, Any]]:
+def duration_at(now: Any = "$$NOW") -> dict[str, Any]:
+    """Milliseconds from start to stop without the pauses; of a running run until `now`, of a lost one until its last
+    sign of life; null without a start."""
+    going_on = {"$and": [{"$eq": ["$status", "RUNNING"]}, {"$not": [ALIVE]}]}
+    until = {"$ifNull": ["$stop_time", {"$cond": [going_on, {"$ifNull": ["$heartbeat", now]}, now]}]}
+    is_known = {
+        "$and": [
+            {"$eq": [{"$type": "$start_time"}, "date"]},
+            {"$in": [{"$type": "$stop_time"}, ["date", "null", "missing"]]},
+            {"$in": [{"$type": "$heartbeat"}, ["date", "null", "missing"]]},
+        ]
+    }
+    passed = {"$subtract": [until, "$start_time"]}
+    paused = {"$multiply": [1000, _number_or(PAUSED_SECONDS, 0)]}
+    return {"$cond": [is_known, {"$max": [0, {"$subtract": [passed, paused]}]}, None]}
+
+
+def last_of_sacreds(collection: str, name: str) -> list[dict[str, Any]]:
     """Stages that set `_last` to the last value of the metric that `info.metrics` names, found by its `_id`."""
     listed = {"$ifNull": [f"${LISTED}", "$info.metrics"]}
     is_wanted = {"$and": [{"$eq": ["$$this.name", {"$literal": name}]}, {"$eq": [{"$type": "$$this.id"}, "string"]}]}
@@ -255,3 +252,6 @@ def _last_of_sacreds(collection: str, name: str) -> list[dict[str, Any]]:
         {"$set": {"_last": {"$first": "$_found.last"}}},
         {"$unset": ["_named", "_metric", "_found"]},
     ]
+
+
+__all__ = ["BadRunQuery", "RunQuery", "match_project"]

@@ -46,7 +46,9 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from .access.reasons import SeenBecause
+    from .field_catalogue import FieldInfo
     from .run_collections import Collections
+    from .run_grouping import RunGroups
     from .run_places import RunPlace
 
 LISTED_AT_ONCE = 200  # runs whose last values are asked for together
@@ -76,6 +78,7 @@ class RunPage:
     total: int
     page: int
     page_size: int
+    next: str | None = None  # where the list goes on, for `RunQuery.after`; None at its end
 
 
 class RunStore:
@@ -177,16 +180,30 @@ class RunStore:
 
     def list_runs(self, query: RunQuery) -> RunPage:
         """A page of runs without their large fields (environment, sources, hardware summaries, traceback)."""
-        narrowed = self._about(query.project)
-        runs = tuple(narrowed._read_listed(query.stages(self._sacreds_metrics(query))))
-        return RunPage(runs, self._count(query), query.page, query.page_size)
+        query = self._asking(query)
+        skipped = [] if query.after is not None else [{"$skip": (query.page - 1) * query.page_size}]
+        stages = query.stages_to([*skipped, {"$limit": query.page_size + 1}], self._sacreds_metrics(query))
+        documents = list(self._about(query.project)._find_listed(stages))
+        more = documents[query.page_size :]
+        following = query.order.cursor_of(documents[query.page_size - 1]) if more else None
+        runs = tuple(self._read_listed(iter(documents[: query.page_size])))
+        return RunPage(runs, self._count(query), query.page, query.page_size, following)
+
+    def _asking(self, query: RunQuery) -> RunQuery:
+        """The query, with whose runs are those of `owner = me`."""
+        return query if query.me else replace(query, me=self.principal.owner_names)
 
     def _count(self, query: RunQuery) -> int:
         if query.is_all_of_a_project and not self.principal.sees_everything:
             from .access.counting import count_visible
             from .access.seen_database import unfiltered
 
-            return count_visible(unfiltered(self.database), self.principal, query.project or "")
+            archived = replace(query, archived="only")
+            archived_count = self._about(query.project).database["runs"].count_documents(archived.filter())
+            if query.archived == "only":
+                return archived_count
+            count = count_visible(unfiltered(self.database), self.principal, query.project or "")
+            return count if query.archived == "with" else count - archived_count
         return self._about(query.project).database["runs"].count_documents(query.filter())
 
     def _about(self, project: str | None) -> RunStore:
@@ -205,22 +222,51 @@ class RunStore:
     def find_runs(self, query: RunQuery, limit: int | None = None) -> tuple[RunRecord, ...]:
         """All runs that a query matches, in its order, its page apart; each as `list_runs` gives it."""
         cut = [] if limit is None else [{"$limit": limit}]
-        return tuple(self._about(query.project)._read_listed(query.stages_to(cut, self._sacreds_metrics(query))))
+        query = self._asking(query)
+        stages = query.stages_to(cut, self._sacreds_metrics(query))
+        return tuple(self._read_listed(self._about(query.project)._find_listed(stages)))
 
     def _sacreds_metrics(self, query: RunQuery) -> str | None:
         """Where a sort by a metric has to look too; None for a database that only we have written."""
         runs = self.database["runs"]
-        if not query.sorts_by_metric or runs.find_one({UPDATED_AT: None}, {"_id": 1}) is None:
+        if not query.needs_metrics or runs.find_one({UPDATED_AT: None}, {"_id": 1}) is None:
             return None
         return self.database["metrics"].name
 
-    def _read_listed(self, stages: list[dict[str, Any]]) -> Iterator[RunRecord]:
+    def _find_listed(self, stages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         left_out = [KEEP_LISTED, {"$unset": list(LEFT_OUT_OF_LISTS)}]
-        found = self.database["runs"].aggregate([*left_out, *stages] if _sorts_all(stages) else [*stages, *left_out])
+        stages = [*left_out, *stages] if _sorts_all(stages) else [*stages, *left_out]
+        return iter(self.database["runs"].aggregate(stages))
+
+    def _read_listed(self, found: Iterator[dict[str, Any]]) -> Iterator[RunRecord]:
         while documents := list(itertools.islice(found, LISTED_AT_ONCE)):
             for document, summary in zip(documents, summaries_of(self.database, documents), strict=True):
                 run = read_run(opened_document(self.database, document))
                 yield replace(run, summary=summary) if summary else run
+
+    def group_runs(self, query: RunQuery, by: Sequence[str], columns: Sequence[str] = ()) -> RunGroups:
+        """The runs that a query matches, grouped by up to three fields, with the spread of others in each group.
+
+        Raises:
+            BadRunQuery: runs cannot be grouped so.
+        """
+        from .run_grouping import group_runs
+
+        query = self._asking(query)
+        return group_runs(self._about(query.project).database, query, by, columns)
+
+    def find_fields(self, project: str | None = None, text: str = "", limit: int = 50) -> tuple[FieldInfo, ...]:
+        """The fields that runs have, of one project or of all, with `text` in their key."""
+        from .field_catalogue import find_fields
+
+        return find_fields(self._about(project).database, project, text, limit)
+
+    def differing_fields(self, run_ids: Sequence[RunId]) -> tuple[str, ...]:
+        """The fields in which at least two of these runs differ; ids that the reader does not see count as none."""
+        from .field_catalogue import differing_fields
+
+        found = self._find_listed([{"$match": {"_id": {"$in": list(run_ids)}}}, {"$limit": len(run_ids) or 1}])
+        return differing_fields(tuple(self._read_listed(found)))
 
     def changes_since(self, when: datetime, project: str | None = None) -> list[RunChange]:
         """Runs that changed after `when`, oldest first: what a page polls where nothing is pushed.

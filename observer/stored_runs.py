@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 from .amounts import count_of
 from .errors import CloisterError
@@ -204,40 +204,49 @@ class StoredRuns(Sequence[StoredRun]):
 
 
 def runs(
-    query: None = None,
+    query: str | None = None,
     *,
     project: str | None = None,
     text: str = "",
     status: str | Sequence[str] | None = None,
     tags: str | Sequence[str] | None = None,
-    sort: str = "-started",
+    sort: str | Sequence[str] = "-started",
     limit: int | None = None,
+    archived: Literal["without", "with", "only"] = "without",
     uri: str | None = None,
     collections: str | Collections = "",
 ) -> StoredRuns:
     """Stored runs, of ours and of Sacred's.
 
     Args:
-        query: kept for a query language; nothing yet.
+        query: a query such as "status = completed and config.lr < 1e-2"; docs/query.md describes the language.
         project: only those of this project. A run of Sacred's belongs to that of its experiment's name.
         text: words that each must occur in name, experiment, tags, status or id.
         status: queued, running, completed, failed, interrupted, lost, or one as Sacred stores it (TIMEOUT); or several.
         tags: one that they must have, or several of which they must have all.
-        sort: started, name, status, duration, tags, id, experiment, config.<key>, metrics.<name>; "-" for descending.
+        sort: any field of the query language, "-" in front for descending; or several, the first one first.
         limit: how many at most.
+        archived: whether archived runs are among them.
         uri: which MongoDB and database; that of the settings in force where none is given.
         collections: Sacred's prefix ("lab"), or "runs=mine".
 
     Raises:
-        BadRunQuery: runs cannot be asked for so.
+        BadRunQuery: runs cannot be asked for so; QueryError, which is one, says at which column of `query`.
         BadMongoUri, BadCollections: `uri` or `collections` is no such thing.
         DatabaseUnreachable: no MongoDB answered there.
     """
-    if query is not None:
-        raise BadRunQuery(f"{query!r} is no way to ask for runs yet. Say project={query!r} or text={query!r}.")
     if limit is not None and limit < 1:
         raise BadRunQuery(f"{limit} runs are none. Leave limit out for all.")
-    asked = RunQuery(project=project, text=text, sort=sort, status=_states(status), tags=_words(tags))
+    order = sort if isinstance(sort, str) else tuple(sort)
+    asked = RunQuery(
+        project=project,
+        text=text,
+        sort=order,
+        status=_states(status),
+        tags=_words(tags),
+        where=query or "",
+        archived=archived,
+    )
     store = _store(uri, collections)
     with _answering(store):
         return StoredRuns([StoredRun(store, record) for record in store.find_runs(asked, limit)])

@@ -294,8 +294,8 @@ def test_runs_are_chosen_by_state_tag_text_and_collections(mongod: str, sacreds:
 
 def test_a_way_to_ask_for_runs_that_has_no_meaning_is_refused(mongod: str, sacreds: str) -> None:
     uri = with_database(mongod, sacreds)
-    with pytest.raises(BadRunQuery, match="Say project='mnist' or text='mnist'"):
-        cloister.runs("mnist", uri=uri)  # type: ignore[arg-type]
+    with pytest.raises(BadRunQuery, match=r"'mnist' alone is no condition\. Did you mean \"mnist\""):
+        cloister.runs("mnist", uri=uri)
     with pytest.raises(BadRunQuery, match="0 runs are none"):
         cloister.runs(limit=0, uri=uri)
     with pytest.raises(BadRunQuery, match="51 tags"):
