@@ -114,6 +114,10 @@ RULES: dict[str, Rule] = {
     "charts.send_sections": "see",
     "charts.send_sparks": "see",
     "charts.send_system_strip": "see",
+    # compare_page
+    "compare.show_choices": "see",
+    "compare.show_comparison": "see",
+    "compare.show_part": "see",
     # encryption_keys_page
     "encryption_keys.show_keys": "manage",
     # identity/

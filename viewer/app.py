@@ -51,6 +51,7 @@ BLUEPRINTS = (
     "run_source_page",
     "run_artifacts_page",
     "run_environment_page",
+    "compare_page",
     "redaction_page",
     "retention_page",
     "trash_page",

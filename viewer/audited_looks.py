@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, request
 
 from ..observer.access.principal import DEFAULT_VISIBILITY
 from ..observer.run_files import ArtifactEntry
+from ..observer.run_ids import parse_run_id
 from .accounts.current import current_principal
 from .audit_notes import note
 from .chart_requests import parse_run_ids
+from .compare_address import parse_compare
 from .run_keys import shown_id
 from .store_access import current_database, current_store
 
@@ -67,7 +69,7 @@ def is_private_to_others(principal: Principal, run: RunRecord) -> bool:
 
 
 def _shows_runs(endpoint: str) -> bool:
-    return "run_id" in (request.view_args or {}) or endpoint in EXPORTS or endpoint.startswith("charts.")
+    return "run_id" in (request.view_args or {}) or endpoint in EXPORTS or endpoint.startswith(("charts.", "compare."))
 
 
 def _runs_of_request() -> Iterator[RunRecord]:
@@ -79,7 +81,14 @@ def _runs_of_request() -> Iterator[RunRecord]:
     elif "runs" in request.args:
         from .charts import load_known_runs  # charts are a page beside this one
 
-        yield from load_known_runs(store, parse_run_ids(request.args, most=200))[0]
+        yield from load_known_runs(store, _asked_runs())[0]
+
+
+def _asked_runs() -> Iterable[Any]:
+    if (request.endpoint or "").startswith("compare."):
+        # As the page reads it, which refuses no link.
+        return [parse_run_id(str(key)) for key in parse_compare(request.args).runs]
+    return parse_run_ids(request.args, most=200)
 
 
 def _note_once(action: str, run: RunRecord, **details: Any) -> None:

@@ -15,7 +15,7 @@ const project = document.body.dataset.project;
 
 function liveElements(runId) {
   return [...document.querySelectorAll("[data-live-src][id]")].filter(
-    (element) => runId === undefined || !element.dataset.liveRun || element.dataset.liveRun === String(runId),
+    (element) => runId === undefined || !element.dataset.liveRun || element.dataset.liveRun.split(",").includes(String(runId)),
   );
 }
 
