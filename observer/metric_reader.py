@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from .bin_extremes import BinExtremes
+from .errors import CloisterError
 from .foreign_metrics import load_series
 from .metric_bins import Bins
 from .metric_chunks import metric_id
 from .metric_sketch import BINS_PER_PIXEL, Sketch, Window, sketch_metric
-from .metric_stretches import MetricKey, ShorterChunk, load_all
+from .metric_stretches import MetricKey, load_all_of
 from .metric_summary import read_summary
+from .metric_wishes import finish_all
 from .points import Float64s, Int64s, Points
 from .pyramid_levels import FINE
 from .run_record import JOURNAL, UID, RunId, summary_path
-from .thinning import thin
+from .thinning import ascending, thin
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -30,6 +32,8 @@ logger = logging.getLogger("cloister")
 Axis = Literal["step", "relative", "wall"]
 
 PYRAMID_POINTS = 65_536  # below that, all points are read as fast as bins would be
+SKETCHES_AT_ONCE = 50  # 0.5 MB each for a chart of 600 pixels
+POINTS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -92,16 +96,29 @@ def spelled(name: str) -> str:
 
 def load_points(database: Database[dict[str, Any]], metric: StoredMetric) -> Points | None:
     """All points in the order in which they were logged; None if the run has no such metric."""
-    return _load_all(database, metric)[0]
+    return _load_all_of(database, [metric])[0][0]
 
 
-def _load_all(database: Database[dict[str, Any]], metric: StoredMetric) -> tuple[Points | None, Float64s | None]:
+def load_points_of(database: Database[dict[str, Any]], metrics: Sequence[StoredMetric]) -> list[Points | None]:
+    """As `load_points`, of several metrics with a few questions for all of them."""
+    return [points for points, _ in _load_all_of(database, metrics)]
+
+
+def _load_all_of(
+    database: Database[dict[str, Any]], metrics: Sequence[StoredMetric]
+) -> list[tuple[Points | None, Float64s | None]]:
     """The points, and their steps as floats where Sacred was given such as are no whole numbers."""
-    points = load_all(database, metric.key) if metric.key.run_uid is not None else Points.empty()
-    if len(points):
-        return points, None
-    series = load_series(database, metric.key.run_id, metric.key.name)
-    return (None, None) if series is None else (series.points, series.x)
+    ours = [metric.key for metric in metrics if metric.key.run_uid is not None]
+    points_of = dict(zip((key.id for key in ours), load_all_of(database, ours), strict=True))
+    found: list[tuple[Points | None, Float64s | None]] = []
+    for metric in metrics:
+        points = points_of.get(metric.key.id)
+        if metric.key.run_uid is not None and points is not None and len(points):
+            found.append((points, None))
+            continue
+        series = load_series(database, metric.key.run_id, metric.key.name)
+        found.append((None, None) if series is None else (series.points, series.x))
+    return found
 
 
 def load_curve(
@@ -118,27 +135,72 @@ def load_curve(
     One point on each side of the range is kept, so that the line leaves the chart instead of ending inside it. A long
     metric is drawn of its pyramid wherever a pixel has many points.
     """
-    window = Window(
+    [curve] = load_curves(database, [metric], pixels=pixels, axis=axis, low=low, high=high)
+    return curve
+
+
+def load_curves(
+    database: Database[dict[str, Any]],
+    metrics: Sequence[StoredMetric],
+    *,
+    pixels: int,
+    axis: Axis,
+    low: float | None,
+    high: float | None,
+) -> list[Curve | None]:
+    """As `load_curve`, of several metrics with a few questions for all of them."""
+    curves: list[Curve | None] = [None] * len(metrics)
+    windows = [_window_of(metric, axis, low, high, pixels) for metric in metrics]
+    long = [place for place, metric in enumerate(metrics) if _is_worth_bins(metric, windows[place])]
+    long = [place for place in long if axis != "relative" or metrics[place].start is not None]
+    short = [place for place in range(len(metrics)) if place not in set(long)]
+    for places in _batches(long, SKETCHES_AT_ONCE):
+        readings = [sketch_metric(metrics[place].key, windows[place]) for place in places]
+        for place, sketch in zip(places, finish_all(database, readings), strict=True):
+            if isinstance(sketch, CloisterError):
+                logger.warning("Run %s, metric %r: %s", metrics[place].key.run_id, metrics[place].key.name, sketch)
+                short.append(place)
+                continue
+            curves[place] = curve = _draw(windows[place], sketch)
+            if low is None and high is None and metrics[place].ended and curve.total < metrics[place].count:
+                short.append(place)  # the pyramid has lost a part
+    for places in _short_batches(short, metrics):
+        for place, (points, x) in zip(places, _load_all_of(database, [metrics[one] for one in places]), strict=True):
+            curves[place] = None if points is None else _draw_points(metrics[place], axis, windows[place], points, x)
+    return curves
+
+
+def _window_of(metric: StoredMetric, axis: Axis, low: float | None, high: float | None, pixels: int) -> Window:
+    return Window(
         None if axis == "step" else 0.0 if axis == "wall" or metric.start is None else metric.start.timestamp(),
         -np.inf if low is None else low,
         np.inf if high is None else high,
         pixels,
     )
-    if _is_worth_bins(metric, window) and not (axis == "relative" and metric.start is None):
-        try:
-            curve = _draw(window, sketch_metric(database, metric.key, window))
-        except ShorterChunk as disagreement:
-            logger.warning("Run %s, metric %r: %s", metric.key.run_id, metric.key.name, disagreement)
-        else:
-            is_whole = low is None and high is None
-            if not (is_whole and metric.ended and curve.total < metric.count):
-                return curve
-    points, x = _load_all(database, metric)
-    if points is None:
-        return None
+
+
+def _draw_points(metric: StoredMetric, axis: Axis, window: Window, points: Points, x: Float64s | None) -> Curve:
     if axis == "relative" and metric.start is None and len(points):  # Sacred's runs may lack it: the first point's time
-        window = Window(float(points.wall_times.min()), window.low, window.high, pixels)
+        window = replace(window, origin=float(points.wall_times.min()))
     return _draw(window, Sketch(points, Bins.empty()), x if axis == "step" else None)
+
+
+def _batches(places: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (places[start : start + size] for start in range(0, len(places), size))
+
+
+def _short_batches(places: Sequence[int], metrics: Sequence[StoredMetric]) -> Iterator[Sequence[int]]:
+    """Together as many as hold `POINTS_AT_ONCE`: what is read point by point is in memory at one time."""
+    batch: list[int] = []
+    held = 0
+    for place in places:
+        if batch and held + metrics[place].count > POINTS_AT_ONCE:
+            yield batch
+            batch, held = [], 0
+        batch.append(place)
+        held += metrics[place].count
+    if batch:
+        yield batch
 
 
 def _is_worth_bins(metric: StoredMetric, window: Window) -> bool:
@@ -164,7 +226,7 @@ def _draw(window: Window, sketch: Sketch, places: Float64s | None = None) -> Cur
     total = int(sketch.bins.counts.sum()) + single
     is_thinned = len(chosen) < total
     neighbours = [place for place in (first - 1, last) if 0 <= place < len(x)]
-    chosen = np.union1d(chosen, np.array(neighbours, np.int64)).astype(np.int64)
+    chosen = ascending(chosen, np.array(neighbours, np.int64))
     kept = _points_at(chosen if order is None else order[chosen], extremes, sketch.points)
     return Curve(x[chosen], kept.steps, kept.values, kept.wall_times, total, is_thinned)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,17 +15,15 @@ from .metric_stretches import (
     MetricKey,
     gaps_between,
     join_points,
-    load_chunks,
-    load_extents,
-    load_tails,
     points_outside,
+    points_within,
+    slots_of,
     without,
 )
+from .metric_tails import Stretch
+from .metric_wishes import BinsWish, ChunksWish, Reading, TailsWish
 from .points import Float64s, Int64s, Points
-from .pyramid_levels import COARSE, FINE, Mask, PlacedBins, extents_of_spans, load_level
-
-if TYPE_CHECKING:
-    from pymongo.database import Database
+from .pyramid_levels import COARSE, FINE, Mask, PlacedBins, extents_of_spans
 
 BINS_PER_PIXEL = 4  # so a bin that crosses the edge of a pixel's column may be drawn a quarter of a pixel beside it
 
@@ -66,8 +63,8 @@ class Sketch:
     bins: Bins
 
 
-def sketch_metric(database: Database[dict[str, Any]], metric: MetricKey, window: Window) -> Sketch:
-    """What `window` shows of a metric, from as little as is enough.
+def sketch_metric(metric: MetricKey, window: Window) -> Reading[Sketch]:
+    """What `window` shows of a metric, from as little as is enough: a reading, which `finish` finishes.
 
     A bin stands for its points where it is narrower than a quarter of a pixel and lies in the window as a whole;
     else the bins or points below it are read. That asks for no order of the steps: where a resumed run goes over the
@@ -76,19 +73,20 @@ def sketch_metric(database: Database[dict[str, Any]], metric: MetricKey, window:
     Raises:
         ShorterChunk: the pyramid speaks of points that are not there.
     """
-    tails = load_tails(database, metric)  # before all that they may be compacted into meanwhile
-    coarse = load_level(database, metric.id, COARSE, [Extent(BEGINNING, END)])
+    tails: list[Stretch] = yield TailsWish(metric)  # before all that they may be compacted into meanwhile
+    coarse: PlacedBins = yield BinsWish(metric, COARSE, [Extent(BEGINNING, END)])
     gaps = gaps_between(coarse.extents(), closed=coarse.closed, segments=metric.segments)
-    fine = load_level(database, metric.id, FINE, gaps)
+    fine: PlacedBins = yield BinsWish(metric, FINE, gaps)
     covered = sorted([*coarse.extents(), *fine.extents()], key=lambda extent: extent.start)
     gaps = gaps_between(covered, closed=coarse.closed, segments=metric.segments)
-    stretches = points_outside([*load_chunks(database, metric, gaps), *tails], covered)
+    chunks: list[Stretch] = yield ChunksWish(metric, gaps)
+    stretches = points_outside([*chunks, *tails], covered)
     points = join_points(stretches)
 
     widest = _widest_bin(window, [coarse.bins, fine.bins], points)
     is_drawn, is_opened = _choose(window, widest, coarse)
     wanted = coarse[is_opened].extents()
-    below = load_level(database, metric.id, FINE, extents_of_spans(coarse.neighbourhoods(is_opened), FINE))
+    below: PlacedBins = yield BinsWish(metric, FINE, extents_of_spans(coarse.neighbourhoods(is_opened), FINE))
     below = below[below.within(wanted)]
     drawn, opened = [coarse[is_drawn].bins], []
     for placed in (fine, below):
@@ -97,7 +95,8 @@ def sketch_metric(database: Database[dict[str, Any]], metric: MetricKey, window:
         opened += placed[is_opened].extents()
     # What has no bins below it after all (a damaged document) is read point by point.
     singly = sorted([*opened, *without(wanted, below.extents())], key=lambda extent: extent.start)
-    return Sketch(join_points([*stretches, *load_extents(database, metric, singly)]), Bins.concatenate(drawn))
+    found: list[Stretch] = yield ChunksWish(metric, slots_of(singly))
+    return Sketch(join_points([*stretches, *points_within(found, singly)]), Bins.concatenate(drawn))
 
 
 def _choose(window: Window, widest: float, placed: PlacedBins) -> tuple[Mask, Mask]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import logging
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from .metric_chunks import (
     metric_id,
     unpack_points_into,
 )
-from .metric_tails import METRIC_TAILS, Stretch, all_stretches_in, stretches_in, tail_fields_of, tail_keys_of
+from .metric_tails import METRIC_TAILS, Stretch, all_stretches_in, stretches_in, tail_fields_of, tail_key, tail_keys_of
 from .points import Points
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloister")
 
+RUNS_AT_ONCE = 100
 ALL_AT_ONCE = 100_000  # documents in an answer: as many as MongoDB's 16 MB hold, so there are few round trips
 RANGES_AT_ONCE = 500
 
@@ -104,35 +106,93 @@ def load_many(
 
 def load_all(database: Database[dict[str, Any]], metric: MetricKey) -> Points:
     """Every point of a metric in the order of logging."""
-    tails = load_tails(database, metric)  # before the chunks that they may be compacted into meanwhile
-    found, columns = _find_chunks(database, {metric.id.binary: metric}, {"_id": chunk_keys_of(metric.id)})
-    chunks = [chunk for _, chunk in found]
+    [points] = load_all_of(database, [metric])
+    return points
+
+
+def load_all_of(database: Database[dict[str, Any]], metrics: Sequence[MetricKey]) -> list[Points]:
+    """As `load_all`, of several metrics."""
+    tails = load_tails_of(database, metrics)  # before the chunks that they may be compacted into meanwhile
+    by_metric: dict[bytes, list[Stretch]] = {metric.id.binary: [] for metric in metrics}
+    columns = Points.empty()
+    for start in range(0, len(metrics), RANGES_AT_ONCE):
+        part = metrics[start : start + RANGES_AT_ONCE]
+        ranges = [{"_id": chunk_keys_of(metric.id)} for metric in part]
+        condition = ranges[0] if len(ranges) == 1 else {"$or": ranges}
+        found, columns = _find_chunks(database, {metric.id.binary: metric for metric in part}, condition)
+        for key, chunk in found:
+            by_metric[key].append(chunk)
+    whole = columns if len(metrics) == 1 else None
+    return [_all_of(by_metric[metric.id.binary], newest, whole) for metric, newest in zip(metrics, tails, strict=True)]
+
+
+def _all_of(chunks: list[Stretch], tails: list[Stretch], columns: Points | None) -> Points:
+    """
+    Args:
+        columns: those that the chunks are slices of, where they are of no other metric: then they need no copy.
+    """
     held = merge_extents(map(_extent_of, chunks))
     newer = points_outside(tails, held)
-    if not newer and len(columns) == sum(extent.end[1] - extent.start[1] for extent in held):
+    is_whole = columns is not None and len(columns) == sum(extent.end[1] - extent.start[1] for extent in held)
+    if columns is not None and is_whole and not newer:
         return columns
     return join_points([*chunks, *newer])
 
 
-def load_chunks(database: Database[dict[str, Any]], metric: MetricKey, extents: Sequence[Extent]) -> list[Stretch]:
-    """The chunks that begin in `extents`, in the order of logging; damaged ones are left out with a warning."""
-    found = []
-    for start in range(0, len(extents), RANGES_AT_ONCE):
-        ranges = [_keys_in(metric.id, extent) for extent in extents[start : start + RANGES_AT_ONCE]]
-        condition = ranges[0] if len(ranges) == 1 else {"$or": ranges}
-        chunks, _ = _find_chunks(database, {metric.id.binary: metric}, condition)
-        found += [chunk for _, chunk in chunks]
+def load_tails_of(database: Database[dict[str, Any]], metrics: Sequence[MetricKey]) -> list[list[Stretch]]:
+    """As `load_tails`, for several metrics with one question for each hundred runs."""
+    if len(metrics) == 1:
+        return [load_tails(database, metrics[0])]
+    by_run: dict[bytes, list[int]] = {}
+    for place, metric in enumerate(metrics):
+        with contextlib.suppress(ValueError):  # recorded by another tool: it has no tails
+            by_run.setdefault(tail_key(metric.run_uid or "", 0, 0)[:16], []).append(place)
+    found: list[list[Stretch]] = [[] for _ in metrics]
+    runs = list(by_run)
+    for start in range(0, len(runs), RUNS_AT_ONCE):
+        places = [place for run in runs[start : start + RUNS_AT_ONCE] for place in by_run[run]]
+        fields: dict[str, int] = {}
+        for place in places:
+            fields |= tail_fields_of(metrics[place].id)
+        ranges = [
+            {"_id": tail_keys_of(metrics[by_run[run][0]].run_uid or "")} for run in runs[start : start + RUNS_AT_ONCE]
+        ]
+        for tail in database[METRIC_TAILS].find({"$or": ranges}, fields, batch_size=ALL_AT_ONCE).sort("_id", 1):
+            for place in by_run.get(bytes(tail["_id"])[:16], ()):
+                try:
+                    found[place] += stretches_in(tail, metrics[place].id)
+                except (DamagedChunk, AttributeError, TypeError) as damage:
+                    _warn(metrics[place], damage)
     return found
 
 
-def load_extents(database: Database[dict[str, Any]], metric: MetricKey, extents: Sequence[Extent]) -> list[Stretch]:
-    """The points in `extents` (sorted, each in one segment) that chunks hold.
+def load_chunks_of(
+    database: Database[dict[str, Any]], wanted: Sequence[tuple[MetricKey, Sequence[Extent]]]
+) -> list[list[Stretch]]:
+    """The chunks of each metric that begin in its extents, in the order of logging; damaged ones are left out with a
+    warning."""
+    metrics = {metric.id.binary: metric for metric, _ in wanted}
+    by_metric: dict[bytes, list[Stretch]] = {key: [] for key in metrics}
+    ranges = [_keys_in(metric.id, extent) for metric, extents in wanted for extent in extents]
+    for start in range(0, len(ranges), RANGES_AT_ONCE):
+        part = ranges[start : start + RANGES_AT_ONCE]
+        chunks, _ = _find_chunks(database, metrics, part[0] if len(part) == 1 else {"$or": part})
+        for key, chunk in chunks:
+            by_metric[key].append(chunk)
+    return [by_metric[metric.id.binary] for metric, _ in wanted]
+
+
+def slots_of(extents: Iterable[Extent]) -> list[Extent]:
+    """Where the chunks begin that hold the points in `extents`."""
+    return merge_extents(Extent(_slot_of(extent.start), extent.end) for extent in extents)
+
+
+def points_within(chunks: Sequence[Stretch], extents: Sequence[Extent]) -> list[Stretch]:
+    """The points in `extents` (sorted, each in one segment) that `chunks` hold.
 
     Raises:
         ShorterChunk: a chunk holds fewer points than `extents` ask of it.
     """
-    aligned = [Extent(_slot_of(extent.start), extent.end) for extent in extents]
-    chunks = load_chunks(database, metric, merge_extents(aligned))
     slots = {_slot_of((chunk.segment, chunk.offset)) for chunk in chunks}
     for segment, offset, end in _rows(without(extents, merge_extents(map(_extent_of, chunks)))):
         # A chunk that is not there or damaged costs its own points; one that ends early is not what was summarised.

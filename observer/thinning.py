@@ -8,6 +8,8 @@ import numpy as np
 
 from .points import Float64s, Int64s
 
+MANY_POINTS = 100_000  # from here on one call for each column is faster than passes over all points
+
 
 def thin(x: Float64s, values: Float64s, pixels: int) -> Int64s:
     """Choose the points to draw so that a chart `pixels` wide shows every extreme.
@@ -40,20 +42,40 @@ def thin(x: Float64s, values: Float64s, pixels: int) -> Int64s:
     ends = np.array([0, len(x) - 1], np.int64)
     finite = np.isfinite(values)
     if finite.all():
-        return np.union1d(ends, _extremes(x, values, edges))
+        return ascending(ends, _extremes(x, values, edges))
     places = np.flatnonzero(finite)
     chosen = places[_extremes(x[places], values[places], edges)]
-    return np.union1d(ends, np.concatenate((chosen, _first_of_each_gap(finite, pixels))))
+    return ascending(ends, chosen, _first_of_each_gap(finite, pixels))
+
+
+def ascending(*places: Int64s) -> Int64s:
+    """All of them in order, each once. `np.unique` hashes, which takes ten times as long for what is nearly sorted."""
+    merged = np.sort(np.concatenate(places), kind="stable")
+    return merged[np.concatenate(([True], merged[1:] != merged[:-1]))] if len(merged) else merged
 
 
 def _extremes(x: Float64s, values: Float64s, edges: Float64s) -> Int64s:
-    bounds = np.unique(np.concatenate(([0], np.searchsorted(x, edges), [len(x)]))).tolist()
-    chosen = []
-    for start, end in itertools.pairwise(bounds):  # 3 ms for a million points and 1,000 pixels
-        column = values[start:end]
-        chosen.append(start + int(column.argmin()))
-        chosen.append(start + int(column.argmax()))
-    return np.array(chosen, np.int64)
+    bounds = ascending(np.array([0]), np.searchsorted(x, edges))
+    bounds = bounds[bounds < len(x)]
+    if len(x) > MANY_POINTS:
+        chosen = []
+        for start, end in itertools.pairwise([*bounds.tolist(), len(x)]):  # 3 ms for a million points and 1,000 pixels
+            column = values[start:end]
+            chosen.append(start + int(column.argmin()))
+            chosen.append(start + int(column.argmax()))
+        return np.array(chosen, np.int64)
+    if not len(x):
+        return np.empty(0, np.int64)
+    sizes = np.diff(np.append(bounds, len(x)))
+    return np.concatenate(
+        [_first_equal(values, extreme.reduceat(values, bounds), bounds, sizes) for extreme in (np.minimum, np.maximum)]
+    )
+
+
+def _first_equal(values: Float64s, wanted: Float64s, bounds: Int64s, sizes: Int64s) -> Int64s:
+    """In each column the first place of the value that is wanted of it."""
+    places = np.flatnonzero(values == np.repeat(wanted, sizes))
+    return places[np.searchsorted(places, bounds)]
 
 
 def _first_of_each_gap(finite: np.ndarray[tuple[int], np.dtype[np.bool_]], pixels: int) -> Int64s:
