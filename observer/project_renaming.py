@@ -15,6 +15,7 @@ from .run_record import EDITED, PROJECT, UID, UPDATED_AT, VERSION
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+FOLLOWING = ("tombstones", "views", "reports")  # whose documents name their project as `project`
 # Of a project's document, what goes along to its new name is all but these.
 _STAYS = ("_id", RENAMED_TO, "renamed_at", "renamed_by")
 
@@ -68,7 +69,8 @@ def rename(database: Database[dict[str, Any]], old: str, new: str, by: str) -> i
     # Runs that were registered meanwhile. Later ones find the alias (run_registry.py).
     for name in ("runs", "trash"):
         _move_all(trusted[name], old, new, by, moment)
-    trusted["tombstones"].update_many({"project": old}, {"$set": {"project": new}})
+    for name in FOLLOWING:
+        trusted[name].update_many({"project": old}, {"$set": {"project": new}})
     trusted[PROJECTS].update_one({"_id": new}, {"$unset": {"renaming_from": ""}})
     return int(database["runs"].count_documents(match_project(new)))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import CloisterError
 from .foreign_runs import is_foreign
 from .mongo import stored_for_good
+from .run_events import new_event, pushing
 from .run_record import (
     ARCHIVED_AT,
     ARCHIVED_BY,
@@ -59,6 +60,19 @@ class MayNotMove(CloisterError, ValueError):
         )
 
 
+class EditedMeanwhile(CloisterError, ValueError):
+    """A run is to be changed by somebody who saw it as it is not any more."""
+
+    status = 412
+
+    def __init__(self, run: RunRecord, field_name: str) -> None:
+        who = str((run.edited.get(field_name) or {}).get("by") or "") or "somebody"
+        super().__init__(
+            f"The {field_name} of run {run.name!r} changed meanwhile, by {who}. Look at what stands there before you "
+            "replace it."
+        )
+
+
 @dataclass(frozen=True)
 class RunEdit:
     """What an edit has changed.
@@ -80,12 +94,17 @@ def edit_run(
     name: str | None = None,
     tags: Iterable[str] | None = None,
     notes: str | None = None,
+    expected: Mapping[str, Any] | None = None,
 ) -> RunEdit:
     """Change what people say of a run. What is None stays. A training that goes on does not change it back.
+
+    Args:
+        expected: what the editor started from, by field; what is not so any more is not replaced.
 
     Raises:
         RunNotFound: there is none that the store's reader sees.
         BadEdit: an empty name, too many tags, a text that is too long.
+        EditedMeanwhile: something is not as `expected`.
     """
     wanted: dict[str, Any] = {}
     if name is not None:
@@ -94,7 +113,15 @@ def edit_run(
         wanted["tags"] = checked_tags(tags)
     if notes is not None:
         wanted["notes"] = _checked_notes(notes)
-    return _change(store, run_id, by, lambda run: wanted)
+    known = {key: tuple(value) if key == "tags" else value for key, value in (expected or {}).items()}
+
+    def checked(run: RunRecord) -> dict[str, Any]:
+        for key, value in known.items():
+            if getattr(run, key) != value:
+                raise EditedMeanwhile(run, key)
+        return wanted
+
+    return _change(store, run_id, by, checked)
 
 
 def change_tags(
@@ -123,7 +150,8 @@ def _change(store: RunStore, run_id: RunId, by: str, wanted: Callable[[RunRecord
         update = _update_of({key: after for key, (_, after) in changes.items()}, by)
         # Two people may edit at once: whoever comes second starts from what the first one left.
         unchanged = {EDITED: (document.get("cloister") or {}).get("edited")}
-        if _apply(runs, document, unchanged, update):
+        event = new_event("edited", ", ".join(changes), by)
+        if _apply(runs, document, unchanged, update, event):
             return RunEdit(store.load_run(run_id), changes)
 
 
@@ -141,12 +169,18 @@ def _update_of(changed: Mapping[str, Any], by: str) -> dict[str, Any]:
 _PLACES = {"name": (NAME,), "tags": (TAGS, OMNIBOARD_TAGS), "notes": (NOTES, OMNIBOARD_NOTES), "project": (PROJECT,)}
 
 
-def _apply(runs: Any, document: Mapping[str, Any], condition: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
-    """Set `fields`, unless the run is not any more what `document` says.
+def _apply(
+    runs: Any,
+    document: Mapping[str, Any],
+    condition: Mapping[str, Any],
+    fields: Mapping[str, Any],
+    event: Mapping[str, Any],
+) -> bool:
+    """Set `fields` and note `event`, unless the run is not any more what `document` says.
 
     The version moves on: a courier whose batch was made from the one before reads what people have changed first.
     """
-    update: dict[str, Any] = {"$set": dict(fields)}
+    update: dict[str, Any] = {"$set": dict(fields), **pushing(event)}
     query = {"_id": {"$eq": document["_id"]}, **condition}
     if not is_foreign(document):  # what nothing of ours records has neither: readers tell Sacred's runs by that
         update |= {"$inc": {VERSION: 1}, "$currentDate": {UPDATED_AT: True}}
@@ -166,9 +200,10 @@ def archive_runs(store: RunStore, run_ids: Sequence[RunId], by: str, archived: b
     _require_all(store, run_ids)
     runs = stored_for_good(store.database)["runs"]
     moment = datetime.now(timezone.utc)
-    update = (
+    change: dict[str, Any] = (
         {"$set": {ARCHIVED_AT: moment, ARCHIVED_BY: by}} if archived else {"$unset": {ARCHIVED_AT: "", ARCHIVED_BY: ""}}
     )
+    update = {**change, **pushing(new_event("archived", "" if archived else "back in the lists", by, moment))}
     before = {ARCHIVED_AT: None if archived else {"$ne": None}}
     changed = []
     for run_id in run_ids:
@@ -204,7 +239,9 @@ def move_runs(store: RunStore, run_ids: Sequence[RunId], project: str, by: str) 
     runs = stored_for_good(database)["runs"]
     changed = []
     for document in documents:
-        if read_run(document).project != name and _apply(runs, document, {}, _update_of({"project": name}, by)):
+        before = read_run(document).project
+        event = new_event("moved", f"from {before} to {name}", by)
+        if before != name and _apply(runs, document, {}, _update_of({"project": name}, by), event):
             changed.append(document["_id"])
     return tuple(changed)
 

@@ -48,6 +48,10 @@ RULES: dict[str, Rule] = {
     "api.list_runs": "see",
     "api.list_columns": "see",
     "api.show_run": "see",
+    # api/managing: of many runs, run_managing.py checks each
+    "api.edit_run": "edit",
+    "api.change_runs": "see",
+    "api.rename_project": "manage",
     "api.list_metrics": "see",
     "api.list_points": "see",
     "api.show_console": "see",

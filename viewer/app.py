@@ -18,6 +18,7 @@ from .audited_looks import note_looks
 from .connection_limits import BODY_LIMIT_BYTES
 from .database_paths import with_database_paths
 from .identity.ways import bind_identity
+from .renamed_projects import follow_renamed
 from .run_keys import path_segment, run_key, shown_id
 from .share_scope import limit_to_links, with_share_paths
 from .store_access import (
@@ -133,6 +134,7 @@ def create_app(
     bind_accounts(app, databases[0].access, may_be_local=may_be_local and identity is None)
     enforce_rules(app)
     note_looks(app)
+    follow_renamed(app)
     if identity is not None:
         bind_identity(app, identity)
     errors_page.register_error_pages(app)

@@ -50,6 +50,7 @@ ROWS: tuple[Action, ...] = (
     Action("viewed-as", "Viewed as somebody else", "rights"),
     Action("run-viewed", "Viewed a private run", "runs", is_look=True),
     Action("run-changed", "Changed a run", "runs"),
+    Action("project-renamed", "Renamed a project", "runs"),
     Action("run-stopped", "Stopped a run", "runs"),
     Action("run-deleted", "Moved a run to the trash", "runs"),
     Action("run-restored", "Restored a run", "runs"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint
 
-from . import access, accounts, artifacts, audit, changes, charts, layouts, projects, redaction, retention, runs
+from . import access, accounts, artifacts, audit, changes, charts, layouts, managing, projects, redaction, retention, runs
 from .openapi import DESCRIPTION_SCHEMA, PREFIX, describe_api
 from .route import Route
 
@@ -23,6 +23,7 @@ def show_description() -> dict[str, Any]:
 ROUTES: tuple[Route, ...] = (
     *projects.ROUTES,
     *runs.ROUTES,
+    *managing.ROUTES,
     *artifacts.ROUTES,
     *changes.ROUTES,
     *charts.ROUTES,
