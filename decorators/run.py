@@ -26,6 +26,7 @@ from .run_info import RunInfo
 from .run_reading import RunReading
 from .run_travel import hand_over
 from .scalars import BadStep, Scalars, as_step
+from .stopping import Stopping
 
 if TYPE_CHECKING:
     import pandas
@@ -97,6 +98,7 @@ class Run:
         self._interruptions = dict(interruptions or {})
         self._companions = RunCompanions(recorder, identity, self._guard, self._report, console_filter)
         self._reading = RunReading(recorder, self.uid, self.name, self.store)
+        self._stopping = Stopping(recorder, self.name)
         self._next_step = next_step
         self._reported: set[object] = set()
         self._ended = False
@@ -290,6 +292,7 @@ class Run:
         self._token = enter(self)
         end_with_process(self)
         self._recorder.before_beat = lambda: self._guard(self._info.record_changes)
+        self._recorder.on_stop = self._stopping.obey
         self._guard(self._recorder.start)
         self._companions.start(capture=capture, hardware=hardware, main_file=main_file)
         if self._recorder.observed:
@@ -303,6 +306,9 @@ class Run:
             self._end("INTERRUPTED", exit_as={"signal": 2})
         elif isinstance(error, SystemExit):
             code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+            if self._stopping.has_interrupted:  # Lightning exits so once it has ended cleanly
+                self._end("INTERRUPTED", result=result, exit_as={"code": code})
+                return
             trace = [] if code == 0 else [f"SystemExit: {error.code}\n"]
             self._end("COMPLETED" if code == 0 else "FAILED", result=result, fail_trace=trace, exit_as={"code": code})
         elif (status := interruption_status(error, self._interruptions)) is not None:
@@ -353,6 +359,7 @@ class Run:
         if self._ended or self.belongs_to_parent or os.getpid() != self._pid:  # a child may not end its parent's run
             return
         self._ended = True
+        status, exit_as = self._stopping.settle(status, exit_as)
         self.result = result
         self._end_fields = {"status": status, "fail_trace": list(fail_trace), "exit_as": exit_as}
         try:

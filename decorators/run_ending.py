@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 from ..observer.amounts import size_of
 from ..observer.settings import load_settings
 from .ending_signals import EndingSignals
+from .main_interrupt import prepare_interrupts
 
 PROGRESS_AFTER_SECONDS = 1.0
 
@@ -58,6 +60,7 @@ def settle_at_exit(run: EndingRun) -> None:
 def _install_once() -> None:
     global _installed_in
     _signals.install()  # later, if the first run is started by another thread than the main one
+    prepare_interrupts()
     if _installed_in == os.getpid():
         return
     if _installed_in is not None:  # a forked child that starts a run of its own: the others are its parent's
@@ -89,6 +92,18 @@ def _ends_the_process() -> bool:
             return False
         frame = frame.f_back
     return True
+
+
+def end_stopped_process(*, at_last: bool) -> None:
+    """End this process, whose run was stopped and did not end. Called from a thread beside the training.
+
+    Args:
+        at_last: it has not ended by SIGTERM either.
+    """
+    number = signal.SIGKILL if at_last else signal.SIGTERM
+    if at_last or signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        _end_by_signal(number)  # nobody else would record the end
+    os.kill(os.getpid(), number)
 
 
 def _end_by_signal(number: int) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from .run_shipper import RunShipper
+    from .stop_state import StopRequest
 
 logger = logging.getLogger("cloister")
 
@@ -51,6 +52,7 @@ class DirectShipping:
         self._folders = tuple(folders)
         self._thread: threading.Thread | None = None
         self.run_id: Any = None  # as the database gave it, once this has shipped something
+        self.stop: StopRequest | None = None
 
     def ensure(self, memory: JournalMemory) -> None:
         """Have the thread at work. In a forked child, which has none of its parent's threads, it is another."""
@@ -96,7 +98,7 @@ class DirectShipping:
             while idle < IDLE_SECONDS:
                 idle = 0.0 if memory else idle + SHIP_SECONDS
                 self._ship(shipper, memory)
-                self.run_id = shipper.run_id
+                self.run_id, self.stop = shipper.run_id, shipper.stop
                 time.sleep(SHIP_SECONDS)
 
     @contextlib.contextmanager

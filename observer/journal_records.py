@@ -17,7 +17,7 @@ RECORD_LIMIT_BYTES = 15 * 1024 * 1024  # MongoDB takes 16 MiB; the rest is for t
 
 Kind = Literal[
     "header", "points", "console", "set", "beat", "artifact", "resource", "source", "attach", "end",
-    "column", "add", "unset", "values", "ask",
+    "column", "add", "unset", "values", "ask", "event",
 ]  # fmt: skip
 
 _LENGTH = struct.Struct("<i")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .run_record import EDITED, JOURNAL, LOSSES, SUMMARY, SYSTEM_SUMMARY, UID, VERSION
 from .run_sessions import RESUMED, SESSION, WORLD_SIZE
 from .run_update import RunUpdate
+from .stop_state import STOP
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -37,7 +38,7 @@ def catch_up(
     """
     summaries = list(summaries)
     wanted = summaries if len(summaries) <= _FIELDS_AT_ONCE else [SUMMARY, SYSTEM_SUMMARY]
-    fields = dict.fromkeys((VERSION, EDITED, JOURNAL, LOSSES, SESSION, RESUMED, WORLD_SIZE, *wanted), 1)
+    fields = dict.fromkeys((VERSION, EDITED, STOP, JOURNAL, LOSSES, SESSION, RESUMED, WORLD_SIZE, *wanted), 1)
     fresh = database["runs"].find_one(named(run), fields)
     if fresh is None:
         return False
@@ -50,6 +51,7 @@ def catch_up(
     run["cloister"]["version"] = fresh["cloister"].get("version")
     run["cloister"]["journal"].update(journal)
     run["cloister"]["edited"] = fresh["cloister"].get("edited")
+    run["cloister"]["stop_requested"] = fresh["cloister"].get("stop_requested")
     return True
 
 

@@ -26,9 +26,11 @@ from .journal_segments import has_segments
 from .private_copies import CopyNotKept, PrivateCopies, open_to_copy
 from .redaction.console_redaction import Waits
 from .redaction.run_redaction import begin_redaction
+from .run_events import SESSION_LIMIT
 from .run_status import StoredStatus
 from .settings import Settings
 from .shipping_note import read_note
+from .stop_state import StopRequest
 
 if TYPE_CHECKING:
     from .direct_shipping import DirectShipping
@@ -55,6 +57,7 @@ class Recorder:
     Attributes:
         observed: whether anything is recorded; see `SilentRecorder`.
         before_beat: called before each sign of life, to record what goes with it.
+        on_stop: called about once a second while somebody asks the run to stop.
     """
 
     observed = True
@@ -90,6 +93,9 @@ class Recorder:
         self._warned_of_copies = False
         self._warned_of_deletion = False
         self._number: Any = None
+        self._session = (int(header.get("rank") or 0), header.get("session"))
+        self._events = 0
+        self.on_stop: Callable[[StopRequest], None] | None = None
         self.before_beat: Callable[[], None] | None = None
         if self._sealing is not None:
             self.record_fields({ENCRYPTION: self._sealing.facts()})
@@ -129,6 +135,12 @@ class Recorder:
         if self._sealing is not None:
             fields = self._sealing.fields(fields)
         self._journal.record("set", {"fields": {encode_field_name(path): value for path, value in fields.items()}})
+
+    def record_event(self, kind: str, text: str) -> None:
+        """Record something for the run's timeline, see `run_events.KINDS`; a process records the first 50 of them."""
+        self._events += 1
+        if self._events <= SESSION_LIMIT:
+            self._journal.record("event", {"event": kind, **self._redaction.fields({"text": text})})
 
     def record_artifact(
         self, source: Path, name: str, content_type: str | None, metadata: Mapping[str, Any] | None
@@ -339,7 +351,7 @@ class Recorder:
                 self._tend()
                 if self._stopped.is_set():
                     continue
-                self._learn_number()
+                self._hear()
                 if time.monotonic() - beaten >= self._settings.beat_interval:
                     beaten = time.monotonic()
                     if self.before_beat is not None:
@@ -378,6 +390,16 @@ class Recorder:
 
             self._direct = DirectShipping(self._settings, self._folders)
         self._direct.ensure(memory)
+
+    def _hear(self) -> None:
+        """Learn the run's number, and whether somebody asks it to stop: the courier leaves both beside the journal."""
+        self._learn_number()
+        note = read_note(self._folders)
+        stop = note.stop if note is not None else None
+        if stop is None and self._direct is not None:
+            stop = self._direct.stop
+        if stop is not None and self.on_stop is not None and stop.is_meant_for(*self._session):
+            self.on_stop(stop)
 
     def _learn_number(self) -> bool:
         """Look whether the courier has left the run's number beside the journal."""

@@ -25,6 +25,7 @@ from .run_record import (
 )
 from .run_sessions import KEPT_FIELDS
 from .sacred_documents import is_from_sacred, new_sacred_document
+from .stop_state import STOP
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -33,7 +34,7 @@ logger = logging.getLogger("cloister")
 
 LARGEST_NUMBER = 2**53  # Omniboard's numbers are floats
 _KEPT = dict.fromkeys(
-    (UID, VERSION, EDITED, JOURNAL, LOSSES, UPLOADS, SUMMARY, SYSTEM_SUMMARY, CONSOLE_COUNTS, *KEPT_FIELDS), 1
+    (UID, VERSION, EDITED, STOP, JOURNAL, LOSSES, UPLOADS, SUMMARY, SYSTEM_SUMMARY, CONSOLE_COUNTS, *KEPT_FIELDS), 1
 )
 
 

@@ -26,14 +26,17 @@ from .retention.deleted_shipping import LOOK_SECONDS, drop_journal
 from .retention.errors import RunDeleted
 from .run_collections import Collections, with_collections
 from .run_commits import RunCommits
+from .run_events import SESSION_LIMIT
 from .run_losses import RunLosses
 from .run_registry import register_run
 from .run_sessions import beat_changes, end_changes, is_newest, rank_of, take_session
 from .run_update import Overtaken, RunUpdate, as_date
+from .run_warnings import warnings_in
 from .sacred_documents import is_from_sacred
 from .sacred_records import SacredRecords
 from .shippable_segment import ShippableSegment
 from .shipping_note import ShippingNote, write_note
+from .stop_state import StopRequest, read_stop
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -76,6 +79,8 @@ class RunShipper:
         self._run: dict[str, Any] | None = None
         self._segments: Sequence[ShippableSegment] = ()
         self._told = -NOTE_SECONDS
+        self._stop: StopRequest | None = None  # that the training was last told of
+        self._warnings: set[str] = set()  # that the run's timeline has already
         self._looks_at = 0.0  # for whether a deleted run was brought back; on the monotonic clock
         self._headers: dict[int, Mapping[str, Any]] = {}  # by segment: what its first record says of the run
         self._headless: dict[int, int] = {}  # segments without one, and how long they were when that was seen
@@ -91,6 +96,7 @@ class RunShipper:
             "source": self._take_file,
             "attach": self._take_file,
             "end": self._take_end,
+            "event": self._take_event,
         }
         self._redaction: ShippingRedaction | None = None
         self._sealing: ShippingSealing | None = None
@@ -100,6 +106,11 @@ class RunShipper:
     def run_id(self) -> Any:
         """The run's number, None as long as no segment has told which run it is."""
         return None if self._run is None else self._run["_id"]
+
+    @property
+    def stop(self) -> StopRequest | None:
+        """That somebody asks the run to stop, as far as its document was read."""
+        return None if self._run is None else read_stop(self._run["cloister"])
 
     def ship(self, segments: Sequence[ShippableSegment], *, file_seconds: float = SLICE_SECONDS) -> bool:
         """Apply what is new in `segments`, oldest first, and let go of those that are applied and held by nobody.
@@ -236,11 +247,14 @@ class RunShipper:
         return self._run["cloister"]["journal"].get(f"{segment:016x}") or {"offset": 0, "sequence": 0}
 
     def _tell_the_trainer(self) -> None:
-        """Leave the run's number where `run.id` looks for it, and how much is left for who waits at the end."""
-        if time.monotonic() - self._told >= NOTE_SECONDS:
+        """Leave the run's number where `run.id` looks for it, how much is left for who waits at the end, and whether
+        it is to stop."""
+        stop = self.stop
+        if time.monotonic() - self._told >= NOTE_SECONDS or stop != self._stop:
             self._told = time.monotonic()
+            self._stop = stop
             left = self.left_bytes(self._segments)
-            write_note(self._folders, ShippingNote(self.run_id, left, self._sacred.answered))
+            write_note(self._folders, ShippingNote(self.run_id, left, self._sacred.answered, stop=stop))
 
     # ---- applying
 
@@ -317,6 +331,7 @@ class RunShipper:
         """
         self._commits.apply(update, self._headers)
         self._is_certain = True
+        self._warnings.update(event["text"] for event in update.events)
         self._files.remove_copies(update.stored_digests)
         self._files.release_claim()
         self._tell_the_trainer()
@@ -383,6 +398,18 @@ class RunShipper:
 
     def _take_console(self, segment: int, record: JournalRecord) -> None:
         self._console.take(segment, record)
+        if record.fields.get("stream") == "stderr":
+            for words in warnings_in(str(record.fields.get("text", ""))):
+                self._note_warning(words, record.time)
+
+    def _take_event(self, _segment: int, record: JournalRecord) -> None:
+        self._update.note_event(str(record.fields.get("event")), str(record.fields.get("text")), record.time)
+
+    def _note_warning(self, words: str, when: float) -> None:
+        """Once for each; a warning in a loop is one."""
+        known = self._warnings | {event["text"] for event in self._update.events}
+        if words not in known and len(known) < SESSION_LIMIT:
+            self._update.note_event("warning", words, when)
 
     def _take_set(self, _segment: int, record: JournalRecord) -> None:
         self._update.take_set(record)

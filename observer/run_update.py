@@ -9,6 +9,7 @@ from typing import Any
 from .errors import CloisterError
 from .field_names import decode_field_name
 from .journal_records import JournalRecord
+from .run_events import new_event, pushing
 from .run_record import (
     CONSOLE_COUNTS,
     JOURNAL,
@@ -47,6 +48,7 @@ class RunUpdate:
         self._removed: dict[str, Any] = {}
         self._counted: dict[str, int] = {}
         self._gone: set[str] = set()
+        self.events: list[dict[str, Any]] = []  # for the run's timeline; done without where a document is full
         self.stored_digests: list[str] = []  # of files whose bytes the database has, so that this may name them
 
     def set(self, field: str, value: Any) -> None:
@@ -111,6 +113,9 @@ class RunUpdate:
                 self.fields.pop(path, None)
                 self._appended.pop(path, None)
 
+    def note_event(self, kind: str, text: str, time: float) -> None:
+        self.events.append(new_event(kind, text, at=as_date(time)))
+
     def move_checkpoint(self, segment: int, checkpoint: Mapping[str, Any]) -> None:
         self.fields[f"{JOURNAL}.{segment:016x}"] = dict(checkpoint)
         self.fields[UPDATED_AT] = datetime.now(timezone.utc)
@@ -120,6 +125,8 @@ class RunUpdate:
         update: dict[str, Any] = {"$set": self.fields}
         if self._appended:
             update["$addToSet"] = {field: {"$each": values} for field, values in self._appended.items()}
+        if self.events:
+            update.update(pushing(*self.events))
         if self._removed:
             update["$pull"] = self._removed
         if self._counted:

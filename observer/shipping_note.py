@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .journal_segments import NUMBER_FILE
+from .stop_state import StopRequest, as_json, from_json
 
 logger = logging.getLogger("cloister")
 
@@ -21,12 +22,14 @@ class ShippingNote:
     left_bytes: not stored yet when this was written, some seconds ago at most while there is much.
     answered: the last question of the training (see `sacred_recorder.py`) before which everything is stored.
     deleted: that somebody has deleted the run, in words for people; "" while it is there.
+    stop: that somebody asks it to stop.
     """
 
     id: Any
     left_bytes: int
     answered: str | None = None
     deleted: str = ""
+    stop: StopRequest | None = None
 
 
 def write_note(folders: Iterable[Path], note: ShippingNote) -> None:
@@ -48,7 +51,8 @@ def read_note(folders: Iterable[Path]) -> ShippingNote | None:
         try:
             found = json.loads((folder / NUMBER_FILE).read_text(encoding="utf-8"))
             given = found["id"] if "id" in found else _parse(found["word"])
-            return ShippingNote(given, int(found.get("left_bytes", 0)), found.get("answered"), found.get("deleted", ""))
+            left, stop = int(found.get("left_bytes", 0)), from_json(found.get("stop"))
+            return ShippingNote(given, left, found.get("answered"), found.get("deleted", ""), stop)
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
@@ -59,7 +63,8 @@ def _as_json(note: ShippingNote) -> dict[str, Any]:
     known = {"id": note.id} if isinstance(note.id, (int, str)) else {"word": _format(note.id)}
     answered = {} if note.answered is None else {"answered": note.answered}
     deleted = {"deleted": note.deleted} if note.deleted else {}
-    return {**known, "left_bytes": note.left_bytes, **answered, **deleted}
+    stop = {} if note.stop is None else {"stop": as_json(note.stop)}
+    return {**known, "left_bytes": note.left_bytes, **answered, **deleted, **stop}
 
 
 def _parse(word: str) -> Any:

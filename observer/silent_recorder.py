@@ -32,6 +32,7 @@ class SilentRecorder(Recorder):
 
     def __init__(self) -> None:
         self.before_beat = None
+        self.on_stop = None
         self._destination = Path()
 
     def record_points(self, values: Mapping[str, float], step: int, wall_time: float | None = None) -> None:
@@ -44,6 +45,9 @@ class SilentRecorder(Recorder):
         pass
 
     def record_fields(self, fields: Mapping[str, Any]) -> None:
+        pass
+
+    def record_event(self, kind: str, text: str) -> None:
         pass
 
     def record_artifact(

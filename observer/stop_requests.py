@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import CloisterError
 from .run_events import new_event, pushing
 from .run_record import UPDATED_AT, VERSION, RunId, RunRecord
-from .stop_state import GRACE_SECONDS, STOP, Level, StopRequest, read_stop, session_key
+from .stop_state import GRACE_SECONDS, STOP, Level, StopRequest, read_stop, session_keys
 
 if TYPE_CHECKING:
     from .runs import RunStore
@@ -86,7 +86,7 @@ def request_stop(store: RunStore, run_id: RunId, *, by: str, level: Level = "int
 def _stored(request: StopRequest, ours: dict[str, Any]) -> dict[str, Any]:
     fields = {"at": request.at, "by": request.by, "level": request.level, "since": request.since}
     heard = {"heard_at": request.heard_at} if request.heard_at else {}
-    return {**fields, **heard, "session": session_key(ours.get("session"))}
+    return {**fields, **heard, "sessions": session_keys(ours)}
 
 
 def _cancel(store: RunStore, run_id: RunId, now: datetime, by: str) -> StopRequest:

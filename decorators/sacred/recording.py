@@ -17,6 +17,7 @@ from ...observer.sacred_recorder import SacredRecorder
 from ...observer.sacred_records import NOTES_LIMIT, OBSERVER_NOTES
 from ...observer.session_names import session_time
 from ..run_ending import end_with_process, settle_at_exit
+from ..stopping import Stopping
 from .captured_output import CapturedOutput
 from .info_entries import InfoEntries, differs
 from .metric_columns import metric_name, read_columns
@@ -48,6 +49,7 @@ class SacredRecording:
         self._target = target
         self._header = dict(header)
         self._recorder = SacredRecorder(header, target.settings, target.lent)
+        self._stopping = Stopping(self._recorder, str(header.get("name") or header.get("experiment") or ""))
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._ended = False
@@ -65,6 +67,7 @@ class SacredRecording:
     def start(self, *, hardware: bool) -> Any:
         """Begin to ship, and wait a moment for the run's id; None while the database is out of reach."""
         end_with_process(self)
+        self._recorder.on_stop = self._stopping.obey
         self._recorder.start()
         described = self._header["sacred"]["experiment"]
         base_dir, main_file = str(described.get("base_dir") or "."), described.get("mainfile")
@@ -256,6 +259,7 @@ class SacredRecording:
         if self._ended:
             return
         self._ended = True
+        status, exit_as = self._stopping.settle(status, exit_as)
         trace = fail_trace if isinstance(fail_trace, str) else [to_text(line) for line in fail_trace or ()]
         self._recorder.record_end(
             status,

@@ -57,6 +57,11 @@ class ShippingRedaction:
         if kind in ("artifact", "resource"):
             name = str(fields.get("name") or "")
             return {**fields, "metadata": self._redaction.metadata(name, fields.get("metadata") or {})}
+        if kind == "event":
+            return {
+                **fields,
+                "text": self._redaction.stored_value("cloister.events", {"text": fields.get("text")})["text"],
+            }
         return self._redaction.fields(fields) if kind == "end" else fields
 
 

@@ -30,7 +30,8 @@ _FIELDS = (
     "config", "meta", "info", "result", "fail_trace", "captured_out", "host", "experiment.base_dir", "artifacts",
     "cloister.name", "cloister.tags", "cloister.notes", "cloister.config_defaults", "cloister.config_changes",
     "cloister.argv", "cloister.git", "cloister.resumed_git", "cloister.environment", "cloister.queue",
-    "cloister.resumed", "cloister.ranks", "cloister.exit", "cloister.observer", "omniboard.notes", "omniboard.tags",
+    "cloister.resumed", "cloister.ranks", "cloister.exit", "cloister.observer", "cloister.events", "omniboard.notes",
+    "omniboard.tags",
 )  # fmt: skip
 
 
