@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from ..wording import format_number
+from ..wording import MINUS, format_number
 
 DOTS_ACROSS, DOTS_DOWN = 2, 4
 BLANK = 0x2800
 # The bit of each dot of a cell, by column and row; braille numbers them down the columns, the bottom row last.
 _BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+LONG_NUMBER = 1e5  # from here on in scientific notation
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 # The runs' colours of the dark theme (VISUAL section 3): legible on light and dark terminals alike.
 COLOURS = ("#4c87f8", "#c8741d", "#37a89c", "#d63a7f", "#9078ee", "#b58812", "#5d9fb8", "#d8584c", "#5ea84f", "#a98468")
@@ -127,4 +128,12 @@ def _logarithmic(line: Line) -> Line:
 def _y_labels(low: float, high: float, rows: int, log: bool) -> dict[int, str]:
     """The value at the top, in the middle and at the bottom, by row."""
     places = {0: high, rows - 1: low} if rows < 5 else {0: high, rows // 2: (low + high) / 2, rows - 1: low}
-    return {row: format_number(10**value if log else value, 3) for row, value in places.items()}
+    return {row: _axis_label(10**value if log else value) for row, value in places.items()}
+
+
+def _axis_label(value: float) -> str:
+    """At most 8 characters: the curve needs the width more."""
+    if abs(value) < LONG_NUMBER:
+        return format_number(value, 3)
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{mantissa}e{int(exponent)}".replace("-", MINUS, 1)
