@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     import pandas
 
     from .blobs import Blob
+    from .metric_reader import Axis, Curve
     from .metric_summary import MetricSummary
+    from .notebook_charts import StoredChart
     from .points import Points
     from .run_files import ArtifactEntry, ResourceEntry, SourceEntry
     from .run_record import RunId
@@ -136,6 +138,21 @@ class StoredRun:
         """
         return self._store.load_points(self.id, name)
 
+    def curve(self, name: str, *, pixels: int = 1000, axis: Axis = "step") -> Curve:
+        """A metric as a chart of `pixels` draws it; see `RunStore.load_curve`."""
+        return self._store.load_curve(self.id, name, pixels=pixels, axis=axis)
+
+    def chart(self, metric: str, *, axis: Axis = "step", log: bool = False) -> StoredChart:
+        """A chart of a metric, which a notebook shows; `.figure()` is the Bokeh figure of it."""
+        from .notebook_charts import StoredChart
+
+        return StoredChart([self], metric, axis=axis, log=log)
+
+    def _repr_html_(self) -> str:
+        from .notebook import run_html  # whoever only reads in a script never needs it
+
+        return run_html(self)
+
     def history(self, metrics: str | Sequence[str] | None = None, *, wall_time: bool = False) -> pandas.DataFrame:
         """The metrics as a table with a row for each step; see `RunStore.load_history`."""
         return self._store.load_history(self.id, metrics, wall_time=wall_time)
@@ -201,6 +218,17 @@ class StoredRuns(Sequence[StoredRun]):
         return (
             f"<{count_of(len(self), 'run')}: {shown}{', ...' if len(self) > 3 else ''}>" if self._runs else "<no runs>"
         )
+
+    def chart(self, metric: str, *, axis: Axis = "step", log: bool = False) -> StoredChart:
+        """A chart of a metric of all these runs, which a notebook shows; runs that have none of it are left out."""
+        from .notebook_charts import StoredChart
+
+        return StoredChart(self, metric, axis=axis, log=log)
+
+    def _repr_html_(self) -> str:
+        from .notebook import runs_html  # whoever only reads in a script never needs it
+
+        return runs_html(self)
 
 
 def runs(
