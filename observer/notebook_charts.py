@@ -67,8 +67,9 @@ class StoredChart:
             colour, dash = COLOURS[place % len(COLOURS)], ("solid", "dashed")[place // len(COLOURS) % 2]
             plot.line(x, curve.values, color=colour, line_dash=dash, line_width=1.5, legend_label=_label(run))
         plot.xaxis.axis_label = {"step": "step", "relative": "seconds since the start", "wall": "time"}[self._axis]
-        plot.legend.click_policy = "hide"
-        plot.legend.visible = len(self._runs) > 1
+        [legend] = plot.legend
+        legend.click_policy, legend.visible, legend.label_text_font_size = "hide", len(curves) > 1, "11px"
+        plot.add_layout(legend, "right")  # beside the frame: within it a legend hides where curves end
         return plot
 
     def _curves(self) -> list[tuple[StoredRun, Curve]]:
