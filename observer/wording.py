@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from contextvars import ContextVar
+from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 from .encryption.opened import LockedText
@@ -18,6 +19,18 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 # ---- times
+
+_zone: ContextVar[tzinfo | None] = ContextVar("zone of whoever reads", default=None)
+
+
+def read_in_zone(zone: tzinfo | None) -> None:
+    """From here on, in this thread, write times in `zone`; None is this machine's own."""
+    _zone.set(zone)
+
+
+def in_reader_zone(when: datetime) -> datetime:
+    """The same moment by the clock of whoever reads."""
+    return when.astimezone(_zone.get())
 
 
 def format_ago(when: datetime | None, now: datetime | None = None) -> str:
@@ -32,7 +45,7 @@ def format_ago(when: datetime | None, now: datetime | None = None) -> str:
         return f"{int(seconds // 60)} min ago"
     if seconds < 86400:
         return f"{int(seconds // 3600)} h ago"
-    days = (now.astimezone().date() - when.astimezone().date()).days
+    days = (in_reader_zone(now).date() - in_reader_zone(when).date()).days
     if days <= 1:
         return "yesterday"
     return f"{days} days ago" if days <= 7 else format_date(when)
@@ -42,20 +55,20 @@ def format_clock_time(when: datetime | None, now: datetime | None = None) -> str
     """The time of day today, the date and time before."""
     if when is None:
         return MISSING
-    local = when.astimezone()
-    days = ((now or datetime.now(timezone.utc)).astimezone().date() - local.date()).days
+    local = in_reader_zone(when)
+    days = (in_reader_zone(now or datetime.now(timezone.utc)).date() - local.date()).days
     if days == 0:
         return local.strftime("%H:%M")
     return local.strftime("yesterday %H:%M") if days == 1 else format_date(when)
 
 
 def format_date(when: datetime) -> str:
-    return when.astimezone().strftime("%Y-%m-%d %H:%M")
+    return in_reader_zone(when).strftime("%Y-%m-%d %H:%M")
 
 
 def format_iso(when: datetime | None) -> str:
     """For titles: to the second, with the zone."""
-    return when.astimezone().isoformat(sep=" ", timespec="seconds") if when else ""
+    return in_reader_zone(when).isoformat(sep=" ", timespec="seconds") if when else ""
 
 
 def format_duration(span: timedelta | float | None) -> str:

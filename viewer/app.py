@@ -18,6 +18,7 @@ from .audited_looks import note_looks
 from .connection_limits import BODY_LIMIT_BYTES
 from .database_paths import with_database_paths
 from .identity.ways import bind_identity
+from .reader_zone import bind_reader_zone
 from .renamed_projects import follow_renamed
 from .run_keys import path_segment, run_key, shown_id
 from .share_scope import limit_to_links, with_share_paths
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 BLUEPRINTS = (
     "projects_page",
     "runs_page",
+    "run_exports",
     "run_page",
     "run_config_page",
     "charts",
@@ -53,6 +55,7 @@ BLUEPRINTS = (
     "run_artifacts_page",
     "run_environment_page",
     "compare_page",
+    "explain_page",
     "redaction_page",
     "retention_page",
     "trash_page",
@@ -141,6 +144,7 @@ def create_app(
     static_files.serve_with_long_caching(app)
     static_packing.pack_static_files(app)
     _prepare_templates(app, read_only)
+    bind_reader_zone(app)
     for name in BLUEPRINTS:
         app.register_blueprint(import_module(f".{name}", __package__).bp)
     return app
