@@ -121,6 +121,7 @@ RULES: dict[str, Rule] = {
     # compare_page
     "compare.show_choices": "see",
     "compare.show_comparison": "see",
+    "compare.show_console_column": "see",
     "compare.show_part": "see",
     # encryption_keys_page
     "encryption_keys.show_keys": "manage",

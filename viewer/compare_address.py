@@ -27,6 +27,7 @@ VIEWS: dict[View, str] = {
     "console": "Console",
     "media": "Media",
 }
+WITHIN: dict[View, View] = {"model": "source", "environment": "config"}  # views without a switch of their own
 Layout = Literal["split", "unified"]
 
 
@@ -66,7 +67,10 @@ class CompareAddress:
 
     def part(self, name: str) -> str:
         """Where one part of the page alone is fetched."""
-        path, _, query = self.url(view="all").partition("?")
+        return self.part_with(name)
+
+    def part_with(self, name: str, **changes: Any) -> str:
+        path, _, query = self.url(**{"view": "all", **changes}).partition("?")
         return f"{path}/part/{name}?{query}"
 
     def adding(self, key: RunKey) -> str:

@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, abort, render_template, request
 
+from ..observer.console_store import BadCursor
 from ..observer.run_query import BadRunQuery, RunQuery
 from .chart_requests import MOST_RUNS
 from .chart_sections import SYSTEM_PREFIX
-from .compare_address import MOST_COMPARED, VIEWS, CompareAddress, parse_compare
+from .compare_address import MOST_COMPARED, VIEWS, WITHIN, CompareAddress, parse_compare
+from .compare_media import find_series, show_step
+from .compare_models import compare_models, records_architecture
 from .compare_runs import Comparison, load_comparison
+from .compare_sources import compare_sources
 from .compare_tables import config_table, environment_table, package_table, summary_table
+from .console_lines import read_lines
 from .run_colours import cookie_name, parse_drawn
 from .run_keys import RunKey
 from .runs_table import rank_metrics
 from .store_access import current_store, root
 
 if TYPE_CHECKING:
-    from ..observer.run_record import RunRecord
+    from ..observer.run_record import RunId, RunRecord
     from ..observer.runs import RunStore
 
 bp = Blueprint("compare", __name__)
@@ -29,6 +34,8 @@ CHOICES = 50
 SUMMARY_ROWS = 12
 CONFIG_ROWS = 200
 CHARTS_AT_FIRST = 4
+CONSOLE_PIECES = 200
+CONSOLE_LINES = 500
 
 
 @bp.get("/compare")
@@ -56,6 +63,23 @@ def show_part(name: str) -> str:
     return render_template(f"compare/{name}.html", **_frame(address, comparison), **context)
 
 
+@bp.get("/compare/console/<run:run_id>")
+def show_console_column(run_id: RunId) -> str:
+    """The newest lines of one run, or those before a cursor, for its column."""
+    store = current_store()
+    run = store.load_run(run_id)
+    before = request.args.get("before") or None
+    try:
+        page = store.load_console(run.id, before=before, limit=CONSOLE_PIECES)
+    except BadCursor as error:
+        abort(400, str(error))
+    content = read_lines(page.pieces, keep="last")
+    if len(content.lines) > CONSOLE_LINES and before is None:
+        content = replace(content, lines=content.lines[-CONSOLE_LINES:])
+    earlier = page.more or content.dropped_pieces > 0
+    return render_template("compare/console_column.html", run=run, content=content, earlier=earlier, is_tail=not before)
+
+
 @bp.get("/compare/choices")
 def show_choices() -> str:
     """Runs that can be added, by what was typed."""
@@ -80,7 +104,8 @@ def _frame(address: CompareAddress, comparison: Comparison) -> dict[str, Any]:
         "project_name": projects[0] if len(projects) == 1 else address.project or None,
         "address": address,
         "comparison": comparison,
-        "views": VIEWS,
+        "views": {view: title for view, title in VIEWS.items() if view not in WITHIN},
+        "view_within": WITHIN.get(address.view, address.view),
         "most_compared": MOST_COMPARED,
         "is_part": "/part/" in request.path,
     }
@@ -145,14 +170,62 @@ def _charts(store: RunStore, address: CompareAddress, comparison: Comparison) ->
     return {"metrics": list(logged), "system_metrics": list(system), "most_drawn": MOST_RUNS}
 
 
+def _source(store: RunStore, address: CompareAddress, comparison: Comparison) -> dict[str, Any]:
+    other = comparison.other(address.against)
+    return {"other": other, "source": compare_sources(store, comparison.base.run, other.run)}
+
+
+def _model(store: RunStore, address: CompareAddress, comparison: Comparison) -> dict[str, Any]:
+    other = comparison.other(address.against)
+    return {
+        "other": other,
+        "models": compare_models(store, comparison.base.run, other.run),
+        "recording": tuple(each for each in comparison.runs if records_architecture(each.run)),
+    }
+
+
+def _console(_store: RunStore, _address: CompareAddress, _comparison: Comparison) -> dict[str, Any]:
+    return {}  # each run's column fetches itself
+
+
+def _media(_store: RunStore, address: CompareAddress, comparison: Comparison) -> dict[str, Any]:
+    """One series at one step; `at` counts the steps of the series, as its slider does."""
+    every = find_series(comparison)
+    chosen = next((series for series in every if series.name == address.media), every[0] if every else None)
+    if chosen is None:
+        return {"every_series": every, "series": None}
+    step = chosen.nearest(address.step)
+    at = request.args.get("at", "")
+    if at.isascii() and at.isdigit() and len(at) < 7:
+        step = chosen.steps[min(int(at), len(chosen.steps) - 1)]
+    place = chosen.steps.index(step)
+    return {
+        "every_series": every,
+        "series": chosen,
+        "step": step,
+        "place": place,
+        "previous": chosen.steps[place - 1] if place else None,
+        "next": chosen.steps[place + 1] if place + 1 < len(chosen.steps) else None,
+        "cells": show_step(chosen, step, comparison.runs),
+    }
+
+
 Part = Callable[["RunStore", CompareAddress, Comparison], dict[str, Any]]
 # What is fetched on its own, by the name of its template under compare/.
 PARTS: dict[str, Part] = {
     "tables": _tables,
     "environment": _environment,
+    "source": _source,
+    "model": _model,
+    "console": _console,
+    "media": _media,
 }
 VIEW_PARTS: dict[str, Part] = {
     "config": _tables,
     "environment": _environment,
     "charts": _charts,
+    "source": _source,
+    "model": _model,
+    "console": _console,
+    "media": _media,
 }

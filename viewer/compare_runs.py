@@ -67,10 +67,9 @@ class Comparison:
     def projects(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(each.run.project for each in self.runs))
 
-    def pair_with(self, against: RunKey | None) -> ComparedRun | None:
-        """The run whose files stand beside the baseline's."""
-        chosen = [each for each in self.others if each.key == against]
-        return next(iter(chosen or self.others), None)
+    def other(self, against: RunKey | None) -> ComparedRun:
+        """The run whose files stand beside the baseline's: the one asked for, or the first other one."""
+        return next(iter([each for each in self.others if each.key == against] or self.others))
 
 
 def load_comparison(
