@@ -121,10 +121,13 @@ RULES: dict[str, Rule] = {
     # compare_page
     "compare.show_choices": "see",
     "compare.show_comparison": "see",
-    "compare.show_console_column": "see",
     "compare.show_part": "see",
     # encryption_keys_page
     "encryption_keys.show_keys": "manage",
+    # explain_page
+    "explain.send_data": "see",
+    "explain.show_explain": "see",
+    "explain.show_importance": "see",
     # identity/
     "oidc.come_back": "anyone",
     "oidc.leave": "anyone",
@@ -158,6 +161,9 @@ RULES: dict[str, Rule] = {
     "projects.show_projects": "signed-in",
     "projects.show_project_menu": "signed-in",
     "runs.show_runs": "see",
+    "runs.show_all_runs": "see",
+    "runs.list_keys": "see",
+    "run_exports.send_table": "see",
     # redaction_page, and what the REST API has of it
     "api.set_recording": "site",
     "api.show_recording": "site",

@@ -1,41 +1,59 @@
-"""The table of runs: which columns it has, and each cell in the words and the precision of its column."""
+"""The table of runs: its columns with their widths, and each cell in the words and the precision of its column."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from ..observer.field_names import decode_field_name
-from .chart_sections import describe_metric, section_name
+from .chart_sections import describe_metric
+from .column_choice import choose_columns, rank_metrics
+from .column_keys import ColumnKey, find_column, find_value
 from .run_colours import DrawnRuns, RunColour
 from .run_keys import run_key
-from .runs_address import find_config_value
-from .wording import MISSING, format_column, format_config_value, format_exact
+from .wording import MISSING, format_ago, format_column, format_config_value, format_duration, format_exact, format_iso
 
 if TYPE_CHECKING:
     from ..observer.run_record import RunRecord
-    from ..observer.runs import Columns
 
-DEFAULT_CONFIGS, DEFAULT_COLUMNS = 2, 3  # what stands beside the charts without scrolling sideways
-_VALIDATION = ("val", "valid", "validation", "eval", "test", "dev")
-_DULL_KEYS = ("seed", "device", "workers", "num_workers", "verbose")  # they differ, but seldom explain a difference
+__all__ = ["Cell", "Column", "Row", "RunsTable", "build_table", "choose_columns", "find_value", "rank_metrics"]
+
+CELL_LENGTH = 60  # characters; the rest is in the title
+_WIDTHS = {"curve": 88, "tags": 168, "time": 104, "duration": 84, "text": 160}
+_NARROWEST, _WIDEST, _PER_LETTER, _AROUND = 64, 200, 7, 20
 
 
 @dataclass(frozen=True)
 class Column:
-    """One chosen column. `key` is what `RunQuery.sort` takes; `numeric` columns stand right."""
+    """One chosen column. `left` is where a pinned one stays, in px from the end of the name.
+
+    Attributes:
+        numeric: it stands right.
+        is_first: the metric that a phone shows of each run.
+    """
 
     key: str
     title: str
-    kind: Literal["metrics", "config"]
+    about: ColumnKey
     numeric: bool
+    width: int
+    left: int | None = None
+    is_first: bool = False
+
+    @property
+    def kind(self) -> str:
+        return self.about.kind
+
+    @property
+    def shape(self) -> str:
+        return self.about.shape
 
     @property
     def name(self) -> str:
-        """The metric's name, or the config key as the person wrote it."""
-        return column_name(self.key)
+        return self.about.name
 
 
 @dataclass(frozen=True)
@@ -59,93 +77,90 @@ class Row:
 
 @dataclass(frozen=True)
 class RunsTable:
-    """Columns and rows; the first `metric_count` columns, and cells of each row, are metrics."""
+    """Columns, the pinned ones first, and rows with a cell for each."""
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
 
     @property
-    def metric_count(self) -> int:
-        return sum(column.kind == "metrics" for column in self.columns)
+    def first_metric(self) -> str | None:
+        return next((column.name for column in self.columns if column.is_first), None)
 
     @property
-    def first_metric(self) -> str | None:
-        return next((column.name for column in self.columns if column.kind == "metrics"), None)
+    def curve_metric(self) -> str | None:
+        return next((column.name for column in self.columns if column.shape == "curve"), None)
+
+    @property
+    def pinned_count(self) -> int:
+        return sum(column.left is not None for column in self.columns)
 
 
-def build_table(runs: Sequence[RunRecord], keys: Iterable[str], drawn: DrawnRuns) -> RunsTable:
-    """The table of `runs` with the columns `keys`, metrics before config."""
-    keys = tuple(sorted(keys, key=lambda key: key.startswith("config.")))
-    values = [[find_value(run, key) for run in runs] for key in keys]
-    titles = _short_titles(keys)
-    columns = tuple(
-        Column(key, title, "metrics" if key.startswith("metrics.") else "config", _is_numeric(column))
-        for key, title, column in zip(keys, titles, values, strict=True)
-    )
-    cells = [_cells(column, found) for column, found in zip(columns, values, strict=True)]
+def build_table(
+    runs: Sequence[RunRecord],
+    keys: Iterable[str],
+    drawn: DrawnRuns,
+    *,
+    pinned: Sequence[str] = (),
+    widths: Mapping[str, int] | None = None,
+) -> RunsTable:
+    """The table of `runs` with the columns `keys`."""
+    columns = build_columns(runs, keys, pinned=pinned, widths=widths or {})
+    return RunsTable(columns, build_rows(runs, columns, drawn))
+
+
+def build_rows(runs: Sequence[RunRecord], columns: Sequence[Column], drawn: DrawnRuns) -> tuple[Row, ...]:
+    cells = [format_cells(column.about, [find_value(run, column.key) for run in runs]) for column in columns]
     colours = drawn.colours
-    rows = tuple(
+    return tuple(
         Row(run, tuple(column[index] for column in cells), colours.get(run_key(run.id)))
         for index, run in enumerate(runs)
     )
-    return RunsTable(columns, rows)
 
 
-def choose_columns(runs: Sequence[RunRecord], columns: Columns) -> tuple[str, ...]:
-    """The columns of a table that nobody has set up: what was validated, and what the runs were given differently."""
-    differing = [key for key in columns.config if _differs(runs, key)]
-    if len(runs) == 1:
-        differing = list(columns.config)
-    config = sorted(differing, key=lambda key: key.rsplit(".", 1)[-1] in _DULL_KEYS)[:DEFAULT_CONFIGS]
-    seldom = _seldom_logged(runs, columns.metrics)
-    metrics = sorted(columns.metrics, key=lambda name: (name in seldom, _metric_rank(name)))[
-        : DEFAULT_COLUMNS - len(config)
-    ]
-    return (*(f"metrics.{name}" for name in metrics), *(f"config.{key}" for key in config))
-
-
-def _seldom_logged(runs: Sequence[RunRecord], names: Iterable[str]) -> frozenset[str]:
-    """Metrics of few runs, such as a test that one run had: their column, and its curves, would stand empty."""
-    logged = [run.summary for run in runs if run.summary]
-    return frozenset(name for name in names if 2 * sum(name in summary for summary in logged) < len(logged))
-
-
-def rank_metrics(names: Iterable[str]) -> list[str]:
-    """Metric names, those that people judge a run by first."""
-    return sorted(names, key=_metric_rank)
-
-
-def find_value(run: RunRecord, key: str) -> Any:
-    kind, _, name = key.partition(".")
-    if kind == "config":
-        return find_config_value(run.config, name)
-    summary = run.summary.get(name)
-    return None if summary is None else summary.last
+def build_columns(
+    runs: Sequence[RunRecord], keys: Iterable[str], *, pinned: Sequence[str], widths: Mapping[str, int]
+) -> tuple[Column, ...]:
+    """The columns of these keys, the pinned ones first, each as wide as what stands in it."""
+    abouts = [find_column(key) for key in keys]
+    abouts.sort(key=lambda about: about.key not in pinned)
+    titles = short_titles(abouts)
+    first = next((about.key for about in abouts if about.kind == "metrics"), None)
+    columns, left = [], 0
+    for about, title in zip(abouts, titles, strict=True):
+        values = [find_value(run, about.key) for run in runs]
+        width = widths.get(about.key) or _natural_width(about, title, values)
+        is_pinned = about.key in pinned
+        numeric = about.shape in ("number", "duration") or (about.shape == "value" and _is_numeric(values))
+        columns.append(Column(about.key, title, about, numeric, width, left if is_pinned else None, about.key == first))
+        left += width
+    return tuple(columns)
 
 
 def column_name(key: str) -> str:
-    kind, _, name = key.partition(".")
-    return name if kind == "metrics" else ".".join(decode_field_name(part) for part in name.split("."))
+    """The metric's name, or the config key as the person wrote it."""
+    return find_column(key).name
 
 
-def _metric_rank(name: str) -> tuple[bool, int, str]:
-    """Validation first, then what has a better end (accuracies before losses), then by name."""
-    better = describe_metric(name).better
-    return section_name(name).lower() not in _VALIDATION, {"higher": 0, "lower": 1, None: 2}[better], name
-
-
-def _differs(runs: Sequence[RunRecord], key: str) -> bool:
-    return len({repr(find_config_value(run.config, key)) for run in runs}) > 1
-
-
-def _short_titles(keys: Sequence[str]) -> list[str]:
+def short_titles(columns: Sequence[ColumnKey]) -> list[str]:
     """Config keys by their last part, unless two columns would then read the same."""
-    names = [column_name(key) for key in keys]
-    short = [
-        decode_field_name(key.rsplit(".", 1)[-1]) if key.startswith("config.") else name
-        for key, name in zip(keys, names, strict=True)
+    short = [_last_part(about) if about.kind in ("config", "env") else about.title for about in columns]
+    return [
+        title if short.count(title) == 1 or about.kind == "curve" else about.title
+        for title, about in zip(short, columns, strict=True)
     ]
-    return [title if short.count(title) == 1 else name for title, name in zip(short, names, strict=True)]
+
+
+def _last_part(about: ColumnKey) -> str:
+    assert about.field is not None
+    return decode_field_name(about.field.paths[0].rsplit(".", 1)[-1])
+
+
+def _natural_width(about: ColumnKey, title: str, values: Sequence[Any]) -> int:
+    if about.shape in _WIDTHS:
+        return _WIDTHS[about.shape]
+    longest = max((len(cell.text) for cell in format_cells(about, values)), default=0)
+    needed = max(_PER_LETTER * longest, _PER_LETTER * len(title) + 8) + _AROUND
+    return max(_NARROWEST, min(-(-needed // 8) * 8, _WIDEST))
 
 
 def _is_numeric(values: Iterable[Any]) -> bool:
@@ -153,19 +168,30 @@ def _is_numeric(values: Iterable[Any]) -> bool:
     return bool(present) and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in present)
 
 
-def _cells(column: Column, values: Sequence[Any]) -> list[Cell]:
-    if column.kind == "config":
-        return [Cell(MISSING, missing=True) if value is None else _config_cell(value) for value in values]
-    best = _best_value(column.name, values)
+def format_cells(column: ColumnKey, values: Sequence[Any]) -> list[Cell]:
+    """The cells of one column."""
+    if column.kind == "metrics":
+        return _metric_cells(column, values)
+    return [Cell(MISSING, missing=True) if value is None else _plain_cell(column, value) for value in values]
+
+
+def _metric_cells(column: ColumnKey, values: Sequence[Any]) -> list[Cell]:
+    best = None if column.figure == "count" else _best_value(column.name, values)
     return [
         Cell(text, format_exact(value), best=value is not None and value == best, missing=value is None)
         for text, value in zip(format_column(values), values, strict=True)
     ]
 
 
-def _config_cell(value: Any) -> Cell:
-    text = format_config_value(value)
-    return Cell(text if len(text) <= 40 else f"{text[:39]}…", format_exact(value)[:400])
+def _plain_cell(column: ColumnKey, value: Any) -> Cell:
+    if isinstance(value, datetime):
+        return Cell(format_ago(value), format_iso(value))
+    if isinstance(value, timedelta):
+        return Cell(format_duration(value), f"{value.total_seconds():,.0f} s")
+    if column.shape == "tags":
+        return Cell(", ".join(value))
+    text = value[:10] if column.key == "git.commit" and isinstance(value, str) else format_config_value(value)
+    return Cell(text if len(text) <= CELL_LENGTH else f"{text[: CELL_LENGTH - 1]}…", format_exact(value)[:400])
 
 
 def _best_value(metric: str, values: Iterable[Any]) -> float | None:
