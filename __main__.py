@@ -30,6 +30,7 @@ COMMANDS = {
     "serve": ("cloister.viewer.serve_command", "serve"),
     "show": ("cloister.observer.terminal.show_command", "show"),
     "status": ("cloister.observer.status_command", "status"),
+    "stop": ("cloister.observer.stop_command", "stop"),
     "sync": ("cloister.observer.sync_command", "sync"),
     "tail": ("cloister.observer.terminal.tail_command", "tail"),
     "token": ("cloister.viewer.accounts.token_command", "token"),

@@ -84,6 +84,8 @@ RULES: dict[str, Rule] = {
     "api.make_share": "manage",
     "api.revoke_share": "signed-in",
     "api.delete_run": "manage",
+    "api.show_stop": "see",
+    "api.stop_run": "edit",
     "api.list_trash": "see",
     "api.restore_run": "see",
     "api.purge_run": "see",

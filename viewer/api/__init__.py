@@ -7,7 +7,21 @@ from typing import Any
 
 from flask import Blueprint
 
-from . import access, accounts, artifacts, audit, changes, charts, layouts, managing, projects, redaction, retention, runs
+from . import (
+    access,
+    accounts,
+    artifacts,
+    audit,
+    changes,
+    charts,
+    layouts,
+    managing,
+    projects,
+    redaction,
+    retention,
+    runs,
+    stopping,
+)
 from .openapi import DESCRIPTION_SCHEMA, PREFIX, describe_api
 from .route import Route
 
@@ -24,6 +38,7 @@ ROUTES: tuple[Route, ...] = (
     *projects.ROUTES,
     *runs.ROUTES,
     *managing.ROUTES,
+    *stopping.ROUTES,
     *artifacts.ROUTES,
     *changes.ROUTES,
     *charts.ROUTES,
