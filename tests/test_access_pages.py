@@ -351,7 +351,8 @@ def test_a_stream_tells_of_seen_runs_alone_and_ends_with_its_session(site: Datab
     touch_run(site, HIDDEN)
     touch_run(site, 7003)
     assert stream.next_run() == 7003
-    assert owners.next_run() == HIDDEN
+    touch_run(site, HIDDEN)  # again: what is touched before the viewer's own stream is open is told to nobody
+    assert HIDDEN in (owners.next_run(), owners.next_run())
 
     site["runs"].update_one({"_id": 7003}, {"$set": {"cloister.shared_with.people": []}})
     touch_run(site, 7003)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import http.client
 import json
@@ -18,11 +19,13 @@ import pytest
 from cloister.observer.run_changes import read_change
 from cloister.observer.runs import RunChange, RunStore
 from cloister.viewer.live import parse_live_request, render_event
-from cloister.viewer.live_hub import WAITING_EVENTS, Interest, Subscription
+from cloister.viewer.live_history import KEPT_EVENTS, LiveHistory
+from cloister.viewer.live_hub import WAITING_RUNS, Interest, Subscription
 from cloister.viewer.security import SECURITY_HEADERS
 from conftest import free_port
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
+from recorded_script import wait_for
 from running_viewer import ask, insert_run, running_viewer, touch_run
 from starting_mongod import started_mongod
 
@@ -31,12 +34,13 @@ class LiveReader:
     """Reads a live stream line by line."""
 
     def __init__(self, port: int, query: str = "", headers: dict[str, str] | None = None, *, root: str = "") -> None:
+        self.last_id = ""
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self._connection.request("GET", f"{root}/api/v1/live{query}", headers=headers or {})
         self.response = self._connection.getresponse()
 
     def next_event(self) -> dict[str, Any]:
-        """The next change, as its JSON. Comments and gaps are passed over."""
+        """The next change, as its JSON. Gaps and places are passed over; `last_id` is what a browser would keep."""
         event: dict[str, str] = {}
         deadline = time.monotonic() + 90
         while line := self.response.readline().decode():
@@ -44,6 +48,7 @@ class LiveReader:
             field, _, value = line.rstrip("\n").partition(": ")
             if field:
                 event[field] = value
+                self.last_id = value if field == "id" else self.last_id
             elif "data" in event and "event" not in event:
                 return json.loads(event["data"])  # type: ignore[no-any-return]
             else:
@@ -144,11 +149,27 @@ class TestEverySourceOfChanges:
     def test_a_browser_that_reconnects_hears_what_it_missed(
         self, port: int, database: Database[dict[str, Any]]
     ) -> None:
-        insert_run(database, 4)
-        last = (datetime.now(timezone.utc) - timedelta(seconds=30)).isoformat(timespec="milliseconds")
-        headers = {"Last-Event-ID": last.replace("+00:00", "Z")}
-        with closing(LiveReader(port, "?run=4", headers)) as reader:
-            assert reader.next_event()["run_id"] == 4
+        for run_id in (4, 5):
+            insert_run(database, run_id)
+        since = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        with closing(LiveReader(port)) as reader, kept_changing(database, 4):
+            while reader.next_event()["run_id"] != 4:
+                pass
+        with closing(LiveReader(port)) as other:  # hears of what the first one misses, so that it has been told
+            end = datetime.now(timezone.utc)
+            database["runs"].update_one({"_id": 5}, {"$set": {"status": "COMPLETED", "cloister.updated_at": end}})
+            while other.next_event()["status"] != "completed":
+                pass
+        # The address is the page's, made long before: what the browser itself has heard last counts more.
+        with closing(LiveReader(port, f"?since={since}", {"Last-Event-ID": reader.last_id})) as again:
+            heard = [again.next_event()]
+            while heard[-1]["status"] != "completed":
+                heard.append(again.next_event())
+        assert heard[-1]["run_id"] == 5
+        assert len(heard) <= 3  # what it missed, not all that changed since the page was made
+        with closing(LiveReader(port, f"?after={other.last_id}")) as worker:
+            insert_run(database, 6)
+            assert worker.next_event()["run_id"] == 6
 
 
 def test_a_run_that_changes_all_the_time_is_told_at_most_twice_a_second(
@@ -217,6 +238,7 @@ def test_another_sites_page_gets_no_stream(store: RunStore, headers: dict[str, s
         ("?run=%D9%A3", "a run's number"),
         ("?run=1&run=2", "2 times"),
         ("?since=yesterday", "with its zone"),
+        ("?after=yesterday", "the id of an event"),
         ("?projct=x", "no parameter 'projct'"),
     ],
 )
@@ -248,21 +270,69 @@ def test_more_streams_than_an_address_may_have_get_a_clear_answer(
             reader.close()
 
 
-def test_a_reader_that_falls_too_far_behind_is_dropped() -> None:
-    dropped: list[bool] = []
-    change = RunChange(1, "digits", "running", datetime.now(timezone.utc))
+def change_of(run_id: int) -> RunChange:
+    return RunChange(run_id, "digits", "running", datetime.now(timezone.utc))
 
-    async def fill() -> Subscription:
-        subscription = Subscription(Interest(), "127.0.0.1", lambda: dropped.append(True))
-        for _ in range(WAITING_EVENTS + 1):
-            subscription.put(change)
-        return subscription
 
-    import asyncio
+def test_what_waits_for_a_slow_reader_is_bounded_and_ends_in_one_gap() -> None:
+    history = LiveHistory()
 
-    subscription = asyncio.run(fill())
-    assert dropped == [True]
-    assert subscription.closed
+    async def fill(count: int, runs: int) -> list[Any]:
+        subscription = Subscription(Interest(), "127.0.0.1")
+        for number in range(count):
+            subscription.put(history.add(change_of(number % runs)))
+            assert subscription.waiting_count <= WAITING_RUNS
+        events = await subscription.take(1)
+        assert [event.number for event in events] == sorted(event.number for event in events)
+        assert events[-1].number == history.last
+        return [event.item if event.item == "gap" else event.item.run_id for event in events]
+
+    assert asyncio.run(fill(10_000, 3)) == [1, 2, 0]  # of each run the newest
+    assert asyncio.run(fill(WAITING_RUNS, WAITING_RUNS)) == list(range(WAITING_RUNS))
+    assert asyncio.run(fill(WAITING_RUNS + 1, WAITING_RUNS + 1)) == ["gap"]
+    assert asyncio.run(fill(10_000, 10_000)) == ["gap"]
+
+
+def test_the_history_knows_what_it_has_forgotten() -> None:
+    history, other = LiveHistory(), LiveHistory()
+    events = [history.add(change_of(number)) for number in range(10)]
+    assert history.after(history.place_of(7)) == events[7:]
+    assert history.after(history.place) == []
+    assert history.after(history.place_of(0)) == events
+    for unknown in (history.place_of(11), other.place_of(3), "2026-03-02T14:02:07.123Z", "", "x.1", "0" * 8 + ".1"):
+        assert history.after(unknown) is None, unknown
+    for number in range(KEPT_EVENTS):
+        history.add(change_of(number))
+    assert history.after(history.place_of(9)) is None
+    assert len(history.after(history.place_of(10)) or ()) == KEPT_EVENTS
+
+
+def test_two_hundred_tabs_hear_everything_and_leave_nothing_behind(
+    store: RunStore, database: Database[dict[str, Any]], database_uri: str
+) -> None:
+    for run_id in range(4):
+        insert_run(database, run_id)
+    watched = gc_count(Subscription)
+    with running_viewer(store, uri=database_uri) as port:
+        with ExitStack() as stack:
+            readers = [stack.enter_context(closing(LiveReader(port, f"?run={number % 4}"))) for number in range(200)]
+            with ExitStack() as changing:
+                for run_id in range(4):
+                    changing.enter_context(kept_changing(database, run_id))
+                assert [reader.next_event()["run_id"] for reader in readers] == [number % 4 for number in range(200)]
+            response, _ = ask(port, "/api/v1/projects")  # the threads that answer pages are none of theirs
+            assert response.status == 200
+            assert gc_count(Subscription) >= watched + 200
+        with (
+            closing(LiveReader(port, "?run=1")) as reader,
+            kept_changing(database, 1),
+        ):  # writing to the others ends them
+            wait_for(lambda: reader.next_event() and gc_count(Subscription) <= watched + 1, "closed streams are gone")
+
+
+def gc_count(kind: type) -> int:
+    gc.collect()
+    return sum(isinstance(each, kind) for each in gc.get_objects())
 
 
 # A killed server breaks connections in the middle; the drivers leave their sockets to the garbage collector.
@@ -309,9 +379,9 @@ def test_whoever_watched_before_the_change_stream_was_open_is_told_to_look_again
     with running_viewer(store, uri=lambda: uris[-1]) as port, closing(LiveReader(port)) as reader:
         uris.append(database_uri)
         line = reader.response.readline()
-        while not line.startswith(b"event"):
+        while line != b"event: gap\n":
+            assert line, "the stream ended"
             line = reader.response.readline()
-        assert line == b"event: gap\n"
 
 
 def test_a_run_deleted_before_it_was_looked_up_is_no_change() -> None:
@@ -320,11 +390,12 @@ def test_a_run_deleted_before_it_was_looked_up_is_no_change() -> None:
 
 def test_a_name_full_of_line_ends_stays_inside_its_event() -> None:
     change = RunChange(1, "a\n\ndata: {}\r\nevent: gap\n", "running", datetime.now(timezone.utc))
-    lines = render_event(change).split("\n")
+    lines = render_event(change, LiveHistory().place).split("\n")
     assert [line.partition(":")[0] for line in lines] == ["id", "data", "", ""]
 
 
-def test_the_last_event_id_counts_only_without_since() -> None:
-    interest, since = parse_live_request({"project": ["digits"]}, "2026-03-02T14:02:07.123Z")
-    assert interest == Interest(project="digits")
-    assert since == datetime(2026, 3, 2, 14, 2, 7, 123000, tzinfo=timezone.utc)
+def test_what_a_browser_has_heard_last_is_no_part_of_its_address() -> None:
+    asked = parse_live_request({"project": ["digits"], "since": ["2026-03-02T14:02:07.123Z"]}, "0123abcd.7")
+    assert asked.interest == Interest(project="digits")
+    assert asked.since == datetime(2026, 3, 2, 14, 2, 7, 123000, tzinfo=timezone.utc)
+    assert asked.after == "0123abcd.7"

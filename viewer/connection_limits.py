@@ -19,7 +19,7 @@ logger = logging.getLogger("cloister")
 BODY_LIMIT_BYTES = 2 * 1024 * 1024
 HEADER_LIMIT_BYTES = 16 * 1024
 IDLE_SECONDS = 20.0
-CONNECTIONS_PER_ADDRESS = 128  # a browser opens 6; an office behind one address shares the rest
+CONNECTIONS_PER_ADDRESS = 512  # a browser opens 6; an office behind one address shares the rest, 200 tabs and more
 CONNECTIONS = 1024
 CHUNK_BYTES = 64 * 1024
 

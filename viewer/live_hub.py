@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..observer.access.principal import LOCAL, Principal
 from ..observer.access.visibility import sees
 from ..observer.errors import CloisterError
 from .async_client import AWAIT_MS
+from .live_history import LiveEvent, LiveHistory
 from .run_keys import RunKey, run_key
 
 if TYPE_CHECKING:
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloister")
 
 EVENTS_PER_SECOND = 2  # of one run: a training that logs a thousand times a second redraws no page more often
-WAITING_EVENTS = 512  # a reader further behind than this is dropped and comes back by itself
-STREAMS = 512
-STREAMS_PER_ADDRESS = 64
+# Of each run only the newest change waits for a slow reader; one that is behind by more runs than this looks anew.
+WAITING_RUNS = 512
+STREAMS = 768
+STREAMS_PER_ADDRESS = 256  # an office behind one address, or a proxy of which nobody told us
+IDENTITY_SECONDS = 2.0  # for so long all streams of one browser are known to be of whom one of them is
 STOP_SECONDS = 2 * AWAIT_MS / 1000  # motor cannot be interrupted before the server has answered
 
 
@@ -54,43 +57,50 @@ class Interest:
 class Subscription:
     """What one page has not been told yet. Used from the event loop only.
 
+    However slowly it is read, no more waits for it than the newest change of each of `WAITING_RUNS` runs, or the word
+    that it has to look anew.
+
     Attributes:
         principal: for whom the page is. Changes of runs that they do not see are not for them.
     """
 
-    def __init__(
-        self, interest: Interest, address: str, on_overflow: Callable[[], None], principal: Principal = LOCAL
-    ) -> None:
+    def __init__(self, interest: Interest, address: str, principal: Principal = LOCAL) -> None:
         self.interest = interest
         self.principal = principal
         self.address = address
-        self._on_overflow = on_overflow
-        self._waiting: deque[RunChange | Gap] = deque()
+        self._waiting: dict[RunKey, LiveEvent] = {}
         self._filled = asyncio.Event()
         self.closed = False
+
+    @property
+    def waiting_count(self) -> int:
+        return len(self._waiting)
 
     def is_for(self, item: RunChange | Gap) -> bool:
         return item == "gap" or (self.interest.covers(item) and sees(self.principal, item))
 
-    def put(self, item: RunChange | Gap) -> None:
-        if len(self._waiting) >= WAITING_EVENTS:
-            self.close()
-            self._on_overflow()
-            return
-        self._waiting.append(item)
+    def put(self, event: LiveEvent) -> None:
+        key = _key_of(event.item)
+        if "gap" in self._waiting:  # whoever looks anew needs no single changes
+            event, key = LiveEvent(event.number, "gap"), "gap"
+        elif key != "gap" and key not in self._waiting and len(self._waiting) >= WAITING_RUNS:
+            self._waiting.clear()
+            event, key = LiveEvent(event.number, "gap"), "gap"
+        self._waiting.pop(key, None)  # to the end: numbers ascend
+        self._waiting[key] = event
         self._filled.set()
 
-    async def take(self, timeout_seconds: float) -> list[RunChange | Gap]:
+    async def take(self, timeout_seconds: float) -> list[LiveEvent]:
         """All that waits, once something does; an empty list after `timeout_seconds` or when closed."""
         try:
             await asyncio.wait_for(self._filled.wait(), timeout_seconds)
         except asyncio.TimeoutError:
             return []
-        items = list(self._waiting)
+        events = list(self._waiting.values())
         self._waiting.clear()
         if not self.closed:
             self._filled.clear()
-        return items
+        return events
 
     def close(self) -> None:
         self.closed = True
@@ -106,6 +116,8 @@ class LiveHub:
         self._subscriptions: set[Subscription] = set()
         self._latest: dict[RunKey, RunChange | Gap] = {}
         self._changed = asyncio.Event()
+        self.history = LiveHistory()
+        self._identities: dict[Hashable, tuple[float, asyncio.Future[Principal | None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
 
@@ -135,10 +147,9 @@ class LiveHub:
         interest: Interest,
         *,
         address: str,
-        on_overflow: Callable[[], None],
         principal: Principal = LOCAL,
     ) -> Subscription:
-        """A new reader; it must `unsubscribe`. `on_overflow` is called when it reads too slowly to keep.
+        """A new reader; it must `unsubscribe`.
 
         Raises:
             TooManyStreams: there are as many as the viewer takes, in all or from this address.
@@ -146,19 +157,28 @@ class LiveHub:
         from_there = sum(1 for other in self._subscriptions if other.address == address)
         if self._closed or len(self._subscriptions) >= self._limit or from_there >= self._limit_per_address:
             raise TooManyStreams(len(self._subscriptions))
-        subscription = Subscription(interest, address, on_overflow, principal)
+        subscription = Subscription(interest, address, principal)
         self._subscriptions.add(subscription)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         self._subscriptions.discard(subscription)
 
+    async def identify(
+        self, credentials: Hashable, find: Callable[[], Awaitable[Principal | None]]
+    ) -> Principal | None:
+        """Who shows these credentials. All tabs of a browser show the same, and the database is asked once for them."""
+        now = monotonic()
+        self._identities = {key: known for key, known in self._identities.items() if now - known[0] < IDENTITY_SECONDS}
+        known = self._identities.get(credentials)
+        if known is None:
+            known = now, asyncio.ensure_future(find())
+            self._identities[credentials] = known
+        return await asyncio.shield(known[1])
+
     async def _listen(self) -> None:
         async for change in self._feed.follow():
-            if change == "gap":
-                self._latest["gap"] = "gap"  # no run's key is this word; one entry however many gaps
-            else:
-                self._latest[run_key(change.run_id)] = change
+            self._latest[_key_of(change)] = change
             self._changed.set()
 
     async def _hand_out(self) -> None:
@@ -166,8 +186,13 @@ class LiveHub:
             await self._changed.wait()
             self._changed.clear()
             latest, self._latest = self._latest, {}
+            events = [self.history.add(change) for change in latest.values()]
             for subscription in list(self._subscriptions):
-                for change in latest.values():
-                    if subscription.is_for(change):
-                        subscription.put(change)
+                for event in events:
+                    if subscription.is_for(event.item):
+                        subscription.put(event)
             await asyncio.sleep(1 / EVENTS_PER_SECOND)
+
+
+def _key_of(item: RunChange | Gap) -> RunKey:
+    return "gap" if item == "gap" else run_key(item.run_id)  # no run's key is this word; one entry however many gaps
