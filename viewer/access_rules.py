@@ -207,6 +207,8 @@ RULES: dict[str, Rule] = {
     "run_source_page.download_source": "see",
     "run_source_page.show_source": "see",
     "run_system_page.show_system": "see",
+    # search_page
+    "search.search": "see",
     # share_page: there for whoever came by a link; share_links_page
     "share_page.download_shared": "anyone",
     "share_page.show_shared": "anyone",

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 # One row per page or endpoint group: a module beside this one that has its blueprint as `bp`.
 BLUEPRINTS = (
     "projects_page",
+    "search_page",
     "runs_page",
     "run_exports",
     "run_page",

@@ -16,6 +16,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import bokeh.models
 from bokeh.embed import json_item
 from bokeh.models import BasicTicker, Grid, HoverTool, LogTicker, Model, Plot
 from bokeh.plotting import figure
@@ -26,6 +27,7 @@ from . import bokeh_assets
 from .palettes import SEQUENTIAL
 from .plots import DEFAULT_EDGE, DEFAULT_GRID, DEFAULT_INK, SANS, TICK_FONT_SIZE
 
+models: Any = bokeh.models  # its annotations know neither all of its models nor all that these take
 HEIGHT = 320
 DEFAULT_ACCENT = "#3451b2"
 WEBGL_FROM = 20_000  # points: fewer are drawn as fast, and better, without
@@ -76,6 +78,15 @@ def dress_colour_bar(bar: Any) -> None:
     bar.major_label_text_font_size = bar.title_text_font_size = TICK_FONT_SIZE
     bar.title_text_font_style = "normal"
     bar.tags = ["major_label_text_color=--text-3", "title_text_color=--text-2"]
+
+
+def dress_legend(legend: Any) -> None:
+    legend.background_fill_color = legend.border_line_color = None
+    legend.label_text_color = legend.title_text_color = DEFAULT_INK
+    legend.label_text_font = legend.title_text_font = SANS
+    legend.label_text_font_size = legend.title_text_font_size = TICK_FONT_SIZE
+    legend.title_text_font_style, legend.glyph_height, legend.spacing = "normal", 14, 0
+    legend.tags = ["label_text_color=--text-2", "title_text_color=--text-2"]
 
 
 def sequential(mapper: Any) -> Any:

@@ -156,8 +156,8 @@
   }
 
   function reset(view) {
-    const views = [view, ...(view.child_views ?? [])];
-    for (const one of views) one.reset?.();
+    view.reset?.();
+    for (const child of view.child_views ?? []) reset(child);
   }
 
   document.addEventListener("click", (event) => {
