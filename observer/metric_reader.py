@@ -84,7 +84,7 @@ def find_metric(database: Database[dict[str, Any]], run_id: RunId, name: str) ->
     run = found or {}
     uid, summary = _at(run, UID), _at(run, path)
     uid = uid if isinstance(uid, str) else None
-    key = MetricKey(metric_id(uid or "", stored_name), uid, run_id, stored_name, _segments_in(_at(run, JOURNAL)))
+    key = MetricKey(metric_id(uid or "", stored_name), uid, run_id, stored_name, segments_in(_at(run, JOURNAL)))
     count = read_summary(name, summary).count if isinstance(summary, Mapping) else 0
     return StoredMetric(key, _aware(run.get("start_time")), count, run.get("status") != "RUNNING", found is not None)
 
@@ -150,27 +150,26 @@ def load_curves(
 ) -> list[Curve | None]:
     """As `load_curve`, of several metrics with a few questions for all of them."""
     curves: list[Curve | None] = [None] * len(metrics)
-    windows = [_window_of(metric, axis, low, high, pixels) for metric in metrics]
-    long = [place for place, metric in enumerate(metrics) if _is_worth_bins(metric, windows[place])]
-    long = [place for place in long if axis != "relative" or metrics[place].start is not None]
-    short = [place for place in range(len(metrics)) if place not in set(long)]
-    for places in _batches(long, SKETCHES_AT_ONCE):
-        readings = [sketch_metric(metrics[place].key, windows[place]) for place in places]
-        for place, sketch in zip(places, finish_all(database, readings), strict=True):
-            if isinstance(sketch, CloisterError):
-                logger.warning("Run %s, metric %r: %s", metrics[place].key.run_id, metrics[place].key.name, sketch)
-                short.append(place)
-                continue
-            curves[place] = curve = _draw(windows[place], sketch)
-            if low is None and high is None and metrics[place].ended and curve.total < metrics[place].count:
-                short.append(place)  # the pyramid has lost a part
-    for places in _short_batches(short, metrics):
-        for place, (points, x) in zip(places, _load_all_of(database, [metrics[one] for one in places]), strict=True):
-            curves[place] = None if points is None else _draw_points(metrics[place], axis, windows[place], points, x)
+    windows = [window_of(metric, axis, low, high, pixels) for metric in metrics]
+    for place, view in iter_views(database, metrics, windows, axis):
+        curves[place] = None if view is None else draw_view(view)
     return curves
 
 
-def _window_of(metric: StoredMetric, axis: Axis, low: float | None, high: float | None, pixels: int) -> Window:
+@dataclass(frozen=True)
+class View:
+    """What a window shows of a metric, before it is thinned.
+
+    Attributes:
+        places: x of the sketch's points, where the window alone does not say it.
+    """
+
+    window: Window
+    sketch: Sketch
+    places: Float64s | None = None
+
+
+def window_of(metric: StoredMetric, axis: Axis, low: float | None, high: float | None, pixels: int) -> Window:
     return Window(
         None if axis == "step" else 0.0 if axis == "wall" or metric.start is None else metric.start.timestamp(),
         -np.inf if low is None else low,
@@ -179,10 +178,42 @@ def _window_of(metric: StoredMetric, axis: Axis, low: float | None, high: float 
     )
 
 
-def _draw_points(metric: StoredMetric, axis: Axis, window: Window, points: Points, x: Float64s | None) -> Curve:
+def iter_views(
+    database: Database[dict[str, Any]], metrics: Sequence[StoredMetric], windows: Sequence[Window], axis: Axis
+) -> Iterator[tuple[int, View | None]]:
+    """What each window shows, by the metric's place in `metrics` and in no order; None where a run has no such metric.
+
+    Few are in memory at one time: whoever reads makes of each what is to stay.
+    """
+    is_long = [_is_worth_bins(metric, window) for metric, window in zip(metrics, windows, strict=True)]
+    if axis == "relative":
+        is_long = [long and metric.start is not None for long, metric in zip(is_long, metrics, strict=True)]
+    short = [place for place, long in enumerate(is_long) if not long]
+    for places in _batches([place for place, long in enumerate(is_long) if long], SKETCHES_AT_ONCE):
+        readings = [sketch_metric(metrics[place].key, windows[place]) for place in places]
+        for place, sketch in zip(places, finish_all(database, readings), strict=True):
+            if isinstance(sketch, CloisterError):
+                logger.warning("Run %s, metric %r: %s", metrics[place].key.run_id, metrics[place].key.name, sketch)
+                short.append(place)
+            elif _has_lost_a_part(metrics[place], windows[place], sketch):
+                short.append(place)
+            else:
+                yield place, View(windows[place], sketch)
+    for places in _short_batches(short, metrics):
+        for place, (points, x) in zip(places, _load_all_of(database, [metrics[one] for one in places]), strict=True):
+            yield place, None if points is None else _view_points(metrics[place], axis, windows[place], points, x)
+
+
+def _has_lost_a_part(metric: StoredMetric, window: Window, sketch: Sketch) -> bool:
+    """Whether the pyramid lacks some of the points that the run's document counts."""
+    is_whole = window.low == -np.inf and window.high == np.inf
+    return is_whole and metric.ended and int(sketch.bins.counts.sum()) + len(sketch.points) < metric.count
+
+
+def _view_points(metric: StoredMetric, axis: Axis, window: Window, points: Points, x: Float64s | None) -> View:
     if axis == "relative" and metric.start is None and len(points):  # Sacred's runs may lack it: the first point's time
         window = replace(window, origin=float(points.wall_times.min()))
-    return _draw(window, Sketch(points, Bins.empty()), x if axis == "step" else None)
+    return View(window, Sketch(points, Bins.empty()), x if axis == "step" else None)
 
 
 def _batches(places: Sequence[int], size: int) -> Iterator[Sequence[int]]:
@@ -209,8 +240,9 @@ def _is_worth_bins(metric: StoredMetric, window: Window) -> bool:
     return metric.count > (FINE.bin_points * BINS_PER_PIXEL * window.pixels if is_whole else PYRAMID_POINTS)
 
 
-def _draw(window: Window, sketch: Sketch, places: Float64s | None = None) -> Curve:
-    """The curve of a sketch, whose points stand at `places` where those are given, else where the window puts them."""
+def draw_view(view: View) -> Curve:
+    """The curve of what a window shows."""
+    window, sketch, places = view.window, view.sketch, view.places
     extremes = BinExtremes(sketch.bins, window.origin)
     x = window.x_of(sketch.points) if places is None else places
     values, order = sketch.points.values, None
@@ -248,7 +280,7 @@ def _count_inside(window: Window, x: Float64s) -> int:
     return int(np.count_nonzero((x >= window.low) & (x <= window.high)))
 
 
-def _segments_in(journal: Any) -> tuple[int, ...] | None:
+def segments_in(journal: Any) -> tuple[int, ...] | None:
     """Every journal segment that anything was shipped of."""
     try:
         return tuple(sorted(int(segment, 16) for segment in journal)) or None

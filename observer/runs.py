@@ -29,6 +29,7 @@ from .project_lists import Columns, ProjectNotFound, ProjectSummary, discover_co
 from .retention.tombstones import find_tombstone
 from .run_changes import RunChange, changes_since
 from .run_files import named_files
+from .run_ids import format_run_id
 from .run_query import KEEP_LISTED, BadRunQuery, RunQuery, match_project
 from .run_record import (
     JOURNAL,
@@ -47,8 +48,11 @@ if TYPE_CHECKING:
 
     from .access.reasons import SeenBecause
     from .field_catalogue import FieldInfo
+    from .kept_columns import KeptColumns
+    from .kept_columns.answers import FoundIds
     from .run_collections import Collections
     from .run_grouping import RunGroups
+    from .run_heads import RunHead
     from .run_places import RunPlace
 
 LISTED_AT_ONCE = 200  # runs whose last values are asked for together
@@ -86,11 +90,13 @@ class RunStore:
 
     Attributes:
         principal: who reads. A run that they may not see is not there for any method.
+        columns: what answers lists of many runs instead of MongoDB, where `keeping_columns` has been called.
     """
 
     def __init__(self, database: Database[dict[str, Any]]) -> None:
         self.database = lenient(database)
         self.principal: Principal = LOCAL
+        self.columns: KeptColumns | None = None
 
     @classmethod
     def connect(
@@ -118,6 +124,14 @@ class RunStore:
         seen.database = only_seen(plain, condition) if condition else plain
         seen.principal = principal
         return seen
+
+    def keeping_columns(self) -> RunStore:
+        """The same store, which keeps fields of all runs in this process to answer lists at once: for viewers."""
+        from .kept_columns import kept_columns_of
+
+        keeping = copy.copy(self)
+        keeping.columns = kept_columns_of(self.database)
+        return keeping
 
     def list_databases(self) -> tuple[RunPlace, ...]:
         """Which databases of this server hold runs that may be read, and under which collection names."""
@@ -181,6 +195,8 @@ class RunStore:
     def list_runs(self, query: RunQuery) -> RunPage:
         """A page of runs without their large fields (environment, sources, hardware summaries, traceback)."""
         query = self._asking(query)
+        if self.columns is not None and (found := self.columns.find_page(query, self.principal)) is not None:
+            return self._page_of(query, found)
         skipped = [] if query.after is not None else [{"$skip": (query.page - 1) * query.page_size}]
         stages = query.stages_to([*skipped, {"$limit": query.page_size + 1}], self._sacreds_metrics(query))
         documents = list(self._about(query.project)._find_listed(stages))
@@ -188,6 +204,14 @@ class RunStore:
         following = query.order.cursor_of(documents[query.page_size - 1]) if more else None
         runs = tuple(self._read_listed(iter(documents[: query.page_size])))
         return RunPage(runs, self._count(query), query.page, query.page_size, following)
+
+    def _page_of(self, query: RunQuery, found: FoundIds) -> RunPage:
+        """The page whose runs are known by their ids."""
+        stages = [{"$match": {"_id": {"$in": list(found.ids)}}}, *query.order.key_stages(), {"$limit": query.page_size}]
+        documents = {document["_id"]: document for document in self._about(query.project)._find_listed(stages)}
+        ordered = [documents[run_id] for run_id in found.ids if run_id in documents]
+        following = query.order.cursor_of(ordered[-1]) if found.more and ordered else None
+        return RunPage(tuple(self._read_listed(iter(ordered))), found.total, query.page, query.page_size, following)
 
     def _asking(self, query: RunQuery) -> RunQuery:
         """The query, with whose runs are those of `owner = me`."""
@@ -253,6 +277,10 @@ class RunStore:
         from .run_grouping import group_runs
 
         query = self._asking(query)
+        if self.columns is not None:
+            found = self.columns.group(query, self.principal, by, columns)
+            if found is not None:
+                return found
         return group_runs(self._about(query.project).database, query, by, columns)
 
     def find_fields(self, project: str | None = None, text: str = "", limit: int = 50) -> tuple[FieldInfo, ...]:
@@ -267,6 +295,14 @@ class RunStore:
 
         found = self._find_listed([{"$match": {"_id": {"$in": list(run_ids)}}}, {"$limit": len(run_ids) or 1}])
         return differing_fields(tuple(self._read_listed(found)))
+
+    def load_listed(self, run_ids: Sequence[RunId]) -> tuple[RunRecord, ...]:
+        """Those of the runs that are there, in no order, each as `list_runs` gives it."""
+        return tuple(
+            self._read_listed(
+                self._find_listed([{"$match": {"_id": {"$in": list(run_ids)}}}, {"$limit": len(run_ids) or 1}])
+            )
+        )
 
     def changes_since(self, when: datetime, project: str | None = None) -> list[RunChange]:
         """Runs that changed after `when`, oldest first: what a page polls where nothing is pushed.
@@ -284,6 +320,8 @@ class RunStore:
 
     def list_projects(self) -> tuple[ProjectSummary, ...]:
         """All projects, the one with the newest run first."""
+        if self.columns is not None and (found := self.columns.list_projects(self.principal)) is not None:
+            return found
         return list_projects(self.database)
 
     def find_project(self, name: str) -> ProjectSummary:
@@ -361,6 +399,33 @@ class RunStore:
         if curve is None:
             raise self._metric_not_found(run_id, name)
         return curve
+
+    def load_heads(self, run_ids: Sequence[RunId], metrics: Sequence[str]) -> list[RunHead | None]:
+        """What charts of these metrics need of the runs, with one question; None for a run that there is not."""
+        from .run_heads import RunHead, find_heads
+
+        known = find_heads(self.database, run_ids, metrics)
+        heads: list[RunHead | None] = []
+        for run_id in run_ids:
+            head = known.get(format_run_id(run_id))
+            if head is None:  # Sacred's, or with encrypted parts, or not there
+                with contextlib.suppress(RunNotFound):
+                    head = RunHead(self.load_run(run_id))
+            heads.append(head)
+        return heads
+
+    def find_metric_names(self, run_ids: Sequence[RunId]) -> set[str]:
+        """The metrics that at least one of the runs has, hardware ones under `system/`."""
+        from .run_heads import find_metric_names
+
+        names = find_metric_names(self.database, run_ids)
+        if names is not None:
+            return names
+        found: set[str] = set()
+        for run_id in run_ids:
+            with contextlib.suppress(RunNotFound):
+                found |= {summary.name for summary in self.list_metrics(run_id)}
+        return found
 
     def load_history(
         self, run_id: RunId, metrics: str | Sequence[str] | None = None, *, wall_time: bool = False

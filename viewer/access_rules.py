@@ -104,6 +104,11 @@ RULES: dict[str, Rule] = {
     "api.share_a_layout": "own",
     "api.change_layout": "own",
     "api.delete_layout": "own",
+    # api/views: whose one is, it checks itself
+    "api.list_views": "see",
+    "api.save_view": "see",
+    "api.change_view": "see",
+    "api.delete_view": "see",
     # audit_page
     "audit.export_log": "audit",
     "audit.show_log": "audit",
@@ -114,7 +119,9 @@ RULES: dict[str, Rule] = {
     "health.show_liveness": "anyone",
     "health.show_readiness": "anyone",
     # charts
+    "charts.search_charts": "see",
     "charts.send_curves": "see",
+    "charts.send_run_values": "see",
     "charts.send_line_chart": "see",
     "charts.send_points": "see",
     "charts.send_sections": "see",

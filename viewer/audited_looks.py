@@ -79,9 +79,8 @@ def _runs_of_request() -> Iterator[RunRecord]:
     if "run_id" in arguments:
         yield store.load_run(arguments["run_id"])
     elif "runs" in request.args:
-        from .charts import load_known_runs  # charts are a page beside this one
-
-        yield from load_known_runs(store, _asked_runs())[0]
+        asked = list(_asked_runs())
+        yield from (head.run for head in store.load_heads(asked, ()) if head is not None)
 
 
 def _asked_runs() -> Iterable[Any]:

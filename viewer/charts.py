@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, jsonify, request, stream_with_context
 
+from ..observer.metric_expressions import Expression
+from ..observer.points import Points
 from ..observer.runs import MetricNotFound, RunNotFound
+from ..observer.series_views import load_reckoned
 from .chart_requests import (
+    MOST_GROUPED_BY,
     MOST_SPARKS,
     BadChartRequest,
-    CurveRequest,
+    parse_choice,
     parse_curve_request,
+    parse_expressions,
+    parse_keys,
     parse_metrics,
+    parse_pattern,
     parse_run_ids,
 )
 from .chart_sections import SYSTEM_PREFIX, ChartSection, group_metrics
 from .csv_cells import guard_cell
-from .curve_columns import curve_json
+from .curve_answers import answer_curves, listed_words
 from .hardware_sections import group_hardware
 from .run_keys import RunKey, run_key
 from .sparks import SPARK_HEIGHT, SPARK_PIXELS, SPARK_WIDTH, spark_path
@@ -30,6 +37,7 @@ from .system_strip import SystemStrip, load_strip
 
 if TYPE_CHECKING:
     from ..observer.metric_summary import MetricSummary
+    from ..observer.run_heads import RunHead
     from ..observer.run_record import RunId, RunRecord
     from ..observer.runs import RunStore
 
@@ -64,19 +72,37 @@ def send_line_chart() -> Response:
 @bp.get("/curves")
 def send_curves() -> Response:
     """Curves thinned to the pixels that they are drawn on: every metric asked for, of every run that has it."""
-    wanted = parse_curve_request(request.args)
-    runs, missing = load_known_runs(current_store(), wanted.runs)
-    curves = [curve for run in runs for metric in wanted.metrics for curve in _load_curves(run, metric, wanted)]
-    return jsonify(axis=wanted.axis, curves=curves, runs=[_run_json(run) for run in runs], missing=missing)
+    return Response(answer_curves(current_store(), parse_curve_request(request.args)), mimetype="application/json")
 
 
 @bp.get("/chart-sections")
 def send_sections() -> Response:
     """Which charts the runs have, grouped as pages show them. `kind=system` asks for the hardware charts."""
+    run_ids = parse_run_ids(request.args)
+    kind = parse_choice("kind", request.args.get("kind", "metrics"), ("metrics", "system"))
     store = current_store()
-    runs, missing = load_known_runs(store, parse_run_ids(request.args))
-    sections = find_sections(store, runs, kind=request.args.get("kind", "metrics"))
+    there = {run_key(head.run.id) for head in store.load_heads(run_ids, ()) if head is not None}
+    sections = find_sections(store, run_ids, kind=kind)
+    missing = [run_key(run_id) for run_id in run_ids if run_key(run_id) not in there]
     return jsonify(sections=[section.as_json() for section in sections], missing=missing)
+
+
+@bp.get("/chart-search")
+def search_charts() -> Response:
+    """Which metrics of the runs a regular expression matches. RE2 takes no longer for one than for another."""
+    pattern = parse_pattern(request.args.get("q", ""))
+    names = current_store().find_metric_names(parse_run_ids(request.args))
+    return jsonify(metrics=sorted(name for name in names if pattern.search(name)))
+
+
+@bp.get("/run-values")
+def send_run_values() -> Response:
+    """What runs have in columns of the table, in words: what charts colour and group by."""
+    keys = parse_keys(request.args, "key", MOST_GROUPED_BY)
+    run_ids = parse_run_ids(request.args)
+    runs = {run_key(run.id): run for run in current_store().load_listed(run_ids)}
+    asked = [runs[run_key(run_id)] for run_id in run_ids if run_key(run_id) in runs]
+    return jsonify(keys=keys, runs=listed_words(asked, keys))
 
 
 @bp.get("/sparks")
@@ -110,11 +136,17 @@ def system_strip_of(run: RunRecord) -> SystemStrip | None:
 
 @bp.get("/points.csv")
 def send_points() -> Response:
-    """Every point of one metric, not thinned, as CSV."""
-    [metric] = parse_metrics(request.args, most=1)
-    runs, _ = load_known_runs(current_store(), parse_run_ids(request.args))
-    response = Response(stream_with_context(_iter_csv(current_store(), runs, metric)), mimetype="text/csv")
-    response.headers.set("Content-Disposition", "attachment", filename=f"{_file_name(metric)}.csv")
+    """Every point of one metric, or of one expression, not thinned, as CSV."""
+    expressions = parse_expressions(request.args)
+    if expressions and "metric" in request.args:
+        raise BadChartRequest("expression", expressions[0].text, "asked for together with a metric")
+    [of] = expressions[:1] or parse_metrics(request.args, most=1)
+    needed = () if isinstance(of, str) else of.metrics
+    heads = [head for head in current_store().load_heads(parse_run_ids(request.args), needed) if head is not None]
+    lines = _iter_csv(current_store(), heads, of)
+    response = Response(stream_with_context(lines), mimetype="text/csv")
+    name = of if isinstance(of, str) else of.text
+    response.headers.set("Content-Disposition", "attachment", filename=f"{_file_name(name)}.csv")
     return response
 
 
@@ -129,22 +161,10 @@ def load_known_runs(store: RunStore, run_ids: Iterable[Any]) -> tuple[list[RunRe
     return runs, missing
 
 
-def find_sections(store: RunStore, runs: Iterable[RunRecord], *, kind: str = "metrics") -> tuple[ChartSection, ...]:
+def find_sections(store: RunStore, run_ids: Sequence[Any], *, kind: str = "metrics") -> tuple[ChartSection, ...]:
     """The sections of all charts that at least one of the runs has."""
-    if kind not in ("metrics", "system"):
-        raise BadChartRequest("kind", kind, "one of metrics, system")
-    names = [summary.name for run in runs for summary in store.list_metrics(run.id)]
+    names = store.find_metric_names(run_ids)
     return group_hardware(names) if kind == "system" else group_metrics(names)
-
-
-def _load_curves(run: RunRecord, metric: str, wanted: CurveRequest) -> Iterator[dict[str, Any]]:
-    try:
-        curve = current_store().load_curve(
-            run.id, metric, pixels=wanted.pixels, axis=wanted.axis, low=wanted.low, high=wanted.high
-        )
-    except MetricNotFound:  # "3 of 5 runs": not every run logs every metric
-        return
-    yield curve_json(run, metric, curve, find_summary(run, metric), wanted.encoding)
 
 
 def find_summary(run: RunRecord, metric: str) -> MetricSummary | None:
@@ -153,24 +173,29 @@ def find_summary(run: RunRecord, metric: str) -> MetricSummary | None:
     return run.summary.get(metric)
 
 
-def _run_json(run: RunRecord) -> dict[str, Any]:
-    return {"run_id": run_key(run.id), "name": run.name, "status": run.status}
-
-
-def _iter_csv(store: RunStore, runs: Iterable[RunRecord], metric: str) -> Iterator[str]:
+def _iter_csv(store: RunStore, heads: Iterable[RunHead], of: str | Expression) -> Iterator[str]:
     yield "run_id,run,step,wall_time,value\r\n"
-    for run in runs:
-        points = store.load_points(run.id, metric)
+    for head in heads:
+        points = _load_exactly(store, head, of)
         for start in range(0, len(points), CSV_ROWS_AT_A_TIME):
             part = points[slice(start, start + CSV_ROWS_AT_A_TIME)]
             text = io.StringIO()
             csv.writer(text).writerows(
-                (run_key(run.id), guard_cell(run.name), step, _iso(wall_time), repr(value))
+                (run_key(head.run.id), guard_cell(head.run.name), step, _iso(wall_time), repr(value))
                 for step, wall_time, value in zip(
                     part.steps.tolist(), part.wall_times.tolist(), part.values.tolist(), strict=True
                 )
             )
             yield text.getvalue()
+
+
+def _load_exactly(store: RunStore, head: RunHead, of: str | Expression) -> Points:
+    if isinstance(of, Expression):
+        return load_reckoned(store.database, head, of)
+    try:
+        return store.load_points(head.run.id, of)
+    except MetricNotFound:  # not every run logs every metric
+        return Points.empty()
 
 
 def _iso(wall_time: float) -> str:

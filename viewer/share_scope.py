@@ -81,9 +81,14 @@ def _opens_run(share: Share, endpoint: str) -> bool:
 
 def _opens_chart(share: Share, endpoint: str) -> bool:
     metrics = request.args.getlist("metric")
-    return endpoint == _EMPTY_CHART or (
-        endpoint in ("charts.send_curves", "charts.send_points") and metrics == [share.what] and _is_of_run(share)
-    )
+    is_chart = endpoint in ("charts.send_curves", "charts.send_points") and metrics == [share.what]
+    return endpoint == _EMPTY_CHART or (is_chart and _is_of_run(share) and not _asks_for_more())
+
+
+def _asks_for_more() -> bool:
+    """Whether a chart would show other metrics than its own, or config: as an expression, as x, or as a group."""
+    axis = request.args.get("axis", "step")
+    return axis not in ("step", "relative", "wall") or "expression" in request.args or "group" in request.args
 
 
 def _opens_artifact(share: Share, endpoint: str) -> bool:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from ..chart_requests import LONGEST_NAME, MOST_METRICS, MOST_PIXELS, MOST_RUNS, MOST_SPARKS, Axis
+from ..chart_requests import (
+    LONGEST_NAME,
+    LONGEST_PATTERN,
+    METRIC_AXIS,
+    MOST_GROUPED_BY,
+    MOST_METRICS,
+    MOST_PIXELS,
+    MOST_RUNS,
+    MOST_SPARKS,
+    Axis,
+)
 from ..curve_columns import Encoding
 from .route import Parameter, Route, choice, integer, text
 from .run_json import COUNT, TEXT, Schema, list_schema
@@ -33,6 +43,19 @@ def _runs(most: int) -> Parameter:
     )
 
 
+_EXPRESSIONS = Parameter(
+    "expression",
+    'What to draw beside metrics, such as "val/loss" - "train/loss": docs/charts.md. May be repeated.',
+    {"type": "array", "items": {"type": "string", "maxLength": LONGEST_NAME}, "maxItems": MOST_METRICS},
+    _unread,
+)
+
+
+def _keys(name: str, description: str) -> Parameter:
+    schema = {"type": "array", "items": {"type": "string", "maxLength": LONGEST_NAME}, "maxItems": MOST_GROUPED_BY}
+    return Parameter(name, f"{description} May be repeated, up to {MOST_GROUPED_BY} times.", schema, _unread)
+
+
 ROUTES = (
     Route(
         path="/plots/line",
@@ -50,21 +73,40 @@ ROUTES = (
         answer={
             "type": "object",
             "properties": {
-                "axis": {"enum": list(get_args(Axis))},
+                "axis": TEXT,
                 "curves": list_schema(_ANY_OBJECT),
                 "runs": list_schema(_ANY_OBJECT),
                 "missing": list_schema({}),
+                "refused": list_schema(_ANY_OBJECT),
             },
-            "required": ["axis", "curves", "runs", "missing"],
+            "required": ["axis", "curves", "runs", "missing", "refused"],
         },
         parameters=(
             _METRICS,
             _runs(MOST_RUNS),
             integer("pixels", "Width of the chart.", low=2, high=MOST_PIXELS, default=600),
-            choice("axis", "What x is.", get_args(Axis), default="step"),
+            text(
+                "axis",
+                f"What x is: {', '.join(get_args(Axis))}, or {METRIC_AXIS} and a metric's name.",
+                limit=LONGEST_NAME + len(METRIC_AXIS),
+                default="step",
+            ),
+            choice(
+                "x_scale",
+                "Whether what is near 0 gets as much room as what is far.",
+                ("linear", "log"),
+                default="linear",
+            ),
+            _EXPRESSIONS,
+            _keys("group", "A column of the table of runs; those with the same value there are one line."),
             Parameter("from", "Only points from this x on.", _NUMBER, _unread),
             Parameter("to", "Only points up to this x.", _NUMBER, _unread),
-            choice("encoding", "Columns as lists or as base64 of float64.", get_args(Encoding), default="json"),
+            choice(
+                "encoding",
+                "Columns as lists, or packed.",
+                get_args(Encoding),
+                default="json",
+            ),
         ),
     ),
     Route(
@@ -81,6 +123,26 @@ ROUTES = (
             _runs(MOST_RUNS),
             choice("kind", "Logged metrics or hardware.", ("metrics", "system"), default="metrics"),
         ),
+    ),
+    Route(
+        path="/chart-search",
+        name="search_charts",
+        summary="Which metrics of some runs a regular expression (RE2) matches",
+        handler=None,
+        answer={"type": "object", "properties": {"metrics": list_schema(TEXT)}, "required": ["metrics"]},
+        parameters=(_runs(MOST_RUNS), text("q", "The regular expression.", limit=LONGEST_PATTERN, default="")),
+    ),
+    Route(
+        path="/run-values",
+        name="send_run_values",
+        summary="What runs have in columns of the table, in words",
+        handler=None,
+        answer={
+            "type": "object",
+            "properties": {"keys": list_schema(TEXT), "runs": list_schema(_ANY_OBJECT)},
+            "required": ["keys", "runs"],
+        },
+        parameters=(_runs(MOST_RUNS), _keys("key", "A column of the table of runs.")),
     ),
     Route(
         path="/sparks",
@@ -112,7 +174,7 @@ ROUTES = (
         summary="Every point of one metric of some runs, as CSV",
         handler=None,
         answer=TEXT,
-        parameters=(_METRIC, _runs(MOST_RUNS)),
+        parameters=(_METRIC, _EXPRESSIONS, _runs(MOST_RUNS)),
         content_type="text/csv",
     ),
 )
