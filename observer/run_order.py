@@ -49,7 +49,7 @@ class RunOrder:
 
     def stages(self, after: str | None = None, sacreds: str | None = None) -> list[dict[str, Any]]:
         """Stages that sort, beginning behind the cursor `after`; the documents then hold what `cursor_of` reads."""
-        cursor = None if after is None else _read_cursor(after, len(self.keys))
+        cursor = None if after is None else read_cursor(after, len(self.keys))
         if self.indexed is not None:
             order = -1 if self.indexed.descending else 1
             path = self.indexed.field.paths[0]
@@ -61,6 +61,10 @@ class RunOrder:
         for place, key in enumerate(self.keys):
             sort |= {f"_missing{place}": 1, f"_key{place}": -1 if key.descending else 1}
         return [*found, *self._keyed(sacreds is not None), *behind, {"$sort": {**sort, "_id": -1}}]
+
+    def key_stages(self) -> list[dict[str, Any]]:
+        """Stages that put into documents what `cursor_of` reads, where they are sorted already."""
+        return [] if self.indexed is not None else self._keyed(with_sacreds=False)
 
     def cursor_of(self, document: Mapping[str, Any]) -> str | None:
         """Where the list goes on behind a document that the stages have let through; None where that is too long."""
@@ -104,7 +108,7 @@ class RunOrder:
             missing[f"_missing{place}"] = {"$or": [is_nothing, {"$eq": [f"$_key{place}", float("nan")]}]}
         return [{"$addFields": values}, {"$addFields": ends}, {"$addFields": missing}]
 
-    def _behind(self, cursor: _Cursor) -> dict[str, Any]:
+    def _behind(self, cursor: Cursor) -> dict[str, Any]:
         same: list[dict[str, Any]] = []
         ways: list[dict[str, Any]] = []
         for place, key in enumerate(self.keys):
@@ -122,7 +126,9 @@ class RunOrder:
 
 
 @dataclass(frozen=True)
-class _Cursor:
+class Cursor:
+    """Where a page ended: the values of its last run by which the list is sorted."""
+
     keys: tuple[Any, ...]
     missing: tuple[bool, ...]
     run_id: Any
@@ -167,7 +173,7 @@ def sort_value(field: Field) -> Any:
     return value
 
 
-def _behind_indexed(path: str, order: int, cursor: _Cursor) -> dict[str, Any]:
+def _behind_indexed(path: str, order: int, cursor: Cursor) -> dict[str, Any]:
     """In a form that the index serves: without a value is below all values there."""
     sign, value, run_id = "$lt" if order < 0 else "$gt", cursor.keys[0], cursor.run_id
     if path == "_id":
@@ -179,7 +185,12 @@ def _behind_indexed(path: str, order: int, cursor: _Cursor) -> dict[str, Any]:
     return {"$or": [*ways, {path: {"$not": {"$type": "date"}}}] if order < 0 else ways}
 
 
-def _read_cursor(text: str, count: int) -> _Cursor:
+def read_cursor(text: str, count: int) -> Cursor:
+    """The cursor that a text is.
+
+    Raises:
+        BadCursor: it is none of an order with so many keys.
+    """
     import bson
     from bson.errors import InvalidBSON
 
@@ -194,7 +205,7 @@ def _read_cursor(text: str, count: int) -> _Cursor:
     fits = isinstance(keys, list) and isinstance(missing, list) and len(keys) == len(missing) == count
     if not fits or not all(isinstance(each, bool) for each in missing) or isinstance(stored.get("i"), (dict, list)):
         raise BadCursor(text)
-    return _Cursor(tuple(keys), tuple(missing), stored.get("i"))
+    return Cursor(tuple(keys), tuple(missing), stored.get("i"))
 
 
 __all__ = ["EXPERIMENT_NAME", "BadCursor", "RunOrder", "SortKey", "parse_order", "sort_value"]

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .foreign_runs import BEAT_OPTIONS, ENCODERS
 from .query.errors import BadRunQuery
-from .query.fields import ARCHIVED_AT
 from .query.parsing import Query, parse_query
-from .run_record import EXPERIMENT_NAME, NAME, OMNIBOARD_TAGS, PROJECT, TAGS, UID, UNNAMED
+from .run_record import ARCHIVED_AT, EXPERIMENT_NAME, NAME, OMNIBOARD_TAGS, PROJECT, TAGS, UID, UNNAMED
 from .run_sessions import PAUSED_SECONDS
 from .run_status import FOREIGN_LOST_AFTER_SECONDS, LOST_AFTER_SECONDS, QUEUED_STATES
 
@@ -91,7 +90,7 @@ class RunQuery:
         conditions += [match_word(word) for word in self.text.replace("\x00", "").split()]
         if self.status:
             conditions.append({"$or": [match_status(status) for status in self.status]})
-        conditions += [{"$or": [{field: tag} for field in _TAG_FIELDS]} for tag in self.tags]
+        conditions += [match_tags({"$eq": tag}) for tag in self.tags]
         if self.where.strip():
             conditions.append(self.condition.to_filter(now, self.me))
         if self.archived != "with":
@@ -144,8 +143,8 @@ def match_project(project: str) -> dict[str, Any]:
 
 def match_word(word: str) -> dict[str, Any]:
     pattern = {"$regex": re.escape(word), "$options": "i"}
-    fields = (NAME, EXPERIMENT_NAME, *_TAG_FIELDS, "status")
-    choices: list[dict[str, Any]] = [{field: pattern} for field in fields]
+    choices: list[dict[str, Any]] = [{field: pattern} for field in (NAME, EXPERIMENT_NAME, "status")]
+    choices.append(match_tags(pattern))
     choices.append({"_id": pattern})  # ids that are text
     if word.isascii() and word.isdigit() and len(word) < 19:
         choices.append({"_id": int(word)})
@@ -154,6 +153,17 @@ def match_word(word: str) -> dict[str, Any]:
 
         choices.append({"_id": ObjectId(word)})
     return {"$or": choices}
+
+
+def match_tags(met: Any) -> dict[str, Any]:
+    """Runs of whose tags one meets a condition: those that people see, which are Omniboard's where it has any."""
+    return {
+        "$or": [
+            {OMNIBOARD_TAGS: met},
+            {"$and": [{OMNIBOARD_TAGS: {"$in": [None, []]}}, {TAGS: met}]},
+            {"$and": [{UID: None, OMNIBOARD_TAGS: None}, {"config.tags": met}]},  # of runs that Sacred recorded
+        ]
+    }
 
 
 def match_status(status: str) -> dict[str, Any]:
@@ -171,7 +181,6 @@ def match_status(status: str) -> dict[str, Any]:
 
 # ---- what several lists reckon with, as MongoDB expressions
 
-_TAG_FIELDS = (TAGS, OMNIBOARD_TAGS, "config.tags")
 LISTED = "_metrics"  # beside a run's document: which metrics Sacred's `info` names, where `info` itself is left out
 _IS_FOREIGN = {"$eq": [{"$type": f"${UID}"}, "missing"]}
 _DEPENDENCIES = {"$cond": [{"$isArray": "$experiment.dependencies"}, "$experiment.dependencies", []]}

@@ -17,6 +17,7 @@ from ..errors import CloisterError
 from ..field_names import decode_field_name, encode_field_name
 from ..metric_direction import better_end
 from ..run_record import (
+    ARCHIVED_AT,
     EXPERIMENT_NAME,
     NAME,
     NOTES,
@@ -31,7 +32,7 @@ from ..run_record import (
 
 Kind = Literal["id", "text", "list", "status", "time", "duration", "number", "flag", "any"]
 Family = Literal["run", "config", "metrics", "git", "env"]
-ARCHIVED_AT = "cloister.archived_at"
+
 KEY_LIMIT = 1000  # characters; a config key as deep as BSON goes has fewer
 _BARE = re.compile(r"""[^\s()<>=!,"']+""")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from ..run_record import UID
 from .conditions import ME, All, AnyOf, Condition, Moment, Negated, Node, Words
 
 Filter = dict[str, Any]
@@ -41,6 +40,10 @@ def _condition(condition: Condition, now: datetime, me: tuple[str, ...]) -> Filt
         return match_project(condition.value)
     if kind == "id":
         return _id(condition)
+    if condition.field.key == "tags" and condition.operator != "exists":
+        from ..run_query import match_tags
+
+        return match_tags(_met("tags", condition, now, me)["tags"])
     return _first_of(condition, lambda path: _met(path, condition, now, me))
 
 
@@ -54,8 +57,6 @@ def _first_of(condition: Condition, met: Callable[[str], Filter]) -> Filter:
         {"$and": [*({earlier: {"$in": empty}} for earlier in paths[:place]), met(path)]}
         for place, path in enumerate(paths)
     ]
-    if condition.field.key == "tags":  # of runs that nothing of ours recorded
-        ways.append({UID: None, "omniboard.tags": None, **met("config.tags")})
     return {"$or": ways}
 
 

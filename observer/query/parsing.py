@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .conditions import All, AnyOf, Condition, Negated, Node, Operator, Words, iter_conditions
 from .errors import QueryError
-from .fields import ARCHIVED_AT, RUN_FIELDS, Field, UnknownField, find_field, nearest_fields, unquoted
+from .fields import RUN_FIELDS, Field, UnknownField, find_field, nearest_fields, unquoted
 from .grammar import query_grammar
 from .literals import BadValue, read_value
 
@@ -237,6 +237,3 @@ def _unexpected_token(text: str, error: Any) -> QueryError:
     if expected == {"LPAR", "WORD"} or expected == {"LPAR"}:
         return QueryError(f"{found}, where a field, or a list in brackets, is missing.", place, length)
     return QueryError(f"{found}, where a condition is missing, such as status = completed.", place, length)
-
-
-__all__ = ["ARCHIVED_AT", "Query", "parse_query"]

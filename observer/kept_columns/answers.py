@@ -1,0 +1,155 @@
+"""Lists, counts, groups and projects, answered from columns as somebody sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..access.seen_database import unfiltered
+from ..project_lists import ProjectSummary
+from ..query.fields import Field
+from ..run_collections import collections_of
+from ..run_grouping import RunGroups, read_grouping
+from ..run_order import BadCursor, read_cursor
+from ..run_query import RunQuery
+from .grouping import group_rows
+from .masks import Asked, asked_fields
+from .ordering import Rows, first_rows
+from .seen import seen_rows
+from .table import ColumnTable, NotKept
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from ..access.principal import Principal
+
+LEAST_RUNS = 2_000  # of fewer, MongoDB reads them all as fast
+_ON_CLIENT = "_cloister_kept_columns"  # they refer to their client, so a weak dict by client would keep both for ever
+_lock = Lock()
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def kept_columns_of(database: Database[dict[str, Any]]) -> KeptColumns:
+    """Those of this database, the same ones for all that read it by one client; they go with the client."""
+    plain = unfiltered(database)
+    name = collections_of(plain).name("runs")
+    with _lock:
+        known: dict[tuple[str, str], KeptColumns] | None = getattr(plain.client, _ON_CLIENT, None)
+        if known is None:
+            setattr(plain.client, _ON_CLIENT, known := {})
+        if (plain.name, name) not in known:
+            known[plain.name, name] = KeptColumns(plain)
+        return known[plain.name, name]
+
+
+@dataclass(frozen=True)
+class FoundIds:
+    """A page of a list, by ids in its order; `more` if something comes after it."""
+
+    ids: tuple[int, ...]
+    total: int
+    more: bool
+
+
+class KeptColumns:
+    """Answers from the columns of one database's runs. Thread-safe.
+
+    Each method returns None where MongoDB has to answer instead.
+    """
+
+    def __init__(self, database: Database[dict[str, Any]], *, least_runs: int = LEAST_RUNS) -> None:
+        self.least_runs = least_runs
+        self._runs = database["runs"]
+        self.table = ColumnTable(database)
+
+    def find_page(self, query: RunQuery, principal: Principal) -> FoundIds | None:
+        """The page that a query asks for."""
+        with self._asking(query, principal, asked_fields(query)) as found:
+            if found is None:
+                return None
+            asked, rows = found
+            if query.after is None:
+                first = (query.page - 1) * query.page_size
+                ordered = first_rows(asked, rows, query.order, first + query.page_size + 1)[first:]
+            else:
+                following = _behind(asked, rows, query)
+                if following is None:
+                    return None
+                ordered = following
+            ids = tuple(asked.table.ids[ordered[: query.page_size]].tolist())
+            return FoundIds(ids, len(rows), len(ordered) > query.page_size)
+
+    def group(
+        self, query: RunQuery, principal: Principal, by: Sequence[str], columns: Sequence[str]
+    ) -> RunGroups | None:
+        """As `run_grouping.group_runs`; raises BadRunQuery as that does."""
+        grouped, summed = read_grouping(by, columns)
+        fields = {field for field in (*grouped, *summed) if field.key not in ("id", "duration")}
+        with self._asking(query, principal, asked_fields(query) | fields) as found:
+            if found is None:
+                return None
+            return group_rows(*found, grouped, dict(zip(columns, summed, strict=True)))
+
+    def list_projects(self, principal: Principal) -> tuple[ProjectSummary, ...] | None:
+        """As `project_lists.list_projects`."""
+        with self._asking(RunQuery(archived="with"), principal, set()) as found:
+            if found is None:
+                return None
+            return _projects(*found)
+
+    @contextmanager
+    def _asking(self, query: RunQuery, principal: Principal, fields: set[Field]) -> Iterator[tuple[Asked, Rows] | None]:
+        if principal.kind == "share" or self._runs.estimated_document_count() < self.least_runs:
+            yield None
+            return
+        try:
+            lock = self.table.holding(fields)
+        except NotKept:
+            yield None
+            return
+        try:
+            asked = Asked(self.table, datetime.now(timezone.utc), query.me)
+            yield asked, seen_rows(self.table, principal, np.flatnonzero(asked.matching(query)))
+        finally:
+            lock.release()
+
+
+def _behind(asked: Asked, rows: Rows, query: RunQuery) -> Rows | None:
+    """The rows behind a cursor; None where the run that it names is no longer among them."""
+    run_id = read_cursor(query.after or "", len(query.order.keys)).run_id
+    if type(run_id) is not int:
+        raise BadCursor(query.after or "")
+    ordered = first_rows(asked, rows, query.order, len(rows))
+    places = np.flatnonzero(asked.table.ids[ordered] == run_id)
+    if not len(places):
+        return None
+    return ordered[places[0] + 1 : places[0] + 2 + query.page_size]
+
+
+def _projects(asked: Asked, rows: Rows) -> tuple[ProjectSummary, ...]:
+    column = asked.column("project")
+    codes = column.codes[rows]
+    counts = np.bincount(codes, minlength=len(column.values))
+    is_running = (asked.column("status").where_text("RUNNING") & asked.is_alive())[rows]
+    running = np.bincount(codes[is_running], minlength=len(column.values))
+    started = np.full(len(column.values), -np.inf)
+    times = asked.column("started").numbers[rows]
+    np.fmax.at(started, codes, times)
+    projects = [
+        ProjectSummary(str(name), int(counts[code]), int(running[code]), _date(started[code]))
+        for code, name in enumerate(column.values)
+        if counts[code]
+    ]
+    oldest = datetime.min.replace(tzinfo=timezone.utc)
+    projects.sort(key=lambda project: project.name)
+    return tuple(sorted(projects, key=lambda project: project.last_started or oldest, reverse=True))
+
+
+def _date(milliseconds: float) -> datetime | None:
+    return _EPOCH + timedelta(milliseconds=milliseconds) if np.isfinite(milliseconds) else None
