@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 
 STOP = "cloister.stop_requested"  # {at, by, level, since, sessions, heard_at}
@@ -70,7 +70,8 @@ def session_key(session: Any) -> str:
     """Which session of a run it is, whatever the clocks of its hosts say."""
     if not isinstance(session, Mapping) or not isinstance(session.get("time"), datetime):
         return ""
-    return f"{round(_aware(session['time']).timestamp() * 1000)} {session.get('pid')}"
+    since = _aware(session["time"]) - datetime.fromtimestamp(0, timezone.utc)
+    return f"{since // timedelta(milliseconds=1)} {session.get('pid')}"  # what MongoDB keeps of a moment
 
 
 def as_json(request: StopRequest) -> dict[str, Any]:

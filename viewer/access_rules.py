@@ -194,6 +194,7 @@ RULES: dict[str, Rule] = {
     "trash.restore": "see",
     "trash.show_trash": "see",
     # run_page and its tabs
+    "run.preview_notes": "edit",
     "run.show_header": "see",
     "run.show_overview_part": "see",
     "run.show_run": "see",

@@ -64,12 +64,18 @@ def _failed(run: RunRecord) -> Ending:
 
 def _interrupted(run: RunRecord) -> Ending:
     trace = "".join(run.fail_trace).rstrip()
-    title = f"Ended as {run.custom_status}" if run.custom_status else "Stopped before its end"
+    title = f"Ended as {run.custom_status}" if run.custom_status else _stopped_by(run)
     if run.uid is None:  # Sacred writes neither exit codes nor signals, and loses what it could not send in time
         return Ending(title, f"After {format_duration(run.duration)}. Sacred kept no reason.", trace)
     sentence = f"After {format_duration(run.duration)}, {_exit_words(run)}. All that it had logged is stored."
     reason = run.exit.get("reason")  # what the exception said that interrupted it
     return Ending(f"{title}: {reason}" if isinstance(reason, str) and reason else title, sentence, trace)
+
+
+def _stopped_by(run: RunRecord) -> str:
+    stopped = run.exit.get("stopped")
+    who = stopped.get("by") if isinstance(stopped, dict) else None
+    return f"Stopped by {who}" if isinstance(who, str) and who else "Stopped before its end"
 
 
 def _lost(run: RunRecord) -> Ending:

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 from flask import request
 
 from .encryption_words import describe_encrypted, is_encrypted
+from .markdown_text import render_markdown
 from .run_colours import cookie_name, parse_drawn
 from .run_keys import run_key
 from .run_processes import describe_ranks, describe_resumed, list_notable_ranks, list_resumes, own_metrics
 from .run_start_words import queue_time_of, recorder_of
+from .run_stop_words import describe_stop
 from .store_access import root
 from .wording import count_noun, format_clock_time, format_duration
 
 if TYPE_CHECKING:
     from flask import Flask
+    from markupsafe import Markup
 
     from ..observer.run_record import RunRecord
 
@@ -49,7 +52,14 @@ def register_header_filters(app: Flask) -> None:
         recorder=recorder_of,
         encrypts=is_encrypted,
         encrypted_words=describe_encrypted,
+        stop_state=describe_stop,
+        markdown=render_notes,
     )
+
+
+def render_notes(text: str) -> Markup:
+    """What people wrote in notes; headings come below the card's own."""
+    return render_markdown(text, first_heading=3)
 
 
 def find_slot(run: RunRecord) -> int:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, render_template, request
 
 from ..observer.run_collections import collections_of
+from ..observer.run_edits import NOTES_LENGTH
+from ..observer.run_events import list_events
 from ..observer.run_record import RunId, RunRecord
 from ..observer.runs import RunStore
 from .chart_sections import SYSTEM_PREFIX
@@ -14,7 +16,7 @@ from .config_sources import sources_of
 from .config_tree import info_of, iter_leaves
 from .run_ending import describe_ending
 from .run_figures import choose_figures
-from .run_header import list_tabs, register_header_filters
+from .run_header import list_tabs, register_header_filters, render_notes
 from .run_start_words import describe_queue, given_paths
 from .store_access import current_store
 from .wording import format_config_value
@@ -44,10 +46,16 @@ def show_header(run_id: RunId) -> str:
     return render_template("run/header.html", run=run, active_tab=known)
 
 
-@bp.get("/runs/<run:run_id>/overview/<any(top, side):part>")
+@bp.get("/runs/<run:run_id>/overview/<any(top, side, timeline):part>")
 def show_overview_part(run_id: RunId, part: str) -> str:
     """What changes on the overview while a run runs: the figures above the charts, the cards beside them."""
     return render_template(f"run/{part}.html", **_load_overview(run_id))
+
+
+@bp.post("/runs/<run:run_id>/notes/preview")
+def preview_notes(run_id: RunId) -> str:
+    """What the notes that somebody is writing will look like."""
+    return render_notes(request.form.get("notes", "")[:NOTES_LENGTH])
 
 
 def _load_overview(run_id: RunId) -> dict[str, Any]:
@@ -58,6 +66,7 @@ def _load_overview(run_id: RunId) -> dict[str, Any]:
     info = list(iter_leaves(info_of(run), {}))
     return {
         "run": run,
+        "events": list_events(run),
         "metrics": metrics,
         "figures": choose_figures(run, metrics),
         "ending": describe_queue(run) or describe_ending(run),
