@@ -9,13 +9,14 @@ if TYPE_CHECKING:
 
     from ..observer.run_record import ArtifactEntry
 
-_IMAGE, _TABLE, _FILE, _PACKAGE, _CODE = "image", "table", "file", "package", "terminal"
+_IMAGE, _TABLE, _FILE, _PACKAGE, _CODE, _PLAYED = "image", "table", "file", "package", "terminal", "play"
 
 # Ending, what people call it, icon. A new kind is a row.
 KINDS: dict[str, tuple[str, str]] = {
     "bin": ("Binary", _FILE),
     "ckpt": ("Checkpoint", _PACKAGE),
     "csv": ("CSV", _TABLE),
+    "flac": ("FLAC", _PLAYED),
     "gif": ("GIF", _IMAGE),
     "gz": ("Gzip", _PACKAGE),
     "h5": ("HDF5", _PACKAGE),
@@ -25,9 +26,13 @@ KINDS: dict[str, tuple[str, str]] = {
     "jpeg": ("JPEG", _IMAGE),
     "jpg": ("JPEG", _IMAGE),
     "json": ("JSON", _CODE),
+    "m4a": ("AAC", _PLAYED),
     "md": ("Markdown", _FILE),
+    "mp3": ("MP3", _PLAYED),
+    "mp4": ("MP4", _PLAYED),
     "npy": ("NumPy", _PACKAGE),
     "npz": ("NumPy", _PACKAGE),
+    "ogg": ("Ogg", _PLAYED),
     "onnx": ("ONNX", _PACKAGE),
     "parquet": ("Parquet", _TABLE),
     "pdf": ("PDF", _FILE),
@@ -43,6 +48,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "toml": ("TOML", _CODE),
     "tsv": ("TSV", _TABLE),
     "txt": ("Text", _FILE),
+    "wav": ("WAV", _PLAYED),
+    "webm": ("WebM", _PLAYED),
     "webp": ("WebP", _IMAGE),
     "yaml": ("YAML", _CODE),
     "yml": ("YAML", _CODE),

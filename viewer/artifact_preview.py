@@ -1,4 +1,4 @@
-"""What a page shows of an artifact without downloading it: an image, text, a table, or the reason why not.
+"""What a page shows of an artifact without downloading it: an image, a sound, text, a table, or the reason why not.
 
 The first bytes decide, together with the name for text. What the uploader says about the type is not asked.
 """
@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from .config_tree import Branch, build_tree
 from .image_head import HEAD_BYTES, ImageHead, read_image_head
-from .source_view import SourceView, looks_binary, view_source
+from .media_head import MediaHead, read_media_head
+from .notebook_source import Notebook, read_notebook
+from .source_view import SourceView, looks_binary, view_source, view_text
 
 TEXT_LIMIT_BYTES = 256 * 1024
 TABLE_ROWS = 200
@@ -20,6 +24,10 @@ TABLE_COLUMNS = 50
 CELL_LIMIT_CHARS = 200
 IMAGE_LIMIT_PIXELS = 50_000_000  # 200 MB once decoded, in the reader's browser
 IMAGE_LIMIT_BYTES = 32 * 1024 * 1024
+PDF_LIMIT_BYTES = 32 * 1024 * 1024
+NOTEBOOK_LIMIT_BYTES = 4 * 1024 * 1024  # outputs, which are not shown, are most of a notebook
+JSON_VALUES = 3_000  # more of them are read as text
+JSON_DEPTH = 40
 
 # Documents that would be shown as source text by their look, but whose source tells nobody anything.
 NOT_AS_TEXT = (".pdf", ".mht", ".mhtml", ".eps", ".ps")
@@ -77,17 +85,60 @@ class NoPreview:
     kind: str = "none"
 
 
-Preview = ImagePreview | RefusedImage | TextPreview | TablePreview | NoPreview
+@dataclass(frozen=True)
+class MediaPreview:
+    """A sound or a film that browsers play."""
+
+    media: MediaHead
+    kind: str = "media"
+
+
+@dataclass(frozen=True)
+class PdfPreview:
+    """A PDF, drawn in a frame that can reach nothing."""
+
+    kind: str = "pdf"
+
+
+@dataclass(frozen=True)
+class JsonPreview:
+    """JSON as a tree and as its text."""
+
+    tree: Branch
+    source: SourceView
+    kind: str = "json"
+
+
+@dataclass(frozen=True)
+class NotebookPreview:
+    """A notebook's cells, as source."""
+
+    notebook: Notebook
+    kind: str = "notebook"
+
+
+Preview = (
+    ImagePreview
+    | RefusedImage
+    | TextPreview
+    | TablePreview
+    | MediaPreview
+    | PdfPreview
+    | JsonPreview
+    | NotebookPreview
+    | NoPreview
+)
 
 
 def preview_file(blob: ReadableFile, name: str) -> Preview:
-    """What to show of a file called `name`. Reads at most its first 256 KiB."""
-    head = read_exactly(blob, max(TEXT_LIMIT_BYTES, HEAD_BYTES))
+    """What to show of a file called `name`. Reads at most its first 256 KiB, of a notebook 4 MiB."""
+    is_notebook = name.lower().endswith(".ipynb")
+    head = read_exactly(blob, NOTEBOOK_LIMIT_BYTES if is_notebook else max(TEXT_LIMIT_BYTES, HEAD_BYTES))
     for preview in _PREVIEWS:
         found = preview(head, name, blob.size)
         if found is not None:
             return found
-    return NoPreview("Not an image, a text or a table. Download it to open it.")
+    return NoPreview("Not an image, a sound, a film, a text or a table. Download it to open it.")
 
 
 def read_exactly(blob: ReadableFile, size: int) -> bytes:
@@ -118,6 +169,68 @@ def _preview_image(head: bytes, name: str, size: int) -> Preview | None:
             image, "The image is larger than the 32 MiB that are shown here. Download it to open it elsewhere."
         )
     return ImagePreview(image)
+
+
+def _preview_media(head: bytes, name: str, size: int) -> Preview | None:
+    media = read_media_head(head)
+    return None if media is None else MediaPreview(media)
+
+
+def _preview_pdf(head: bytes, name: str, size: int) -> Preview | None:
+    if not head.startswith(b"%PDF-"):
+        return None
+    if size > PDF_LIMIT_BYTES:
+        return NoPreview("The PDF is larger than the 32 MiB that are shown here. Download it to open it elsewhere.")
+    return PdfPreview()
+
+
+def _preview_notebook(head: bytes, name: str, size: int) -> Preview | None:
+    if not name.lower().endswith(".ipynb"):
+        return None
+    if len(head) < size:
+        return NoPreview(f"The notebook is larger than the {len(head) // 1024 // 1024} MiB that are read here.")
+    notebook = read_notebook(head)
+    return None if notebook is None else NotebookPreview(notebook)
+
+
+def _preview_json(head: bytes, name: str, size: int) -> Preview | None:
+    if not name.lower().endswith(".json") or len(head) < size or size > TEXT_LIMIT_BYTES:
+        return None
+    try:
+        values = json.loads(head)
+    except (ValueError, RecursionError):  # no JSON, a number of a thousand digits, or nested a thousand deep
+        return None
+    if not isinstance(values, (dict, list)) or not values or _count_values(values) > JSON_VALUES:
+        return None
+    tree = build_tree(_as_mapping(values), {})
+    text = head.decode("utf-8-sig", "replace")
+    if text.count("\n") < 2:
+        text = json.dumps(values, indent=2, ensure_ascii=False)
+    return JsonPreview(tree, view_text(text, language="json"))
+
+
+def _count_values(values: Any) -> int:
+    """How many values there are at any depth, as far as it matters."""
+    count, waiting = 0, [values]
+    while waiting and count <= JSON_VALUES:
+        value = waiting.pop()
+        children = list(value.values()) if isinstance(value, dict) else value
+        count += len(children)
+        waiting += [child for child in children if isinstance(child, (dict, list))]
+    return count
+
+
+def _as_mapping(values: Any, depth: int = 0) -> Any:
+    """Lists of lists and of objects by their places, so that the tree can fold them."""
+    if depth < JSON_DEPTH and isinstance(values, dict):
+        return {str(key): _as_mapping(value, depth + 1) for key, value in values.items()}
+    if (
+        depth < JSON_DEPTH
+        and isinstance(values, list)
+        and (not depth or any(isinstance(v, (dict, list)) for v in values))
+    ):
+        return {str(place): _as_mapping(value, depth + 1) for place, value in enumerate(values)}
+    return values
 
 
 def _preview_table(head: bytes, name: str, size: int) -> Preview | None:
@@ -188,6 +301,10 @@ def _is_text(head: bytes) -> bool:
 _PREVIEWS: tuple[Callable[[bytes, str, int], Preview | None], ...] = (
     _preview_empty,
     _preview_image,
+    _preview_media,
+    _preview_pdf,
+    _preview_notebook,
+    _preview_json,
     _preview_table,
     _preview_text,
 )

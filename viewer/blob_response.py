@@ -11,7 +11,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.http import is_resource_modified, parse_range_header, quote_etag
 
-from .user_files import render_user_file
+from .user_files import Disposition, render_user_file
 
 if TYPE_CHECKING:
     from ..observer.blobs import Blob
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 PIECE_BYTES = 2 * 255 * 1024  # two chunks of GridFS, one question to the database
 
 
-def blob_response(blob: Blob, *, name: str, content_type: str | None, headers: Headers) -> Response:
+def blob_response(
+    blob: Blob, *, name: str, content_type: str | None, headers: Headers, disposition: Disposition = "attachment"
+) -> Response:
     """The file as an attachment, streamed in pieces, so that memory does not grow with its size.
 
     Args:
         headers: the request's; Range (one range), If-Range and If-None-Match are honoured.
+        disposition: as `render_user_file` takes it.
 
     Raises:
         RequestedRangeNotSatisfiable: more than one range, or one beyond the file's end.
@@ -39,6 +42,7 @@ def blob_response(blob: Blob, *, name: str, content_type: str | None, headers: H
             name=name or blob.filename,
             content_type=content_type or blob.content_type or "",
             size_bytes=stop - start,
+            disposition=disposition,
         )
     response.headers["Accept-Ranges"] = "bytes"
     if etag is not None:

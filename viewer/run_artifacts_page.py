@@ -16,11 +16,24 @@ from flask import Blueprint, Response, abort, render_template, request
 from ..observer.blobs import BlobLocked, BlobNotFound, UnreadableBlob
 from ..observer.run_files import ArtifactEntry
 from .artifact_kinds import register_artifact_kinds
-from .artifact_preview import IMAGE_LIMIT_BYTES, ImagePreview, NoPreview, Preview, preview_file
+from .artifact_preview import (
+    IMAGE_LIMIT_BYTES,
+    PDF_LIMIT_BYTES,
+    ImagePreview,
+    NoPreview,
+    Preview,
+    preview_file,
+    read_exactly,
+)
+from .blob_response import blob_response
+from .file_tree import Folder, build_file_tree
+from .media_head import HEAD_BYTES as MEDIA_HEAD_BYTES
+from .media_head import read_media_head
 from .store_access import current_store
 from .user_files import render_stored_file
 
 if TYPE_CHECKING:
+    from ..observer.blobs import Blob
     from ..observer.run_record import RunId, RunRecord
     from ..observer.runs import RunStore
 
@@ -65,6 +78,8 @@ def show_artifacts(run_id: RunId) -> str:
         active_tab="artifacts",
         rows=rows,
         resources=resources,
+        tree=artifact_tree(rows, chosen),
+        read_tree=artifact_tree(resources, chosen),
         chosen=chosen,
         preview=preview,
     )
@@ -76,7 +91,15 @@ def show_list(run_id: RunId) -> str:
     run = current_store().load_run(run_id)
     rows, resources = list_artifacts(run), list_resources(run)
     chosen = _chosen((*rows, *resources), request.args.get("show"))
-    return render_template("artifacts/list.html", run=run, rows=rows, resources=resources, chosen=chosen)
+    return render_template(
+        "artifacts/list.html",
+        run=run,
+        rows=rows,
+        resources=resources,
+        tree=artifact_tree(rows, chosen),
+        read_tree=artifact_tree(resources, chosen),
+        chosen=chosen,
+    )
 
 
 @bp.get("/runs/<run:run_id>/artifacts/<key>/download")
@@ -102,6 +125,53 @@ def show_image(run_id: RunId, key: str) -> Response:
         content_type=preview.image.media_type,
         disposition="inline",
     )
+
+
+@bp.get("/runs/<run:run_id>/artifacts/<key>/media")
+def play_media(run_id: RunId, key: str) -> Response:
+    """The artifact as a sound or a film, if its own first bytes say that it is one; in parts, as players ask for it."""
+    run = current_store().load_run(run_id)
+    return render_media(current_store(), run, _find(run, key).entry)
+
+
+@bp.get("/runs/<run:run_id>/artifacts/<key>/pdf")
+def send_pdf(run_id: RunId, key: str) -> Response:
+    """The bytes of a PDF for the page that draws it; to a browser that opens the address they are a download."""
+    run = current_store().load_run(run_id)
+    return render_pdf(current_store(), run, _find(run, key).entry)
+
+
+def render_media(store: RunStore, run: RunRecord, entry: ArtifactEntry) -> Response:
+    blob, head = _open_head(store, run, entry)
+    media = read_media_head(head)
+    if media is None:
+        abort(415, "This artifact cannot be played. Download it instead.")
+    return blob_response(
+        blob, name=entry.name, content_type=media.media_type, headers=request.headers, disposition="inline"
+    )
+
+
+def render_pdf(store: RunStore, run: RunRecord, entry: ArtifactEntry) -> Response:
+    blob, head = _open_head(store, run, entry)
+    if not head.startswith(b"%PDF-") or blob.size > PDF_LIMIT_BYTES:
+        abort(415, "This artifact cannot be shown as a PDF. Download it instead.")
+    return blob_response(blob, name=entry.name, content_type=None, headers=request.headers)
+
+
+def _open_head(store: RunStore, run: RunRecord, entry: ArtifactEntry) -> tuple[Blob, bytes]:
+    """The file and its first bytes, or why it cannot be read."""
+    try:
+        blob = store.open_blob(entry.file_id, run)
+        return blob, read_exactly(blob, MEDIA_HEAD_BYTES)
+    except BlobLocked as error:
+        abort(423, str(error))
+    except (BlobNotFound, UnreadableBlob) as error:
+        abort(410, str(error))
+
+
+def artifact_tree(rows: tuple[ListedArtifact, ...], chosen: ListedArtifact | None) -> Folder[ListedArtifact]:
+    """The rows in their folders; those of the chosen one are open."""
+    return build_file_tree(((row.title, row) for row in rows), chosen.title if chosen else None)
 
 
 def list_artifacts(run: RunRecord) -> tuple[ListedArtifact, ...]:

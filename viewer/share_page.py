@@ -8,7 +8,14 @@ from flask import Blueprint, Response, abort, redirect, render_template
 
 from .artifact_preview import ImagePreview
 from .audit_notes import note
-from .run_artifacts_page import ListedArtifact, list_artifacts, list_resources, load_preview
+from .run_artifacts_page import (
+    ListedArtifact,
+    list_artifacts,
+    list_resources,
+    load_preview,
+    render_media,
+    render_pdf,
+)
 from .run_keys import path_segment, shown_id
 from .share_scope import START_PATH, current_share
 from .store_access import current_store, root
@@ -52,6 +59,18 @@ def show_shared_image() -> Response:
     image = preview.image.media_type
     store = current_store()
     return render_stored_file(store, entry.file_id, run=run, name=entry.name, content_type=image, disposition="inline")
+
+
+@bp.get("/media")
+def play_shared_media() -> Response:
+    share, run = _shared()
+    return render_media(current_store(), run, _artifact(share, run).entry)
+
+
+@bp.get("/pdf")
+def send_shared_pdf() -> Response:
+    share, run = _shared()
+    return render_pdf(current_store(), run, _artifact(share, run).entry)
 
 
 def find_artifact(run: RunRecord, key: str) -> ListedArtifact | None:

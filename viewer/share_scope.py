@@ -27,7 +27,9 @@ START_PATH = "/shared"
 _LINK = re.compile(f"{PATH_OF_LINKS}(?P<secret>[A-Za-z0-9_-]{{43}})(?P<rest>/.*|)", re.ASCII | re.DOTALL)
 
 # The same for whoever comes, with or without a link; they show nothing of a run.
-_FRAME = frozenset({"static", "bokeh_assets.send_bokeh_script"})
+_FRAME = frozenset(
+    {"static", "bokeh_assets.send_bokeh_script", "pdf_frame.send_frame_script", "pdf_frame.show_frame"}
+)
 _START = "share_page.show_shared"
 _RUN_PAGES = frozenset(
     (
@@ -46,6 +48,8 @@ _RUN_PARTS = frozenset(
         "run.show_header",
         "run.show_overview_part",
         "run_artifacts_page.download_artifact",
+        "run_artifacts_page.play_media",
+        "run_artifacts_page.send_pdf",
         "run_artifacts_page.show_image",
         "run_artifacts_page.show_list",
         "run_console_page.download_console",
@@ -92,7 +96,12 @@ def _asks_for_more() -> bool:
 
 
 def _opens_artifact(share: Share, endpoint: str) -> bool:
-    return endpoint in ("share_page.download_shared", "share_page.show_shared_image")
+    return endpoint in (
+        "share_page.download_shared",
+        "share_page.play_shared_media",
+        "share_page.send_shared_pdf",
+        "share_page.show_shared_image",
+    )
 
 
 # A kind of link and what it opens beside its own start page. Whatever no row lets through is not there.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -87,6 +88,16 @@ def view_source(head: bytes, *, path: str, total_bytes: int) -> SourceView:
     lines = tuple(_numbered(highlighted_lines(text, language)))
     shown = len(head) if len(lines) < LINES_LIMIT else min(len(head), _bytes_of_lines(head, LINES_LIMIT))
     return SourceView(lines, language, binary=False, shown_bytes=shown, total_bytes=total_bytes)
+
+
+def view_text(text: str, *, language: str, lines_limit: int = LINES_LIMIT) -> SourceView:
+    """The lines of a text that is no file of its own. `language` is Pygments' name, unknown ones are plain text."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = tuple(itertools.islice(_numbered(highlighted_lines(text, language)), lines_limit))
+    size = len(text.encode("utf-8", "replace"))
+    cut = text.count("\n") >= lines_limit
+    shown = len("\n".join(text.split("\n", lines_limit)[:lines_limit]).encode("utf-8", "replace")) if cut else size
+    return SourceView(lines, language, binary=False, shown_bytes=shown, total_bytes=size)
 
 
 def looks_binary(head: bytes) -> bool:

@@ -1,8 +1,8 @@
 """Bytes that users brought, as HTTP answers in which nothing of them can run.
 
 Whoever logs an artifact chooses every byte of it and its name. So such bytes leave as an attachment, as a type that no
-browser executes, inside a sandbox without an origin, and the only ones shown inline are raster images whose first
-bytes say that they are one.
+browser executes, inside a sandbox without an origin, and the only ones shown inline are raster images, sounds and films
+whose first bytes say that they are one.
 """
 
 from __future__ import annotations
@@ -45,7 +45,21 @@ ALLOWED_TYPES = frozenset(
         UNKNOWN_TYPE,
     }
 )
-INLINE_TYPES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
+# Sounds and films: played, never run. By name they leave as any unknown file; as themselves only where their first
+# bytes say so (media_head.py).
+MEDIA_TYPES = frozenset(
+    {
+        "audio/flac",
+        "audio/mp4",
+        "audio/mpeg",
+        "audio/ogg",
+        "audio/wav",
+        "video/mp4",
+        "video/ogg",
+        "video/webm",
+    }
+)
+INLINE_TYPES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"}) | MEDIA_TYPES
 
 
 def render_user_file(
@@ -62,11 +76,14 @@ def render_user_file(
         chunks: read while the answer is sent; the first is read at once, so that a file that cannot be read at all
             raises here, where it can still become an error page.
         name: any text at all; it becomes a harmless file name.
-        content_type: replaced by `application/octet-stream` unless it is on the allow list.
+        content_type: replaced by `application/octet-stream` unless it is on the allow list; sounds and films are on it
+            where they are shown inline.
         size_bytes: what the answer will be long; None where only the end will tell.
-        disposition: "inline" is honoured for raster images only. The caller has looked at their first bytes.
+        disposition: "inline" is honoured for raster images, sounds and films only. The caller has looked at their
+            first bytes.
     """
-    served_type = allowed_type(content_type)
+    is_media = disposition == "inline" and content_type in MEDIA_TYPES
+    served_type = content_type if is_media else allowed_type(content_type)
     if served_type not in INLINE_TYPES:
         disposition = "attachment"
     response = Response(started(chunks), mimetype=served_type)
