@@ -132,14 +132,13 @@ class Screen:
 
 
 class Tour:
-    """A visitor, who looks at every page, takes a picture of it and, when `thorough`, uses what is on it."""
+    """A visitor, who looks at every page, takes a picture of it and uses what is on it."""
 
-    def __init__(self, page: Page, watch: Watch, screen: Screen, pictures: Path, *, thorough: bool = True) -> None:
+    def __init__(self, page: Page, watch: Watch, screen: Screen, pictures: Path) -> None:
         self.page = page
         self.watch = watch
         self.screen = screen
         self._pictures = pictures
-        self._thorough = thorough
 
     def open(self, path: str) -> Page:
         self.page.goto(path)
@@ -190,8 +189,6 @@ class Tour:
         expect(rows).to_have_count(count)
         self.see_charts()
         self.picture("runs")
-        if not self._thorough:
-            return
         page.locator("#filter").fill("lr0.003")
         page.wait_for_url("**q=lr0.003")
         expect(rows).to_have_count(1)
@@ -260,8 +257,6 @@ class Tour:
         page = self.open(f"/runs/{run_id}/charts")
         self.see_charts(5)
         self.picture("charts")
-        if not self._thorough:
-            return
         self._smooth_and_scale()
         if self.screen.wide:
             self._zoom()
@@ -316,8 +311,6 @@ class Tour:
         page = self.open(f"/runs/{run_id}/console")
         expect(page.locator(".console-line").nth(5)).to_be_visible()
         self.picture("console")
-        if not self._thorough:
-            return
         page.get_by_role("searchbox", name="Search in the loaded lines").fill("epoch 1")
         expect(page.locator("[data-hits]")).to_have_text(re.compile(r"\d+ of \d+"))
         page.get_by_role("switch", name="Follow").click()
@@ -334,8 +327,6 @@ class Tour:
         page = self.open(f"/runs/{run_id}/config")
         expect(page.locator("#config-tree")).to_contain_text("hidden")
         self.picture("config")
-        if not self._thorough:
-            return
         page.get_by_label("Find a key or a value").fill("lr")
         expect(page.locator("#config-tree")).not_to_contain_text("hidden")
 
@@ -346,8 +337,6 @@ class Tour:
         if self.screen.wide:
             page.get_by_role("button", name="Split").click()
         self.picture("source-diff")
-        if not self._thorough:
-            return
         with page.expect_download() as download:
             page.get_by_role("link", name="Download .patch").click()
         assert "+WARM_UP_EPOCHS = 4" in download.value.path().read_text()
@@ -377,8 +366,6 @@ class Tour:
         page.get_by_role("searchbox", name="Filter packages").fill("scikit")
         expect(page.locator("#package-list li:visible")).to_have_count(1)
         self.picture("environment")
-        if not self._thorough:
-            return
         with page.expect_download() as download:
             page.get_by_role("link", name="requirements.txt").click()
         assert "scikit-learn==" in download.value.path().read_text()
