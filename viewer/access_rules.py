@@ -166,9 +166,6 @@ RULES: dict[str, Rule] = {
     "project_settings.set_visibility": "manage",
     "project_settings.show_project": "manage",
     "project_settings.show_projects": "manage",
-    # pdf_frame: nothing of anybody
-    "pdf_frame.send_frame_script": "anyone",
-    "pdf_frame.show_frame": "anyone",
     # projects_page, runs_page
     "projects.show_projects": "signed-in",
     "projects.show_project_menu": "signed-in",
@@ -204,14 +201,13 @@ RULES: dict[str, Rule] = {
     "run_access.change_access": "manage",
     "run_access.show_access": "see",
     "run_artifacts_page.download_artifact": "see",
-    "run_artifacts_page.play_media": "see",
-    "run_artifacts_page.send_pdf": "see",
     "run_artifacts_page.show_artifacts": "see",
     "run_artifacts_page.show_image": "see",
     "run_artifacts_page.show_list": "see",
     "run_charts_page.show_charts": "see",
     "run_config.show_config": "see",
     "run_console_page.download_console": "see",
+    "run_console_page.search_lines": "see",
     "run_console_page.show_console": "see",
     "run_console_page.show_lines": "see",
     "run_environment_page.download_requirements": "see",
@@ -222,10 +218,10 @@ RULES: dict[str, Rule] = {
     "run_system_page.show_system": "see",
     # search_page
     "search.search": "see",
+    # styleguide_page: where the viewer was started with it
+    "styleguide.show_styleguide": "signed-in",
     # share_page: there for whoever came by a link; share_links_page
     "share_page.download_shared": "anyone",
-    "share_page.play_shared_media": "anyone",
-    "share_page.send_shared_pdf": "anyone",
     "share_page.show_shared": "anyone",
     "share_page.show_shared_image": "anyone",
     "share_links.make_link": "manage",

@@ -55,7 +55,6 @@ BLUEPRINTS = (
     "run_source_page",
     "run_artifacts_page",
     "run_environment_page",
-    "pdf_frame",
     "compare_page",
     "explain_page",
     "redaction_page",
@@ -80,7 +79,7 @@ BLUEPRINTS = (
 )
 
 
-SHARED_FILES = frozenset({"static", "bokeh_assets.send_bokeh_script", "pdf_frame.send_frame_script", "pdf_frame.show_frame"})  # the same bytes for every database
+SHARED_FILES = frozenset({"static", "bokeh_assets.send_bokeh_script"})  # the same bytes for every database
 
 # What a request may spend on the database, waiting for it to answer included. A thread is held no longer by a dead one.
 LIVE_MARGIN_SECONDS = 5
@@ -113,6 +112,7 @@ def create_app(
     read_only: bool = False,
     may_be_local: bool = True,
     identity: IdentitySettings | None = None,
+    styleguide: bool = False,
 ) -> Flask:
     """The viewer over one database or several, a plain WSGI application.
 
@@ -124,6 +124,7 @@ def create_app(
         read_only: refuse every request that could change a database, and say so on each page.
         may_be_local: whether everybody may see all while there are no accounts: where only this machine can ask.
         identity: further ways to sign in; where there are some, everybody has to.
+        styleguide: whether /styleguide shows the components of pages, for those who change them.
     """
     app = ViewerApp(__package__ or __name__, template_folder="templates", static_folder="static")
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT_BYTES  # Tornado refuses more, other WSGI servers may not
@@ -147,7 +148,7 @@ def create_app(
     static_packing.pack_static_files(app)
     _prepare_templates(app, read_only)
     bind_reader_zone(app)
-    for name in BLUEPRINTS:
+    for name in (*BLUEPRINTS, *(("styleguide_page",) if styleguide else ())):
         app.register_blueprint(import_module(f".{name}", __package__).bp)
     return app
 

@@ -95,6 +95,7 @@ class AccountsUnknown(CloisterError, ConnectionError):
     help="The file that says how people of other systems sign in (OpenID Connect, LDAP, a proxy's header).",
 )
 @click.option("--insecure-no-login", is_flag=True, help="Listen beyond this machine although nobody has to log in.")
+@click.option("--styleguide", is_flag=True, help="Show every component of the pages at /styleguide, to change them.")
 @click.option("--open/--no-open", "open_browser", default=False, help="Open the dashboard in a browser.")
 def serve(
     host: str,
@@ -109,6 +110,7 @@ def serve(
     trusted_proxies: tuple[str, ...],
     identity: Path | None,
     insecure_no_login: bool,
+    styleguide: bool,
     open_browser: bool,
 ) -> None:
     """Show the runs in a browser until Ctrl-C."""
@@ -140,7 +142,14 @@ def serve(
     if read_only:
         refuse_read_only(databases[0].access.get().database)
     outside = open_identity(identity or settings.identity, databases[0].access.get)
-    app = create_app(databases, rule=rule, read_only=read_only, may_be_local=may_be_local, identity=outside)
+    app = create_app(
+        databases,
+        rule=rule,
+        read_only=read_only,
+        may_be_local=may_be_local,
+        identity=outside,
+        styleguide=styleguide,
+    )
     server = ViewerServer(app, sockets, tls=tls, proxies=proxies)
     address = address_for_browsers(host, server.port, scheme="http" if tls is None else "https")
 
