@@ -70,7 +70,7 @@ def current_database() -> ServedDatabase:
 
 def current_store() -> RunStore:
     """The store that the current request reads from, as whoever asks sees it. Views never connect by themselves."""
-    return current_database().access.get().seen_by(current_principal())
+    return current_database().access.get().keeping_columns().seen_by(current_principal())
 
 
 def home_database() -> Database[dict[str, Any]]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..access.seen_database import unfiltered
+from ..field_catalogue import find_fields
 from ..project_lists import ProjectSummary
-from ..query.fields import Field
+from ..query.fields import Field, find_field
 from ..run_collections import collections_of
 from ..run_grouping import RunGroups, read_grouping
 from ..run_order import BadCursor, read_cursor
@@ -22,14 +24,16 @@ from .grouping import group_rows
 from .masks import Asked, asked_fields
 from .ordering import Rows, first_rows
 from .seen import seen_rows
-from .table import ColumnTable, NotKept
+from .table import BASE, SCANNED_TOGETHER, ColumnTable, NotKept, NotReady, column_expression, column_name
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
     from ..access.principal import Principal
 
+logger = logging.getLogger("cloister")
 LEAST_RUNS = 2_000  # of fewer, MongoDB reads them all as fast
+WARMED = 120  # fields that are read before anybody asks for them, as far as there is room
 _ON_CLIENT = "_cloister_kept_columns"  # they refer to their client, so a weak dict by client would keep both for ever
 _lock = Lock()
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -65,8 +69,39 @@ class KeptColumns:
 
     def __init__(self, database: Database[dict[str, Any]], *, least_runs: int = LEAST_RUNS) -> None:
         self.least_runs = least_runs
+        self._database = database
         self._runs = database["runs"]
+        self._preparing = Lock()
         self.table = ColumnTable(database)
+
+    def prepare(self, fields: Iterable[Field] = ()) -> None:
+        """Read the columns of these fields, beside those that each question needs, before anybody asks.
+
+        Raises:
+            NotKept: these runs are not kept as columns.
+        """
+        self.table.load({**BASE, **{column_name(field): column_expression(field) for field in fields}})
+
+    def prepare_in_background(self) -> None:
+        """The same in a thread of its own, with what most runs have."""
+        if self._preparing.acquire(blocking=False):
+            Thread(target=self._prepare_what_most_have, name="reading columns of runs", daemon=True).start()
+
+    def _prepare_what_most_have(self) -> None:
+        try:
+            self.prepare()
+            widespread = [info for info in find_fields(self._database, None, limit=WARMED) if info.kind != "run"]
+            for first in range(0, len(widespread), SCANNED_TOGETHER):
+                if not self.table.has_room():
+                    return
+                self.prepare(find_field(info.key) for info in widespread[first : first + SCANNED_TOGETHER])
+        except NotKept:
+            return
+        except Exception as error:
+            # Wide on purpose: nobody waits for this thread. Whoever asks next has MongoDB's answer, or its error.
+            logger.info("Columns of runs could not be read: %s", error)
+        finally:
+            self._preparing.release()
 
     def find_page(self, query: RunQuery, principal: Principal) -> FoundIds | None:
         """The page that a query asks for."""
@@ -110,6 +145,10 @@ class KeptColumns:
             return
         try:
             lock = self.table.holding(fields)
+        except NotReady:
+            self.prepare_in_background()
+            yield None
+            return
         except NotKept:
             yield None
             return

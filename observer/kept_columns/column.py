@@ -25,28 +25,38 @@ class Column:
     """The values of one field, by row. Not thread-safe."""
 
     def __init__(self, capacity: int, *, is_time: bool = False) -> None:
-        self.numbers: Floats = np.full(capacity, np.nan)
-        self.codes: npt.NDArray[np.int32] = np.zeros(capacity, np.int32)
+        self.codes: npt.NDArray[np.signedinteger[Any]] = np.zeros(capacity, np.int8)
         self.values: list[Any] = [None]
         self.is_time = is_time
         self.has_lists = False
+        self._numbers: Floats | None = None  # a column of texts has none
         self._places: dict[Any, int] = {}
         self._ranks: _Ranks | None = None
 
     @property
+    def numbers(self) -> Floats:
+        """The numbers, NaN where there is none: for reading."""
+        return np.broadcast_to(np.float64(np.nan), len(self.codes)) if self._numbers is None else self._numbers
+
+    @property
     def size_bytes(self) -> int:
-        return self.numbers.nbytes + self.codes.nbytes + VALUE_BYTES * len(self.values)
+        numbers = 0 if self._numbers is None else self._numbers.nbytes
+        return numbers + self.codes.nbytes + VALUE_BYTES * len(self.values)
 
     def grow(self, capacity: int) -> None:
         more = capacity - len(self.codes)
-        self.numbers = np.concatenate([self.numbers, np.full(more, np.nan)])
-        self.codes = np.concatenate([self.codes, np.zeros(more, np.int32)])
+        if self._numbers is not None:
+            self._numbers = np.concatenate([self._numbers, np.full(more, np.nan)])
+        self.codes = np.concatenate([self.codes, np.zeros(more, self.codes.dtype)])
 
     def rearrange(self, rows: npt.NDArray[np.intp], capacity: int) -> None:
         """Move the first values to these rows of a column of that capacity, whose other rows are empty."""
-        numbers, codes = self.numbers[: len(rows)], self.codes[: len(rows)]
-        self.numbers, self.codes = np.full(capacity, np.nan), np.zeros(capacity, np.int32)
-        self.numbers[rows], self.codes[rows] = numbers, codes
+        numbers, codes = self._numbers, self.codes[: len(rows)]
+        self.codes = np.zeros(capacity, codes.dtype)
+        self.codes[rows] = codes
+        if numbers is not None:
+            self._numbers = np.full(capacity, np.nan)
+            self._numbers[rows] = numbers[: len(rows)]
 
     def put(self, rows: Sequence[int], values: Sequence[Any]) -> None:
         """Take the values of these rows; None is no value."""
@@ -60,8 +70,13 @@ class Column:
                 numbers.append(number)
                 codes.append(code)
         places = np.asarray(rows, np.intp)
-        self.numbers[places] = numbers
+        if len(self.values) > np.iinfo(self.codes.dtype).max:
+            self.codes = self.codes.astype(np.int16 if len(self.values) <= np.iinfo(np.int16).max else np.int32)
         self.codes[places] = codes
+        if self._numbers is None and NUMBER in codes:
+            self._numbers = np.full(len(self.codes), np.nan)
+        if self._numbers is not None:
+            self._numbers[places] = numbers
 
     def value_at(self, row: int) -> Any:
         code = self.codes[row]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 logger = logging.getLogger("cloister")
-LIMIT_BYTES = 64 * 2**20  # of columns; those that were not asked for longest go first
+LIMIT_BYTES = 72 * 2**20  # of columns; those that were not asked for longest go first
 SCANNED_TOGETHER = 24  # columns that one look at all documents fills
 KEPT_EVERY_SECONDS = 20.0  # how often the stream is read while nobody asks
 IDLE_SECONDS = 900.0  # after so long without a question the columns go
@@ -56,6 +56,10 @@ _TIMES = frozenset({"started", "ended", "heartbeat", "archived", "updated"})
 
 class NotKept(Exception):  # no error: MongoDB answers instead
     """These runs are not kept as columns."""
+
+
+class NotReady(NotKept):
+    """They will be: `load` what a table has from its beginning."""
 
 
 @dataclass
@@ -98,6 +102,7 @@ class ColumnTable:
         The lock is held when this returns: whoever asked releases it.
 
         Raises:
+            NotReady: the table is empty.
             NotKept: these runs are not kept as columns.
         """
         wanted = {column_name(each): column_expression(each) for each in fields}
@@ -108,6 +113,8 @@ class ColumnTable:
             self.lock.acquire()
             try:
                 self.refresh()
+                if not self.columns:
+                    raise NotReady
                 if all(name in self.columns for name in (*BASE, *wanted)):
                     for name in wanted:
                         self.columns.move_to_end(name)
@@ -130,6 +137,11 @@ class ColumnTable:
             for first in range(0, len(missing), SCANNED_TOGETHER):
                 names = missing[first : first + SCANNED_TOGETHER]
                 self._load_together({name: expressions[name] for name in names})
+
+    def has_room(self) -> bool:
+        """Whether a quarter of what columns may take is free."""
+        with self.lock:
+            return sum(column.size_bytes for column in self.columns.values()) < 0.75 * self._limit
 
     def close(self) -> None:
         with self.lock:
