@@ -332,7 +332,7 @@ def test_two_hundred_tabs_hear_everything_and_leave_nothing_behind(
 
 def gc_count(kind: type) -> int:
     gc.collect()
-    return sum(isinstance(each, kind) for each in gc.get_objects())
+    return sum(type(each) is kind for each in gc.get_objects())
 
 
 # A killed server breaks connections in the middle; the drivers leave their sockets to the garbage collector.

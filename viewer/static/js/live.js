@@ -1,12 +1,13 @@
-// Live updates. Runs that change are heard of by server-sent events, or by asking where nothing can be pushed; every
-// element with data-live-src is then fetched again and changed in place. Charts and console listen to the DOM event
-// `cloister:run-changed` on document, detail {run_id, project, status}.
-import { root } from "./addresses.js";
+// Live updates. Where a run changes (live_source.js says so), every element with data-live-src is fetched again and
+// changed in place. Charts and console listen to the DOM event `cloister:run-changed` on document, detail {run_id,
+// project, status}. Nothing is fetched for a hidden page; it looks again when it is looked at.
+import { LiveSource } from "./live_source.js";
 import { morph, registerWithHtmx } from "./morph.js";
 
 const REFRESH_MS = 1000; // an element is fetched at most this often, however fast a training logs
 const TICK_MS = 30000; // "3 min ago" grows old without any event
-const POLL_MS = 1000;
+const STEP_MS = 2000; // between two elements that are fetched for that alone
+const SPREAD_MS = 1500; // after an outage all tabs of all people look again, but not in one moment
 
 if (window.htmx) registerWithHtmx(window.htmx);
 
@@ -76,56 +77,18 @@ function refreshAll() {
   for (const element of liveElements()) refreshSoon(element);
 }
 
-function listen() {
-  // From when the page was made on: what changed while it travelled and its stream was opened must not go unheard.
-  const since = document.body.dataset.liveSince;
-  const query = new URLSearchParams({ ...(since && { since }), ...(project && { project }) });
-  const source = new EventSource(`${root}/api/v1/live?${query}`);
-  let opened = false;
-  const take = (event) => {
-    try {
-      announce(JSON.parse(event.data));
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-    }
-  };
-  source.onmessage = take;
-  source.addEventListener("gap", refreshAll); // the viewer lost its own feed for a moment
-  source.onopen = () => {
-    if (opened) refreshAll(); // back after a break: what happened meanwhile was not heard
-    opened = true;
-  };
-  source.onerror = () => {
-    if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-    source.close();
-    setTimeout(poll, POLL_MS);
-  };
-}
-
-// `since` is the server's own word for how far we have heard: its clock and ours may differ.
-async function poll(since = null) {
-  let next = since;
-  if (!document.hidden || since === null) {
-    const query = new URLSearchParams({ ...(since && { since }), ...(project && { project }) });
-    try {
-      const answer = await fetch(`${root}/api/v1/changes?${query}`);
-      if (answer.ok) {
-        const found = await answer.json();
-        found.changes.forEach(announce);
-        next = found.next_since;
-      }
-    } catch {
-      // asked again in a moment
-    }
-  }
-  setTimeout(poll, POLL_MS, next);
+function refreshInTurn() {
+  if (document.hidden) return;
+  liveElements().forEach((element, place) => setTimeout(() => refreshSoon(element), place * STEP_MS));
 }
 
 // A page without anything live (an error page) opens no stream: browsers allow six connections per server.
 if (document.querySelector("[data-live-src], [data-live-run], [data-run]")) {
+  const since = document.body.dataset.liveSince;
   // Nor does one that a share link opened: the stream tells of more than a link does. It looks again now and then.
-  if (document.body.dataset.liveSince) listen();
-  setInterval(refreshAll, TICK_MS);
+  // From when the page was made on: what changed while it travelled and its stream was opened must not go unheard.
+  if (since) new LiveSource({ project, since, onChange: announce, onGap: () => setTimeout(refreshAll, Math.random() * SPREAD_MS) });
+  setInterval(refreshInTurn, TICK_MS);
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) refreshAll();
   });
