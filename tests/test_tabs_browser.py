@@ -161,7 +161,7 @@ class TestConsole:
         write_lines(database, 1, 300)
         write_pieces(database, 1, [("stderr", "sp\x1b[31mac\x1b[0ming SPACING spac.ng\n")])
         page = watched.open("/runs/1/console")
-        field = page.get_by_role("searchbox", name="Search in the loaded lines")
+        field = page.get_by_role("searchbox", name="Search in the console")
 
         field.fill("spacing")
         expect(page.locator("[data-hits]")).to_have_text("2 of 2")

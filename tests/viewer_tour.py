@@ -311,7 +311,7 @@ class Tour:
         page = self.open(f"/runs/{run_id}/console")
         expect(page.locator(".console-line").nth(5)).to_be_visible()
         self.picture("console")
-        page.get_by_role("searchbox", name="Search in the loaded lines").fill("epoch 1")
+        page.get_by_role("searchbox", name="Search in the console").fill("epoch 1")
         expect(page.locator("[data-hits]")).to_have_text(re.compile(r"\d+ of \d+"))
         page.get_by_role("switch", name="Follow").click()
         page.get_by_role("button", name="Wrap").click()

@@ -45,7 +45,10 @@ RULES: dict[str, Rule] = {
     # api/
     "api.list_projects": "see",
     "api.show_project": "see",
+    "api.list_all_runs": "see",
     "api.list_runs": "see",
+    "api.group_runs": "see",
+    "api.list_fields": "see",
     "api.list_columns": "see",
     "api.show_run": "see",
     # api/managing: of many runs, run_managing.py checks each
@@ -193,6 +196,20 @@ RULES: dict[str, Rule] = {
     "trash.purge": "see",
     "trash.restore": "see",
     "trash.show_trash": "see",
+    # reports_page, report_edit_page: who may change which is asked of the report too
+    "reports.export_report": "see",
+    "reports.list_all": "see",
+    "reports.list_of_project": "see",
+    "reports.show_block": "see",
+    "reports.show_report": "see",
+    "reports.show_versions": "see",
+    "report_edit.delete": "edit",
+    "report_edit.edit": "edit",
+    "report_edit.make": "edit",
+    "report_edit.preview": "edit",
+    "report_edit.restore": "edit",
+    "report_edit.save": "edit",
+    "report_edit.write": "edit",
     # run_page and its tabs
     "run.preview_notes": "edit",
     "run.show_header": "see",

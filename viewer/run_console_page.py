@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, abort, render_template, request
+from flask import Blueprint, Response, abort, jsonify, render_template, request
 
 from ..observer.console_store import BadCursor, ConsolePage, Stream
 from .console_lines import LINE_LIMIT_CHARS, ConsoleLines, Side, read_lines
+from .console_search import QUERY_LIMIT, BadPattern, compile_search, search_console
 from .store_access import current_store
 from .user_files import render_user_file
 
@@ -62,6 +63,28 @@ def show_lines(run_id: RunId) -> str:
         traceback=_parse_stream(request.args.get("traceback")),
     )
     return render_template("console/chunk.html", run=run, chunk=chunk)
+
+
+@bp.get("/runs/<run:run_id>/console/search")
+def search_lines(run_id: RunId) -> Response:
+    """The nearest piece with a line that matches `q`, before or after a cursor; a long console in several answers."""
+    current_store().load_run(run_id)
+    text = request.args.get("q", "")
+    if not text or len(text) > QUERY_LIMIT:
+        abort(400, f"Search for 1 to {QUERY_LIMIT} characters.")
+    after, before = request.args.get("after"), request.args.get("before")
+    try:
+        found = search_console(
+            current_store(),
+            run_id,
+            compile_search(text, is_pattern=request.args.get("pattern") == "yes"),
+            direction="before" if after is None else "after",
+            cursor=before if after is None else after,
+            stream=_parse_stream(request.args.get("stream")),
+        )
+    except (BadCursor, BadPattern) as error:
+        abort(400, str(error))
+    return jsonify(asdict(found))
 
 
 @bp.get("/runs/<run:run_id>/console/download")

@@ -54,6 +54,7 @@ _RUN_PARTS = frozenset(
         "run_artifacts_page.show_list",
         "run_console_page.download_console",
         "run_console_page.show_lines",
+        "run_console_page.search_lines",
         "run_environment_page.download_requirements",
         "run_source_page.download_diff",
         "run_source_page.download_source",

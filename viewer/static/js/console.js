@@ -28,7 +28,8 @@ const state = {
   again: false,
 };
 
-const search = new LineSearch(lines, () => drawMap(part("map"), scroll, lines));
+const hasMore = (by) => (by < 0 ? state.earlier : state.later);
+const search = new LineSearch(lines, () => drawMap(part("map"), scroll, lines), hasMore);
 
 // ---- lines
 
@@ -239,7 +240,14 @@ function takeLater(chunk) {
 }
 
 async function loadEnd() {
-  const chunk = await fetchChunk({});
+  takeWhole(await fetchChunk({}));
+  drawMap(part("map"), scroll, lines);
+  showCounts();
+  toEnd();
+}
+
+/** Show the lines of `chunk` instead of all others. */
+function takeWhole(chunk) {
   lines.replaceChildren();
   state.unended = {};
   state.cutOff.clear();
@@ -252,9 +260,6 @@ async function loadEnd() {
   state.later = false;
   state.traceback = chunk.dataset.traceback;
   setEarlier(chunk.dataset.earlier === "yes");
-  drawMap(part("map"), scroll, lines);
-  showCounts();
-  toEnd();
 }
 
 function loadEarlier() {
@@ -428,23 +433,89 @@ function showHits() {
 }
 
 function step(by) {
+  searching += 1; // ends one that is under way
   const hit = search.step(by);
-  if (hit) {
-    setFollow(false);
-    const place = hit.getBoundingClientRect().top - scroll.getBoundingClientRect().top;
-    scroll.scrollTop += place - scroll.clientHeight / 2; // scrollIntoView would move the whole page too
-    scroll.scrollLeft = Math.max(0, hit.offsetLeft + hit.offsetWidth - scroll.clientWidth + 40);
-    lastTop = scroll.scrollTop;
+  if (hit) showHit(hit);
+  else if (search.pattern) {
+    const beyond = by || (state.earlier ? -1 : 1);
+    if (hasMore(beyond)) {
+      void findBeyond(beyond);
+      return;
+    }
   }
   showHits();
 }
 
+function showHit(hit) {
+  setFollow(false);
+  const place = hit.getBoundingClientRect().top - scroll.getBoundingClientRect().top;
+  scroll.scrollTop += place - scroll.clientHeight / 2; // scrollIntoView would move the whole page too
+  scroll.scrollLeft = Math.max(0, hit.offsetLeft + hit.offsetWidth - scroll.clientWidth + 40);
+  lastTop = scroll.scrollTop;
+}
+
+let searching = 0;
+
+/** Look for the next hit in what is not loaded; the server goes through a long console in several answers. */
+async function findBeyond(by) {
+  const mine = ++searching;
+  const wanted = { q: searchField.value, pattern: part("pattern").getAttribute("aria-pressed") === "true" ? "yes" : "no" };
+  if (root.dataset.show !== "all") wanted.stream = root.dataset.show;
+  let cursor = by < 0 ? state.first : state.last;
+  let [skipped, scanned] = [0, 0];
+  while (cursor !== null) {
+    part("hits").textContent = scanned ? `searched ${sizeWords(scanned)}` : "searching";
+    let found;
+    try {
+      const response = await fetch(`${root.dataset.searchUrl}?${new URLSearchParams({ ...wanted, [by < 0 ? "before" : "after"]: cursor })}`);
+      if (!response.ok) throw new Error();
+      found = await response.json();
+    } catch {
+      if (mine === searching) part("hits").textContent = "not searched";
+      return;
+    }
+    if (mine !== searching) return; // something else is looked for by now
+    skipped += found.skipped_lines;
+    scanned += found.scanned_bytes;
+    if (found.cursor !== null) {
+      while (state.busy) await new Promise((done) => setTimeout(done, 50));
+      if (mine === searching) await alone(() => jump(by, found.cursor, skipped));
+      return;
+    }
+    cursor = found.next;
+  }
+  part("hits").textContent = search.hits().length ? `none ${by < 0 ? "earlier" : "later"}` : "none";
+}
+
+/** Show the lines up to the piece at `cursor`, `skipped` lines before or after those that are loaded. */
+async function jump(by, cursor, skipped) {
+  const [low, high] = [numberOf(lines.firstElementChild), numberOf(lines.lastElementChild)];
+  setFollow(false);
+  takeWhole(await fetchChunk({ before: String(Number(cursor) + 1) }));
+  state.later = true;
+  const begins = lines.querySelector(`[data-cursor="${CSS.escape(cursor)}"]`) ?? lines.lastElementChild;
+  const place = by < 0 ? lines.childElementCount - 1 : [...lines.children].indexOf(begins);
+  renumber(Math.max(1, (by < 0 ? low - 1 - skipped : high + 1 + skipped) - place));
+  const hits = search.hits();
+  const hit = by < 0 ? hits.at(-1) : (hits.find((each) => !(begins.compareDocumentPosition(each) & Node.DOCUMENT_POSITION_PRECEDING)) ?? hits.at(-1));
+  if (hit) showHit(search.select(hit));
+  drawMap(part("map"), scroll, lines);
+  showCounts();
+  showHits();
+}
+
+function sizeWords(characters) {
+  const mebi = characters / (1 << 20);
+  return mebi < 1024 ? `${mebi.toFixed(0)} MiB` : `${(mebi / 1024).toFixed(1)} GiB`;
+}
+
 searchField.addEventListener("input", () => {
   clearTimeout(searchTimer);
+  searching += 1;
   searchTimer = setTimeout(() => {
     search.find(searchField.value, part("pattern").getAttribute("aria-pressed") === "true");
     step(0);
-  }, 120);
+  }, 200);
 });
 searchField.addEventListener("keydown", (event) => {
   if (event.key === "Enter") step(event.shiftKey ? -1 : 1);

@@ -1,11 +1,13 @@
-// Search in the lines that are loaded: every hit is wrapped in <mark>, across the coloured words of a line.
+// Search in the lines that are loaded: every hit is wrapped in <mark>, across the coloured words of a line. What is not
+// loaded is searched at the server; `hasMore(by)` says whether there is anything before (-1) or after (1) these lines.
 
 const HITS_LIMIT = 2000; // marked; the count goes on
 
 export class LineSearch {
-  constructor(lines, onMarks) {
+  constructor(lines, onMarks, hasMore) {
     this.lines = lines;
     this.onMarks = onMarks;
+    this.hasMore = hasMore;
     this.onChange = () => {};
     this.pattern = null;
     this.broken = false;
@@ -52,9 +54,14 @@ export class LineSearch {
     const hits = this.hits();
     if (!hits.length) return null;
     const place = hits.indexOf(this.current);
+    if (place >= 0 && by && !hits[place + by] && this.hasMore(by)) return null;
     const next = place < 0 ? hits.length - 1 : (place + by + hits.length) % hits.length;
+    return this.select(hits[next]);
+  }
+
+  select(hit) {
     this.current?.classList.remove("is-current");
-    this.current = hits[next];
+    this.current = hit;
     this.current.classList.add("is-current");
     return this.current;
   }
@@ -64,7 +71,8 @@ export class LineSearch {
     if (!this.pattern) return "";
     const hits = this.hits();
     if (!hits.length) return "none";
-    const all = hits.length >= HITS_LIMIT ? `${HITS_LIMIT.toLocaleString("en")}+` : hits.length.toLocaleString("en");
+    const open = hits.length >= HITS_LIMIT || this.hasMore(-1) || this.hasMore(1);
+    const all = `${Math.min(hits.length, HITS_LIMIT).toLocaleString("en")}${open ? "+" : ""}`;
     const place = hits.indexOf(this.current);
     return place < 0 ? all : `${(place + 1).toLocaleString("en")} of ${all}`;
   }
