@@ -133,6 +133,7 @@ RULES: dict[str, Rule] = {
     # compare_page
     "compare.show_choices": "see",
     "compare.show_comparison": "see",
+    "compare.show_console_column": "see",
     "compare.show_part": "see",
     # encryption_keys_page
     "encryption_keys.show_keys": "manage",
@@ -169,6 +170,9 @@ RULES: dict[str, Rule] = {
     "project_settings.set_visibility": "manage",
     "project_settings.show_project": "manage",
     "project_settings.show_projects": "manage",
+    # pdf_frame: nothing of anybody
+    "pdf_frame.send_frame_script": "anyone",
+    "pdf_frame.show_frame": "anyone",
     # projects_page, runs_page
     "projects.show_projects": "signed-in",
     "projects.show_project_menu": "signed-in",
@@ -218,6 +222,8 @@ RULES: dict[str, Rule] = {
     "run_access.change_access": "manage",
     "run_access.show_access": "see",
     "run_artifacts_page.download_artifact": "see",
+    "run_artifacts_page.play_media": "see",
+    "run_artifacts_page.send_pdf": "see",
     "run_artifacts_page.show_artifacts": "see",
     "run_artifacts_page.show_image": "see",
     "run_artifacts_page.show_list": "see",
@@ -239,6 +245,8 @@ RULES: dict[str, Rule] = {
     "styleguide.show_styleguide": "signed-in",
     # share_page: there for whoever came by a link; share_links_page
     "share_page.download_shared": "anyone",
+    "share_page.play_shared_media": "anyone",
+    "share_page.send_shared_pdf": "anyone",
     "share_page.show_shared": "anyone",
     "share_page.show_shared_image": "anyone",
     "share_links.make_link": "manage",

@@ -55,6 +55,7 @@ BLUEPRINTS = (
     "run_source_page",
     "run_artifacts_page",
     "run_environment_page",
+    "pdf_frame",
     "compare_page",
     "explain_page",
     "redaction_page",
@@ -79,7 +80,10 @@ BLUEPRINTS = (
 )
 
 
-SHARED_FILES = frozenset({"static", "bokeh_assets.send_bokeh_script"})  # the same bytes for every database
+# The same bytes for every database.
+SHARED_FILES = frozenset(
+    {"static", "bokeh_assets.send_bokeh_script", "pdf_frame.send_frame_script", "pdf_frame.show_frame"}
+)
 
 # What a request may spend on the database, waiting for it to answer included. A thread is held no longer by a dead one.
 LIVE_MARGIN_SECONDS = 5

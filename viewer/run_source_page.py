@@ -11,6 +11,7 @@ from flask import Blueprint, Response, abort, render_template, request
 from ..observer.blobs import BlobLocked, BlobNotFound, UnreadableBlob
 from .artifact_preview import read_exactly
 from .diff_view import Diff, parse_diff
+from .file_tree import build_file_tree
 from .source_view import SOURCE_LIMIT_BYTES, SourceView, view_source
 from .store_access import current_store
 from .user_files import render_stored_file, render_user_file
@@ -63,6 +64,10 @@ def show_source(run_id: RunId) -> str:
         git_words=describe_missing_commit(run.git),
         changes_not_kept=bool(run.git.get("dirty")) and not run.git.get("changed_count") and not _has_diff(run),
         listed_files=LISTED_FILES,
+        files=build_file_tree(
+            ((each.path, each) for each in sorted(run.sources[:LISTED_FILES], key=lambda each: each.path)),
+            entry.path if entry else None,
+        ),
     )
 
 

@@ -1,4 +1,5 @@
-// The source tab: changes one below the other, or side by side where there is room.
+// The source tab: changes one below the other, or side by side where there is room; its files as a tree.
+import "./file_trees.js";
 
 const KEY = "source.view";
 const diff = document.querySelector("[data-diff]");
