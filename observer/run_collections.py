@@ -30,6 +30,8 @@ RENAMED = frozenset(
         "purges",
         "retention_state",
         "views",
+        "reports",
+        "report_versions",
     )
 )
 _RUNS_SIGN, _METRICS_SIGN = "runs=", ",metrics="  # how a runs collection is written where a prefix may stand as well

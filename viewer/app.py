@@ -18,6 +18,7 @@ from .audited_looks import note_looks
 from .connection_limits import BODY_LIMIT_BYTES
 from .database_paths import with_database_paths
 from .identity.ways import bind_identity
+from .rate_limit import RateLimit, limit_rate
 from .reader_zone import bind_reader_zone
 from .renamed_projects import follow_renamed
 from .run_keys import path_segment, run_key, shown_id
@@ -49,6 +50,7 @@ BLUEPRINTS = (
     "run_page",
     "run_config_page",
     "charts",
+    "workspace",
     "run_charts_page",
     "run_system_page",
     "run_console_page",
@@ -58,6 +60,8 @@ BLUEPRINTS = (
     "pdf_frame",
     "compare_page",
     "explain_page",
+    "reports_page",
+    "report_edit_page",
     "redaction_page",
     "retention_page",
     "trash_page",
@@ -116,6 +120,7 @@ def create_app(
     read_only: bool = False,
     may_be_local: bool = True,
     identity: IdentitySettings | None = None,
+    api_rate: RateLimit | None = None,
     styleguide: bool = False,
 ) -> Flask:
     """The viewer over one database or several, a plain WSGI application.
@@ -127,6 +132,7 @@ def create_app(
         allowed_hosts: further names that the viewer is reached by.
         read_only: refuse every request that could change a database, and say so on each page.
         may_be_local: whether everybody may see all while there are no accounts: where only this machine can ask.
+        api_rate: how often each may ask the API.
         identity: further ways to sign in; where there are some, everybody has to.
         styleguide: whether /styleguide shows the components of pages, for those who change them.
     """
@@ -142,6 +148,7 @@ def create_app(
     security.protect(app, rule or security.host_rule(allowed_hosts=allowed_hosts), read_only=read_only)
     limit_to_links(app)
     bind_accounts(app, databases[0].access, may_be_local=may_be_local and identity is None)
+    limit_rate(app, api_rate or RateLimit())
     enforce_rules(app)
     note_looks(app)
     follow_renamed(app)

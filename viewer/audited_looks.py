@@ -62,6 +62,16 @@ def note_this_look() -> None:
             _note_once("run-viewed", run, owner=run.owner or "")
 
 
+def note_shown_runs(runs: Iterable[RunRecord]) -> None:
+    """The same for runs that a page shows without naming them in its address: private ones of others are noted."""
+    principal = current_principal()
+    if principal.kind == "local" or not principal.sees_runs:
+        return
+    for run in runs:
+        if is_private_to_others(principal, run):
+            _note_once("run-viewed", run, owner=run.owner or "")
+
+
 def is_private_to_others(principal: Principal, run: RunRecord) -> bool:
     """Whether this is somebody else's private run: a look at one's own needs no witness."""
     visibility = run.visibility or principal.defaults.get(run.project, DEFAULT_VISIBILITY)

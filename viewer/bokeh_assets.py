@@ -18,7 +18,7 @@ ONE_YEAR_SECONDS = 365 * 24 * 3600
 def send_bokeh_script(version: str, name: str) -> Response:
     if version != _bokeh_version() or not name.endswith(".js"):
         abort(404)
-    response = send_from_directory(_script_folder(), name, mimetype="text/javascript", max_age=ONE_YEAR_SECONDS)
+    response = send_from_directory(script_folder(), name, mimetype="text/javascript", max_age=ONE_YEAR_SECONDS)
     response.cache_control.public = True
     response.cache_control.immutable = True
     return response
@@ -37,7 +37,7 @@ def _bokeh_version() -> str:
 
 
 @cache
-def _script_folder() -> Path:
+def script_folder() -> Path:
     import bokeh
 
     return Path(bokeh.__file__).parent / "server" / "static" / "js"

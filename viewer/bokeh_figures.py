@@ -13,7 +13,9 @@ and not in a <script>: HTMX takes scripts out of what it puts into a page.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import bokeh.models
@@ -24,12 +26,14 @@ from flask import render_template
 from markupsafe import Markup
 
 from . import bokeh_assets
+from .figure_scales import plain
 from .palettes import SEQUENTIAL
 from .plots import DEFAULT_EDGE, DEFAULT_GRID, DEFAULT_INK, SANS, TICK_FONT_SIZE
 
 models: Any = bokeh.models  # its annotations know neither all of its models nor all that these take
 HEIGHT = 320
 DEFAULT_ACCENT = "#3451b2"
+_for_file: ContextVar[bool] = ContextVar("cloister_figures_for_file", default=False)
 WEBGL_FROM = 20_000  # points: fewer are drawn as fast, and better, without
 
 
@@ -41,7 +45,7 @@ def new_figure(*, x_label: str = "", y_label: str = "", height: int = HEIGHT, **
     """
     options = {"tools": "pan,box_zoom,reset", "toolbar_location": None, **options}
     plot = figure(height=height, sizing_mode="stretch_width", **options)
-    plot.xaxis.axis_label, plot.yaxis.axis_label = x_label or None, y_label or None
+    plot.xaxis.axis_label, plot.yaxis.axis_label = plain(x_label) or None, plain(y_label) or None
     dress(plot)
     return plot
 
@@ -113,6 +117,16 @@ def figure_json(model: Model) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
+@contextmanager
+def figures_of_a_file() -> Iterator[None]:
+    """Figures made meanwhile are for a file that has BokehJS in it and no viewer behind it."""
+    token = _for_file.set(True)
+    try:
+        yield
+    finally:
+        _for_file.reset(token)
+
+
 def figure_embed(
     model: Model,
     *,
@@ -136,7 +150,7 @@ def figure_embed(
         heading: the level of its title.
     """
     kept = height or getattr(model, "height", None) or HEIGHT
-    scripts = bokeh_assets.script_urls()
+    scripts = [] if _for_file.get() else bokeh_assets.script_urls()
     return Markup(  # noqa: S704  # a template of ours, which escapes
         render_template(
             "macros/figure_card.html",
@@ -145,7 +159,7 @@ def figure_embed(
             name=name,
             sentence=sentence,
             height=kept,
-            table=table,
+            table="" if _for_file.get() else table,
             scripts=scripts if webgl else scripts[:1],
             heading=heading,
         )

@@ -45,7 +45,7 @@ FIGURE_KEYS: Mapping[View, Callable[[ExplainAddress], tuple[str, ...]]] = {
 }
 
 
-def draw_view(address: ExplainAddress, runs: RunColumns, desk: ImportanceDesk) -> Shown:
+def draw_view(address: ExplainAddress, runs: RunColumns, desk: ImportanceDesk | None) -> Shown:
     """What the template shows: `figure`, and `remarks` about what it leaves out.
 
     Raises:
@@ -59,7 +59,7 @@ def draw_view(address: ExplainAddress, runs: RunColumns, desk: ImportanceDesk) -
     remarks = []
     if runs.total > len(runs):
         remarks.append(f"The newest {format_count(len(runs))} of {format_count(runs.total)} runs are read.")
-    if address.view == "importance":
+    if address.view == "importance" and desk is not None:
         return {"remarks": remarks, **_importance(address, runs, desk)}
     scales = {key: scale_of(runs.columns[key], log=address.wants_log(key)) for key in keys}
     shown = _DRAWN_BY[address.view](address, runs, scales)
@@ -130,7 +130,8 @@ def _boxes(address: ExplainAddress, runs: RunColumns, scales: Mapping[str, Scale
     target = address.target
     if address.by == target or not runs.is_numeric(target):
         raise NothingToDraw("Box plots take a number, and another field whose values are the categories.", runs)
-    words, order = runs.columns[address.by], []
+    words = runs.columns[address.by]
+    order: list[str] = []
     if runs.is_numeric(address.by):
         words, order = as_words(words, scales[address.by])
     boxes = find_boxes(words, runs.columns[target], order)

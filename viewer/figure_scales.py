@@ -6,6 +6,7 @@ Where several axes share one range, as in parallel coordinates, Bokeh's own scal
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +21,7 @@ LOG_FROM, LOG_CROWDED = 20.0, 0.15  # numbers that differ by this factor, half o
 MOST_WORDS = 40
 MISSING_PLACE = -0.12  # where runs without a value are drawn
 TICKS = 5
+_TEX = re.compile(r"\$\$|\\[\[\]()]")
 LARGEST = 1e300  # beyond, differences are infinite
 
 
@@ -89,7 +91,12 @@ def scale_of(column: Column, *, log: bool | None = None) -> Scale:
 
 def shortened(word: str, most: int = 18) -> str:
     """A word with its end, which tells it from others, where it is too long."""
-    return word if len(word) <= most else f"{word[: most // 2 - 1]}…{word[-(most // 2) :]}"
+    return plain(word if len(word) <= most else f"{word[: most // 2 - 1]}…{word[-(most // 2) :]}")
+
+
+def plain(text: str) -> str:
+    """Text that BokehJS does not take for TeX, for which it would ask the server for another script."""
+    return _TEX.sub(lambda found: "\u2060".join(found.group()), text)
 
 
 def _even_ticks(low: float, high: float, count: int = TICKS) -> list[float]:

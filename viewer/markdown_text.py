@@ -7,7 +7,8 @@ list of elements and attributes once more. Images are links: a page fetches noth
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ _TABLE_TAGS = frozenset({"table", "tbody", "td", "th", "thead", "tr"})
 _BLOCK_TAGS = frozenset({"blockquote", "div", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul"})
 _ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
 _CLASSES = {"td": set(_ALIGNED.values()), "th": set(_ALIGNED.values()), "div": {"markdown", "markdown-table"}}
+_NOTHING = Markup('<div class="markdown"></div>')
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*:")
 _UNSEEN = re.compile(r"[\x00-\x20\x7f\\]")
 
@@ -43,10 +45,48 @@ def render_markdown(text: str, *, first_heading: int = 2) -> Markup:
     """
     if len(text) > LIMIT_CHARS:
         return Markup('<div class="markdown"><pre>{}</pre></div>').format(text)
-    parser = _parser()
-    tokens = parser.parse(text.replace("\x00", "\ufffd"))
+    environment: dict[str, Any] = {}
+    tokens = _parser().parse(text.replace("\x00", "\ufffd"), environment)
     _settle(tokens, first_heading - 1)
-    html = parser.renderer.render(tokens, parser.options, {})
+    return _rendered(tokens, environment)
+
+
+@dataclass(frozen=True)
+class Fence:
+    """A block of fenced code of a kind that its caller knows.
+
+    Attributes:
+        line: where it begins in the text, counted from 1.
+    """
+
+    kind: str
+    text: str
+    line: int
+
+
+def split_markdown(text: str, kinds: Container[str], *, first_heading: int = 2) -> list[Markup | Fence]:
+    """`text` as `render_markdown` gives it, cut where fenced code of one of `kinds` stands by itself."""
+    if len(text) > LIMIT_CHARS:
+        return [render_markdown(text)]
+    environment: dict[str, Any] = {}
+    tokens = _parser().parse(text.replace("\x00", "\ufffd"), environment)
+    _settle(tokens, first_heading - 1)
+    pieces: list[Markup | Fence] = []
+    start = 0
+    for place, token in enumerate(tokens):
+        kind = token.info.strip().lower()
+        if token.type != "fence" or token.level or kind not in kinds:
+            continue
+        pieces.append(_rendered(tokens[start:place], environment))
+        pieces.append(Fence(kind, token.content, (token.map or [0])[0] + 1))
+        start = place + 1
+    pieces.append(_rendered(tokens[start:], environment))
+    return [piece for piece in pieces if isinstance(piece, Fence) or piece != _NOTHING]
+
+
+def _rendered(tokens: Sequence[Token], environment: dict[str, Any]) -> Markup:
+    parser = _parser()
+    html = parser.renderer.render(tokens, parser.options, environment)
     return Markup('<div class="markdown">{}</div>').format(Markup(_cleaned(html)))  # noqa: S704  # cleaned by nh3
 
 

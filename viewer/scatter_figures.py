@@ -20,7 +20,7 @@ from .bokeh_figures import (
     new_figure,
     sequential,
 )
-from .figure_scales import Scale, shortened
+from .figure_scales import Scale, plain, shortened
 from .palettes import RUNS
 
 if TYPE_CHECKING:
@@ -123,20 +123,20 @@ def matrix_figure(runs: RunColumns, scales: Mapping[str, Scale], titles: Mapping
 
 def _axis_options(axis: str, scale: Scale) -> dict[str, Any]:
     if scale.kind == "words":
-        return {f"{axis}_range": models.FactorRange(factors=list(scale.words))}
+        return {f"{axis}_range": models.FactorRange(factors=list(map(plain, scale.words)))}
     return {f"{axis}_axis_type": scale.kind}
 
 
 def _drawable(runs: RunColumns, key: str) -> Any:
     """The values themselves: numbers, or words with a dash where there is none."""
     column: Column = runs.columns[key]
-    return column if runs.is_numeric(key) else ["" if word is None else word for word in column]
+    return column if runs.is_numeric(key) else ["" if word is None else plain(word) for word in column]
 
 
 def _colour_by(plot: Any, points: Any, scale: Scale, title: str) -> None:
     if scale.kind == "words":
         mapper = models.CategoricalColorMapper(
-            factors=list(scale.words), palette=[RUNS[i % len(RUNS)] for i in range(len(scale.words))]
+            factors=list(map(plain, scale.words)), palette=[RUNS[i % len(RUNS)] for i in range(len(scale.words))]
         )
         mapper.tags = ["palette=runs"]
         points.glyph.fill_color = {"field": "colour", "transform": mapper}

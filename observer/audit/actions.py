@@ -54,6 +54,8 @@ ROWS: tuple[Action, ...] = (
     Action("run-stopped", "Stopped a run", "runs"),
     Action("run-deleted", "Moved a run to the trash", "runs"),
     Action("run-restored", "Restored a run", "runs"),
+    Action("report-changed", "Saved a report", "runs"),
+    Action("report-deleted", "Deleted a report", "runs"),
     Action("artifact-viewed", "Viewed a file", "files", is_look=True),
     Action("artifact-downloaded", "Downloaded a file", "files", is_look=True),
     Action("exported", "Exported", "files", is_look=True),

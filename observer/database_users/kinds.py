@@ -37,6 +37,8 @@ SITE = (
     "shares",
     "viewer_settings",
     "views",
+    "reports",
+    "report_versions",
     "retention_state",
     "erasures",
     "trash",

@@ -60,6 +60,9 @@ PLACES: tuple[Place, ...] = (
     Place("purges", "cloister.shared_with.people", is_list=True),
     Place("shares", "made_by"),
     Place("views", "owner"),
+    Place("reports", "owner"),
+    Place("reports", "changed_by"),
+    Place("report_versions", "changed_by"),
     Place("groups", "people", is_list=True),
     Place("layouts", "owner"),
 )
