@@ -106,7 +106,11 @@ class RunOrder:
         for place in range(len(self.keys)):
             is_nothing = {"$in": [{"$type": f"$_key{place}"}, ["missing", "null", "undefined"]]}
             missing[f"_missing{place}"] = {"$or": [is_nothing, {"$eq": [f"$_key{place}", float("nan")]}]}
-        return [{"$addFields": values}, {"$addFields": ends}, {"$addFields": missing}]
+        # What counts as missing is all alike: null, NaN, nothing. The next key decides among them, or the id.
+        alike = {
+            f"_key{place}": {"$cond": [f"$_missing{place}", None, f"$_key{place}"]} for place in range(len(self.keys))
+        }
+        return [{"$addFields": stage} for stage in (values, ends, missing, alike)]
 
     def _behind(self, cursor: Cursor) -> dict[str, Any]:
         same: list[dict[str, Any]] = []

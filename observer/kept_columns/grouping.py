@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..query.evaluation import is_number
 from ..query.fields import Field
 from ..run_grouping import GROUPS_LIMIT, RunGroup, RunGroups, Stats, plain_key
 from ..run_status import QUEUED_STATES
@@ -105,7 +106,9 @@ def _numbers(asked: Asked, rows: Rows, field: Field) -> Floats:
     column = asked.column(field.key)
     if column.is_time:
         return np.full(len(rows), np.nan)
-    return np.where(column.codes[rows] == NUMBER, column.numbers[rows], np.nan)
+    table = np.array([float(value) if is_number(value) else np.nan for value in column.values])  # beyond 2**53
+    codes = column.codes[rows]
+    return np.where(codes == NUMBER, column.numbers[rows], table[np.maximum(codes, 0)])
 
 
 def _whole(number: float) -> float:
