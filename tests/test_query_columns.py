@@ -247,6 +247,7 @@ def searched(database: Database[dict[str, Any]]) -> RunStore:
     chance = random.Random(2)
     for number in range(1, 9):
         document = a_run(number, chance)
+        document["cloister"].pop("visibility", None)
         document["cloister"]["project"] = "left" if number % 2 else "right"
         document["config"] = (
             {"model": {"depth": number}, "a.b": 1} if number % 2 else {"model": {"depth": 2, "kind": "x"}}
