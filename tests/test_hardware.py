@@ -18,6 +18,7 @@ from cloister.observer.hardware.causes import Causes
 from cloister.observer.hardware.cgroup_limits import load_cpu_limit, load_memory_limit, usable_cores
 from cloister.observer.hardware.metric_table import is_hardware_metric
 from cloister.observer.hardware.probe import HardwareProbe
+from cloister.observer.hardware.process_tree import ProcessTree
 from nvml_stand_in import nvml_stand_in
 
 __all__ = ["nvml_stand_in"]  # a fixture is found by its name in this module
@@ -28,6 +29,7 @@ from pathlib import Path
 logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(levelname)s %(message)s")
 from cloister.observer.hardware.causes import Causes
 from cloister.observer.hardware.probe import HardwareProbe
+from cloister.observer.hardware.process_tree import ProcessTree
 probe = HardwareProbe(os.getpid(), Path.cwd(), Causes())
 samples = [{k: v for k, v in probe.measure().items() if k.startswith("gpu")} for _ in range(3)]
 probe.close()
@@ -97,6 +99,24 @@ def test_a_child_process_counts_in_the_run() -> None:
         child.communicate("\n")
     assert together["processes"] == alone["processes"] + 1
     assert together["memory.used"] > alone["memory.used"] + 1_000_000
+
+
+def test_processes_are_told_apart_and_a_later_one_takes_a_free_number() -> None:
+    tree = ProcessTree(os.getpid())
+    before = {use.slot for use in tree.measure().each}
+    taken = []
+    for _ in range(2):
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1, text=True) as child:
+            [taken_now] = [use for use in tree.measure().each if use.pid == child.pid]
+            probe = HardwareProbe(os.getpid(), Path.cwd(), Causes())
+            names = probe.measure().keys()
+            child.communicate("\n")
+        taken.append(taken_now.slot)
+        assert {"process.0.memory", "process.1.memory"} <= names
+        assert describe_hardware_metric("system/process.1.memory") == ("Process 1 memory", "bytes")
+        tree.measure()
+    assert 0 in before
+    assert taken[0] == taken[1] not in before
 
 
 def test_a_child_started_from_a_thread_counts_in_the_run() -> None:

@@ -16,11 +16,12 @@ _SECTIONS = {
     "cpu": "CPU",
     "processes": "CPU",
     "threads": "CPU",
+    "process": "Processes",
     "memory": "Memory",
     "disk": "Disk",
     "network": "Network",
 }
-_SECTION_ORDER = ("GPU", "CPU", "Memory", "Disk", "Network")
+_SECTION_ORDER = ("GPU", "CPU", "Memory", "Processes", "Disk", "Network")
 
 
 def group_hardware(names: Iterable[str]) -> tuple[ChartSection, ...]:

@@ -7,7 +7,8 @@ from typing import Literal
 
 Unit = Literal["%", "bytes", "B/s", "W", "°C", ""]
 
-# "*" stands for the index of a GPU. Names never change once released: they are stored with every run.
+# "*" stands for the index of a GPU, or for the number of a process of the run: 0 is the training itself.
+# Names never change once released: they are stored with every run.
 HARDWARE_METRICS: dict[str, tuple[str, Unit]] = {
     "cpu.percent": ("CPU of the run", "%"),  # process tree; 100 is all usable cores (affinity, cgroup quota)
     "cpu.host.percent": ("CPU of the host", "%"),  # of the container where one limits the cores
@@ -22,6 +23,8 @@ HARDWARE_METRICS: dict[str, tuple[str, Unit]] = {
     "network.received": ("Network received by the host", "B/s"),
     "processes": ("Processes of the run", ""),
     "threads": ("Threads of the run", ""),
+    "process.*.cpu": ("Process {} CPU", "%"),  # 100 is all usable cores; only where the run has several processes
+    "process.*.memory": ("Process {} memory", "bytes"),  # resident
     "gpu.*.utilization": ("GPU {} utilization", "%"),
     "gpu.*.memory.used": ("GPU {} memory", "bytes"),
     "gpu.*.memory.percent": ("GPU {} memory", "%"),
@@ -53,7 +56,7 @@ def is_hardware_metric(name: str) -> bool:
 
 
 def _parse(name: str) -> tuple[str, str, str]:
-    """A name without prefix and rank, the pattern that it follows, and the index of its GPU."""
+    """A name without prefix and rank, the pattern that it follows, and the index in it."""
     bare = _RANK.sub("", name.removeprefix(SYSTEM_PREFIX), count=1)
     number = _NUMBER.search(bare)
     if number is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,10 @@ class Rates:
             return None
         return (total - before[1]) / (now - before[0])
 
+    def keep_only(self, names: Collection[str]) -> None:
+        """Forget all other totals: of what has gone."""
+        self._last = {name: last for name, last in self._last.items() if name in names}
+
 
 class HardwareProbe:
     """Reads the machine, the process tree and the GPUs. Belongs to one thread; `close` lets go of NVML."""
@@ -46,6 +50,7 @@ class HardwareProbe:
         self._causes = causes
         self._folder = folder
         self._rates = Rates()
+        self._process_rates = Rates()
         self._tree = ProcessTree(pid)
         self._cpu_limit = load_cpu_limit()
         self._memory_limit = load_memory_limit()
@@ -95,6 +100,17 @@ class HardwareProbe:
             rate = self._rates.per_second(name, total) if total is not None else None
             if rate is not None:
                 values[name] = rate
+        return {**values, **self._measure_processes(use)}
+
+    def _measure_processes(self, use: TreeUse) -> dict[str, float]:
+        """Each process by itself, once there are several: one alone is the run."""
+        values: dict[str, float] = {}
+        for process in use.each if use.processes > 1 else ():
+            values[f"process.{process.slot}.memory"] = float(process.memory_bytes)
+            busy = self._process_rates.per_second(str(process.pid), process.cpu_seconds)
+            if busy is not None:
+                values[f"process.{process.slot}.cpu"] = 100.0 * busy / self._cores
+        self._process_rates.keep_only({str(process.pid) for process in use.each})
         return values
 
     def _measure_cpu(self) -> dict[str, float]:

@@ -10,6 +10,18 @@ from pathlib import Path
 
 import psutil
 
+SLOTS = 16  # processes that are told apart; all others only count in the sums
+
+
+@dataclass(frozen=True)
+class ProcessUse:
+    """One process of the tree. `slot` is its number among them: 0 is the training itself, a free one is given anew."""
+
+    slot: int
+    pid: int
+    cpu_seconds: float  # its own, without those of children that have ended
+    memory_bytes: int
+
 
 @dataclass(frozen=True)
 class TreeUse:
@@ -22,6 +34,7 @@ class TreeUse:
     processes: int
     threads: int
     pids: frozenset[int]
+    each: tuple[ProcessUse, ...] = ()
 
 
 class ProcessTree:
@@ -30,6 +43,7 @@ class ProcessTree:
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
         self._known: dict[int, psutil.Process] = {pid: self._root}
+        self._slots: dict[int, int] = {pid: 0}
         self._kernel_lists_children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
 
     def measure(self) -> TreeUse:
@@ -41,6 +55,7 @@ class ProcessTree:
         read_bytes: int | None = None
         written_bytes: int | None = None
         alive: dict[int, psutil.Process] = {}
+        found: list[tuple[int, float, int]] = []
         for pid in self._iter_pids():
             try:
                 process = self._known.get(pid) or psutil.Process(pid)
@@ -51,6 +66,7 @@ class ProcessTree:
             except (psutil.Error, OSError):  # vanished, or of another user
                 continue
             alive[pid] = process
+            found.append((pid, times.user + times.system, resident))
             cpu_seconds += times.user + times.system + times.children_user + times.children_system
             memory_bytes += resident
             threads += own_threads
@@ -59,7 +75,19 @@ class ProcessTree:
                 read_bytes = (read_bytes or 0) + transferred[0]
                 written_bytes = (written_bytes or 0) + transferred[1]
         self._known = alive
-        return TreeUse(cpu_seconds, memory_bytes, read_bytes, written_bytes, len(alive), threads, frozenset(alive))
+        sums = (cpu_seconds, memory_bytes, read_bytes, written_bytes, len(alive), threads)
+        return TreeUse(*sums, frozenset(alive), self._in_slots(found))
+
+    def _in_slots(self, found: list[tuple[int, float, int]]) -> tuple[ProcessUse, ...]:
+        """Those that have a number, in its order. A data loader's new workers take the numbers of those before them."""
+        alive = {pid for pid, _, _ in found}
+        self._slots = {pid: slot for pid, slot in self._slots.items() if pid in alive or slot == 0}
+        free = iter(sorted(set(range(SLOTS)) - set(self._slots.values())))
+        for pid, _, _ in found:
+            if pid not in self._slots and (slot := next(free, None)) is not None:
+                self._slots[pid] = slot
+        uses = [ProcessUse(self._slots[pid], pid, cpu, memory) for pid, cpu, memory in found if pid in self._slots]
+        return tuple(sorted(uses, key=lambda use: use.slot))
 
     def _iter_pids(self) -> Iterator[int]:
         """Process ids of the tree, the root first."""
