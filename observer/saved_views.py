@@ -1,4 +1,8 @@
-"""The collection `views`: addresses of run tables that people have named, for themselves or for their project."""
+"""The collection `views`: addresses of run tables that people have named, for themselves or for their project.
+
+They stand in the first database of a viewer, as accounts do, for all that it shows: `place` is the path of the one whose
+runs the table lists, "" for the first.
+"""
 
 from __future__ import annotations
 
@@ -87,21 +91,23 @@ class SavedView:
         return principal.is_signed_in and not principal.viewed_by and self.owner == principal.name
 
 
-def list_views(database: Database[dict[str, Any]], principal: Principal, project: str | None) -> tuple[SavedView, ...]:
+def list_views(
+    database: Database[dict[str, Any]], principal: Principal, project: str | None, *, place: str = ""
+) -> tuple[SavedView, ...]:
     """The views of a project's table (None: of all projects') that the principal sees, by name, their own first."""
-    asked = {"project": {"$eq": project}, "$or": [{"owner": {"$eq": principal.name}}, {"shared": True}]}
+    asked = {"project": {"$eq": project}, "place": {"$eq": place}, "$or": [{"owner": {"$eq": principal.name}}, {"shared": True}]}
     found = [_read(document) for document in database[VIEWS].find(asked)]
     seen = [view for view in found if view.may_be_seen_by(principal)]
     return tuple(sorted(seen, key=lambda view: (not view.is_own(principal), view.name.casefold(), view.id)))
 
 
-def find_view(database: Database[dict[str, Any]], principal: Principal, view_id: str) -> SavedView:
+def find_view(database: Database[dict[str, Any]], principal: Principal, view_id: str, *, place: str = "") -> SavedView:
     """One view.
 
     Raises:
         ViewNotFound: there is none, or none that the principal sees.
     """
-    document = database[VIEWS].find_one({"_id": {"$eq": view_id}})
+    document = database[VIEWS].find_one({"_id": {"$eq": view_id}, "place": {"$eq": place}})
     view = _read(document) if document is not None else None
     if view is None or not view.may_be_seen_by(principal):
         raise ViewNotFound(view_id)
@@ -116,6 +122,7 @@ def save_view(
     name: str,
     address: str,
     shared: bool = False,
+    place: str = "",
 ) -> SavedView:
     """Keep a table's address under a name; one that the principal has by this name is replaced.
 
@@ -123,11 +130,11 @@ def save_view(
         BadView: the name or the address cannot be kept, or there are too many.
     """
     name, address = _checked_name(name), _checked_address(address)
-    mine = {"project": {"$eq": project}, "owner": {"$eq": principal.name}}
+    mine = {"project": {"$eq": project}, "place": {"$eq": place}, "owner": {"$eq": principal.name}}
     if database[VIEWS].count_documents(mine, limit=VIEWS_LIMIT) >= VIEWS_LIMIT:
         raise BadView(f"You have {VIEWS_LIMIT} views here already. Delete one that is not needed.")
     fresh = {"address": address, "shared": shared, "made_at": datetime.now(timezone.utc)}
-    key = {"project": project, "owner": principal.name, "name": name}
+    key = {"project": project, "place": place, "owner": principal.name, "name": name}
     same = {field: {"$eq": value} for field, value in key.items()}
     made = {"_id": uuid.uuid4().hex, **key}
     document = database[VIEWS].find_one_and_update(
@@ -144,13 +151,14 @@ def change_view(
     name: str | None = None,
     address: str | None = None,
     shared: bool | None = None,
+    place: str = "",
 ) -> SavedView:
     """Change what is given of a view.
 
     Raises:
         ViewNotFound, MayNotChangeView, BadView.
     """
-    view = _changeable(database, principal, view_id)
+    view = _changeable(database, principal, view_id, place)
     changes: dict[str, Any] = {}
     if name is not None:
         changes["name"] = _checked_name(name)
@@ -166,19 +174,21 @@ def change_view(
     return _read(document)
 
 
-def delete_view(database: Database[dict[str, Any]], principal: Principal, view_id: str) -> SavedView:
+def delete_view(
+    database: Database[dict[str, Any]], principal: Principal, view_id: str, *, place: str = ""
+) -> SavedView:
     """Delete a view and return it as it was.
 
     Raises:
         ViewNotFound, MayNotChangeView.
     """
-    view = _changeable(database, principal, view_id)
+    view = _changeable(database, principal, view_id, place)
     database[VIEWS].delete_one({"_id": view.id})
     return view
 
 
-def _changeable(database: Database[dict[str, Any]], principal: Principal, view_id: str) -> SavedView:
-    view = find_view(database, principal, view_id)
+def _changeable(database: Database[dict[str, Any]], principal: Principal, view_id: str, place: str) -> SavedView:
+    view = find_view(database, principal, view_id, place=place)
     if not view.may_be_changed_by(principal):
         raise MayNotChangeView(view)
     return view

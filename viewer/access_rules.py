@@ -51,6 +51,14 @@ RULES: dict[str, Rule] = {
     "api.list_fields": "see",
     "api.list_columns": "see",
     "api.show_run": "see",
+    "api.compare_runs": "see",
+    # api/reports: observer/reports.py checks whose each is
+    "api.list_reports": "see",
+    "api.show_report": "see",
+    "api.list_versions": "see",
+    "api.write_report": "see",
+    "api.save_report": "see",
+    "api.delete_report": "see",
     # api/managing: of many runs, run_managing.py checks each
     "api.edit_run": "edit",
     "api.change_runs": "see",

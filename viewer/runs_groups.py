@@ -12,7 +12,7 @@ from .chart_sections import describe_metric
 from .column_keys import ColumnKey, find_column
 from .runs_address import PAGE_SIZE, GroupKeys, RunsAddress
 from .runs_table import Row, RunsTable, build_columns, build_rows
-from .wording import MINUS, MISSING, format_config_value, format_count, format_duration, format_exact, format_number
+from .wording import MISSING, format_column, format_config_value, format_count, format_duration, format_exact
 
 if TYPE_CHECKING:
     from ..observer.run_grouping import RunGroup, Stats
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .run_colours import DrawnRuns
 
 SHOWN_OF_A_GROUP = 50
-_SIGNIFICANT = 3
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,12 @@ def load_groups(
         replace(column, width=max(column.width, 132), numeric=True) if column.key in summed else column
         for column in columns
     )
-    best = {key: _best_mean(find_column(key), [group.columns[key] for group in page]) for key in summed}
+    cells = [
+        _stats_cells(column.about, [group.columns[column.key] for group in page])
+        if column.key in summed
+        else [None] * len(page)
+        for column in columns
+    ]
     rows = tuple(
         GroupRow(
             group.keys,
@@ -93,14 +97,14 @@ def load_groups(
             _label(group.keys),
             _title(asked.group, group.keys),
             group.run_count,
-            tuple(_stats_cell(column.about, group.columns.get(column.key), best.get(column.key)) for column in columns),
+            tuple(column[place] for column in cells),
             group.keys in opened,
             build_rows(opened.get(group.keys, ()), columns, drawn),
             asked.url(text=narrowed(asked, group.keys), group=(), opened=(), page=1)
             if group.keys in opened and group.run_count > SHOWN_OF_A_GROUP
             else None,
         )
-        for group in page
+        for place, group in enumerate(page)
     )
     title = ", ".join(find_column(key).title for key in asked.group)
     return GroupTable(title, rows, found.total), RunsTable(columns, ())
@@ -171,24 +175,40 @@ def _best_mean(column: ColumnKey, stats: Sequence[Stats]) -> float | None:
     return max(means) if better == "higher" else min(means)
 
 
-def _stats_cell(column: ColumnKey, stats: Stats | None, best: float | None) -> StatsCell | None:
-    if stats is None or not stats.count or stats.mean is None or stats.min is None or stats.max is None:
+def _stats_cells(column: ColumnKey, stats: Sequence[Stats]) -> list[StatsCell | None]:
+    """The figures of one column, the groups' means in one precision, their ends in another."""
+    best = _best_mean(column, stats)
+    means = _shown_numbers(column, [each.mean for each in stats])
+    ends = _shown_numbers(column, [end for each in stats for end in (each.min, each.max)])
+    return [
+        _stats_cell(column, each, means[place], ends[2 * place : 2 * place + 2], best)
+        for place, each in enumerate(stats)
+    ]
+
+
+def _stats_cell(
+    column: ColumnKey, stats: Stats, mean: str, ends: Sequence[str], best: float | None
+) -> StatsCell | None:
+    if not stats.count or stats.mean is None:
         return None
-    shown = format_duration if column.shape == "duration" else lambda value: format_number(value, _SIGNIFICANT + 1)
     same = stats.min == stats.max
     facts = [("mean", stats.mean), ("std", stats.std), ("min", stats.min), ("max", stats.max)]
     title = ", ".join(f"{name} {format_exact(value)}" for name, value in facts if value is not None)
     return StatsCell(
-        mean=shown(stats.mean).replace("-", MINUS) if column.shape != "duration" else shown(stats.mean),
+        mean=mean,
         std="" if same or stats.std is None else _spread(column, stats.std),
-        span="" if same else f"{shown(stats.min)} to {shown(stats.max)}",
+        span="" if same else f"{ends[0]} to {ends[1]}",
         title=f"{format_count(stats.count)} values: {title}",
         best=best is not None and stats.mean == best,
     )
 
 
+def _shown_numbers(column: ColumnKey, values: Sequence[float | None]) -> list[str]:
+    return [format_duration(value) for value in values] if column.shape == "duration" else format_column(values)
+
+
 def _spread(column: ColumnKey, std: float) -> str:
-    return format_duration(std) if column.shape == "duration" else format_number(std, 2)
+    return format_duration(std) if column.shape == "duration" else f"{std:.2g}"
 
 
 def _label(keys: GroupKeys) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..observer.access.seen_database import unfiltered
 from ..observer.project_lists import Columns
 from ..observer.query.fields import metric_field
 from ..observer.run_query import RunQuery
@@ -165,7 +164,7 @@ def load_list(store: RunStore, asked: RunsAddress, defaults: str = "") -> RunsLi
         queued_count=store.count_queued(asked.project) if asked.project is not None and not is_searched else 0,
         seconds=seconds,
         groups=groups,
-        view_name=name_of(address, unfiltered(store.database)),
+        view_name=name_of(address),
         nearest_words="" if page.total or groups else find_nearest(store, asked),
     )
 

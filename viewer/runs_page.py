@@ -6,7 +6,6 @@ import json
 
 from flask import Blueprint, Response, abort, jsonify, render_template, request
 
-from ..observer.access.seen_database import unfiltered
 from ..observer.run_query import PAGE_SIZE_LIMIT, BadRunQuery
 from .column_keys import find_column
 from .fields_list import ListedField, list_fields
@@ -50,7 +49,7 @@ def _show(project: str | None) -> Response:
     part = PARTS.get(request.args.get("part", ""))
     context = shown.context()
     if part == PARTS["views"]:
-        context["views"] = list_saved(shown.address, unfiltered(current_store().database))
+        context["views"] = list_saved(shown.address)
     template = part or ("runs/table.html" if is_part else "runs.html")
     response = Response(render_template(template, **context), status=400 if error else 200)
     if project is not None and not part:

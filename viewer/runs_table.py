@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Column", "Row", "RunsTable", "build_table", "choose_columns", "find_value", "rank_metrics"]
 
 CELL_LENGTH = 60  # characters; the rest is in the title
-_WIDTHS = {"curve": 88, "tags": 168, "time": 104, "duration": 84, "text": 160}
-_NARROWEST, _WIDEST, _PER_LETTER, _AROUND = 64, 200, 7, 20
+_WIDTHS = {"curve": 80, "tags": 168, "time": 96, "duration": 84, "text": 160}
+_NARROWEST, _WIDEST, _PER_LETTER, _PER_BOLD, _AROUND = 56, 200, 7, 6.2, 18
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,8 @@ def _natural_width(about: ColumnKey, title: str, values: Sequence[Any]) -> int:
     if about.shape in _WIDTHS:
         return _WIDTHS[about.shape]
     longest = max((len(cell.text) for cell in format_cells(about, values)), default=0)
-    needed = max(_PER_LETTER * longest, _PER_LETTER * len(title) + 8) + _AROUND
-    return max(_NARROWEST, min(-(-needed // 8) * 8, _WIDEST))
+    needed = max(_PER_LETTER * longest, _PER_BOLD * len(title) + 8) + _AROUND  # 8: the arrow of a sorted one
+    return max(_NARROWEST, min(math.ceil(needed / 8) * 8, _WIDEST))
 
 
 def _is_numeric(values: Iterable[Any]) -> bool:

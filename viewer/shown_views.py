@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
 
+from ..observer.access.seen_database import unfiltered
 from ..observer.field_names import encode_field_name
 from ..observer.query.fields import UnknownField
 from ..observer.saved_views import SavedView, list_views
 from .accounts.current import current_principal
 from .column_keys import find_column
 from .runs_address import RunsAddress, join_columns
+from .store_access import current_database, current_store, home_database
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -38,22 +40,23 @@ class ShownViews:
     shared: tuple[ShownView, ...]
 
 
-def list_saved(shown: RunsAddress, database: Database[dict[str, Any]]) -> ShownViews:
+def list_saved(shown: RunsAddress) -> ShownViews:
     """The views of this table that whoever asks may see; the one that `shown` is stands out."""
     principal = current_principal()
     own: list[ShownView] = []
     shared: list[ShownView] = []
-    for view in list_views(database, principal, shown.project):
+    for view in list_views(home_database(), principal, shown.project, place=current_database().path):
         (own if view.is_own(principal) else shared).append(_shown(view, shown))
-    shared += [each for each in (_omniboards(database, shown),) if each is not None]
+    omniboards = _omniboards(unfiltered(current_store().database), shown)
+    shared += [omniboards] if omniboards is not None else []
     return ShownViews(tuple(own), tuple(shared))
 
 
-def name_of(shown: RunsAddress, database: Database[dict[str, Any]]) -> str:
+def name_of(shown: RunsAddress) -> str:
     """What the view is called that this address is; "" for none."""
     if not shown.query_string(page=1, drawn=None):
         return ""
-    saved = list_saved(shown, database)
+    saved = list_saved(shown)
     return next((view.name for view in (*saved.own, *saved.shared) if view.is_shown), "")
 
 

@@ -14,13 +14,17 @@ from . import (
     audit,
     changes,
     charts,
+    comparing,
     layouts,
     managing,
     projects,
     redaction,
+    reports,
     retention,
+    run_lists,
     runs,
     stopping,
+    views,
 )
 from .openapi import DESCRIPTION_SCHEMA, PREFIX, describe_api
 from .route import Route
@@ -35,6 +39,7 @@ def show_description() -> dict[str, Any]:
 
 # Every address under /api/v1. A new one is a row in the module that answers it.
 ROUTES: tuple[Route, ...] = (
+    *run_lists.ROUTES,
     *projects.ROUTES,
     *runs.ROUTES,
     *managing.ROUTES,
@@ -42,7 +47,10 @@ ROUTES: tuple[Route, ...] = (
     *artifacts.ROUTES,
     *changes.ROUTES,
     *charts.ROUTES,
+    *comparing.ROUTES,
     *layouts.ROUTES,
+    *views.ROUTES,
+    *reports.ROUTES,
     *access.ROUTES,
     *audit.ROUTES,
     *redaction.ROUTES,

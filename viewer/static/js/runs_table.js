@@ -1,9 +1,15 @@
-// The list of runs beside its charts: the charts follow the drawn runs, the divider sets the table's width.
-import { runKey } from "./addresses.js";
+// The list of runs beside its charts: the charts follow the drawn runs, the divider sets the table's width. What is done
+// with columns, queries, rows and views stands in runs/.
+import { root, runKey } from "./addresses.js";
 import { fillSparks } from "./charts/sparks.js";
+import "./runs/columns.js";
+import "./runs/editing.js";
+import { syncQuery } from "./runs/query.js";
+import { sync as syncSelection } from "./runs/selection.js";
+import { addressWith, goTo } from "./runs/state.js";
+import "./runs/views.js";
 
 const WIDTH_KEY = "cloister.runs-table-width";
-const VIEW_KEY = "cloister.runs-view";
 const NARROWEST = 420;
 
 const SPARK_MS = 5000; // a running run's spark line is drawn again at most this often
@@ -13,16 +19,16 @@ const divider = document.getElementById("divider");
 
 function redrawCharts() {
   const table = document.getElementById("runs-table");
+  const drawn = drawnRuns(table.dataset.drawn);
+  const compare = document.getElementById("compare-drawn");
+  compare.href = `${root}/compare?runs=${drawn.map(({ run_id }) => encodeURIComponent(run_id)).join(",")}`;
+  if (drawn.length < 2) compare.setAttribute("aria-disabled", "true");
+  else compare.removeAttribute("aria-disabled");
+  compare.querySelector("[data-drawn-count]").textContent = String(drawn.length);
   const charts = document.getElementById("runs-charts");
-  if (charts.dataset.drawn === table.dataset.drawn) return;
+  if (!charts || charts.dataset.drawn === table.dataset.drawn) return;
   charts.dataset.drawn = table.dataset.drawn;
-  document.dispatchEvent(new CustomEvent("cloister:drawn-runs", { detail: drawnRuns(table.dataset.drawn) }));
-}
-
-// "Clear the filter" stands in the table, the field above it.
-function syncFilter() {
-  const field = document.getElementById("filter");
-  if (field !== document.activeElement) field.value = document.getElementById("runs-table").dataset.text;
+  document.dispatchEvent(new CustomEvent("cloister:drawn-runs", { detail: drawn }));
 }
 
 // "12,,14": run 12 in the first place, 14 in the third; the places are the colours.
@@ -35,11 +41,14 @@ function drawnRuns(text) {
 document.addEventListener("htmx:afterSettle", (event) => {
   if (event.target.id !== "runs-table" && !event.target.closest?.("#runs-table")) return;
   redrawCharts();
-  syncFilter();
+  syncQuery();
+  syncSelection();
+  fillSparks();
 });
 document.addEventListener("cloister:refreshed", (event) => {
   if (event.target.id !== "runs-table") return;
   redrawCharts();
+  syncSelection();
   fillSparks();
 });
 
@@ -62,20 +71,15 @@ document.addEventListener("pointerover", (event) => {
   document.dispatchEvent(new CustomEvent("cloister:highlight-run", { detail: { run_id: runId } }));
 });
 
-// Table, split or charts.
+// Table, split or charts: in the address, so that a link shows the same.
 
-function show(view) {
-  split.dataset.view = view;
-  for (const button of document.querySelectorAll("[data-view-switch]")) {
-    button.setAttribute("aria-pressed", String(button.dataset.viewSwitch === view));
-  }
-}
-
-document.querySelector(".view-switch").addEventListener("click", (event) => {
+document.querySelector(".view-switch")?.addEventListener("click", (event) => {
   const button = event.target.closest("[data-view-switch]");
   if (!button) return;
-  show(button.dataset.viewSwitch);
-  keep(VIEW_KEY, button.dataset.viewSwitch);
+  const view = button.dataset.viewSwitch;
+  split.dataset.view = view;
+  for (const each of document.querySelectorAll("[data-view-switch]")) each.setAttribute("aria-pressed", String(each === button));
+  goTo(addressWith({ view: view === "split" ? null : view }), { replace: true });
 });
 
 // The divider: drag, arrow keys, double click for the width as designed.
@@ -105,14 +109,14 @@ function tableWidth() {
   return document.getElementById("runs-table").getBoundingClientRect().width;
 }
 
-divider.addEventListener("pointerdown", (event) => {
+divider?.addEventListener("pointerdown", (event) => {
   divider.setPointerCapture(event.pointerId);
   const move = (moved) => setWidth(moved.clientX - split.getBoundingClientRect().left);
   divider.addEventListener("pointermove", move);
   divider.addEventListener("pointerup", () => divider.removeEventListener("pointermove", move), { once: true });
 });
-divider.addEventListener("dblclick", resetWidth);
-divider.addEventListener("keydown", (event) => {
+divider?.addEventListener("dblclick", resetWidth);
+divider?.addEventListener("keydown", (event) => {
   if (event.key === "ArrowLeft") setWidth(tableWidth() - 24);
   else if (event.key === "ArrowRight") setWidth(tableWidth() + 24);
   else if (event.key === "Home") resetWidth();
@@ -120,9 +124,7 @@ divider.addEventListener("keydown", (event) => {
 
 try {
   const kept = Number(localStorage.getItem(WIDTH_KEY));
-  if (kept) setWidth(kept);
-  const view = localStorage.getItem(VIEW_KEY);
-  if (view === "table" || view === "charts") show(view);
+  if (kept && divider) setWidth(kept);
 } catch {
   // storage switched off
 }
