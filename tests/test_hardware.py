@@ -29,7 +29,6 @@ from pathlib import Path
 logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(levelname)s %(message)s")
 from cloister.observer.hardware.causes import Causes
 from cloister.observer.hardware.probe import HardwareProbe
-from cloister.observer.hardware.process_tree import ProcessTree
 probe = HardwareProbe(os.getpid(), Path.cwd(), Causes())
 samples = [{k: v for k, v in probe.measure().items() if k.startswith("gpu")} for _ in range(3)]
 probe.close()
