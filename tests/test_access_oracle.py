@@ -56,6 +56,10 @@ PAGES = (
     "/runs/{run}/environment/requirements.txt",
     "/delete?runs={run}",
     "/privacy/trash",
+    "/compare?runs={run}&project=digits",
+    "/compare/part/tables?runs={run}",
+    "/compare/console/{run}",
+    "/compare/choices?q=tag&project={project}",
 )
 API = (
     "/api/v1/projects",
@@ -77,6 +81,7 @@ API = (
     "/api/v1/runs/{run}/system-strip",
     "/api/v1/curves?runs={run}&metric=m{number}",
     "/api/v1/chart-sections?runs={run}",
+    "/api/v1/compare?runs={run}",
     "/api/v1/chart-sections?runs={run}&kind=system",
     "/api/v1/sparks?runs={run}&metric=m{number}",
     "/api/v1/trash",
@@ -88,6 +93,8 @@ NOT_ASKED = frozenset(
         "api.stream_changes",
         "charts.send_line_chart",
         "run_artifacts_page.download_artifact",
+        "run_artifacts_page.play_media",
+        "run_artifacts_page.send_pdf",
         "run_artifacts_page.show_image",
     )
 )
@@ -215,7 +222,9 @@ def test_every_answer_is_that_of_a_database_with_only_what_one_may_see(
     for path in paths((*PAGES, *API), chosen, (*PROJECTS, "none")):
         assert answer(browsers[0], path) == answer(browsers[1], path), path
     everything = ",".join(map(str, site.runs))
-    for path in (f"/api/v1/chart-sections?runs={everything}", f"/api/v1/sparks?metric=m7001&runs={everything}"):
+    together = ("/compare?show=config&", "/compare/part/source?", "/compare/part/environment?", "/api/v1/compare?")
+    charts = (f"/api/v1/chart-sections?runs={everything}", f"/api/v1/sparks?metric=m7001&runs={everything}")
+    for path in (*charts, *(f"{page}runs={everything}" for page in together)):
         assert answer(browsers[0], path) == answer(browsers[1], path), path
     for database_name in ("test_oracle_whole_2", "test_oracle_part_2"):
         client.drop_database(database_name)

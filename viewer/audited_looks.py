@@ -33,6 +33,7 @@ DOWNLOADS = {
     "run_source_page.download_diff": "uncommitted changes",
     "run_source_page.download_source": "source",
 }
+COMPARING = ("compare.", "api.compare_runs")
 EXPORTS = {"charts.send_points": "points"}
 SAME_LOOK_SECONDS = 15 * 60  # a page that refreshes itself, or a download in parts, is one look
 _MOST_REMEMBERED = 20_000
@@ -79,7 +80,8 @@ def is_private_to_others(principal: Principal, run: RunRecord) -> bool:
 
 
 def _shows_runs(endpoint: str) -> bool:
-    return "run_id" in (request.view_args or {}) or endpoint in EXPORTS or endpoint.startswith(("charts.", "compare."))
+    arguments = request.view_args or {}
+    return "run_id" in arguments or endpoint in EXPORTS or endpoint.startswith(("charts.", *COMPARING))
 
 
 def _runs_of_request() -> Iterator[RunRecord]:
@@ -94,7 +96,7 @@ def _runs_of_request() -> Iterator[RunRecord]:
 
 
 def _asked_runs() -> Iterable[Any]:
-    if (request.endpoint or "").startswith("compare."):
+    if (request.endpoint or "").startswith(COMPARING):
         # As the page reads it, which refuses no link.
         return [parse_run_id(str(key)) for key in parse_compare(request.args).runs]
     return parse_run_ids(request.args, most=200)

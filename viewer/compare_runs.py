@@ -92,3 +92,8 @@ def load_comparison(
         for place, (record, key) in enumerate(zip(records, keys, strict=True))
     )
     return Comparison(runs, baseline, len(missing))
+
+
+def load_asked_comparison(store: RunStore, keys: tuple[RunKey, ...], baseline: RunKey | None) -> Comparison:
+    """The same for whoever asks without a page: colours are of no matter then."""
+    return load_comparison(store, CompareAddress(runs=keys, baseline=baseline), lambda _project: {})
