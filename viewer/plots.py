@@ -18,6 +18,7 @@ from bokeh.models import (
     Grid,
     LinearAxis,
     MultiLine,
+    Patches,
     Plot,
     Range1d,
     Scatter,
@@ -86,7 +87,7 @@ def line_chart(lines: Sequence[LineColumns] = (), *, backend: Backend = "canvas"
     plot.add_layout(x_axis, "below")
     plot.add_layout(y_axis, "left")
     plot.add_layout(Grid(dimension=1, ticker=y_axis.ticker, grid_line_color=DEFAULT_GRID, name="y_grid"))
-    plot.renderers.extend([_lines("raw", ()), _lines("lines", lines), _ends(), _gaps(), _last_tick_label()])
+    plot.renderers.extend([_bands(), _lines("raw", ()), _lines("lines", lines), _ends(), _gaps(), _last_tick_label()])
     return plot
 
 
@@ -151,6 +152,12 @@ def _lines(name: str, lines: Sequence[LineColumns]) -> GlyphRenderer[Any]:
         line_cap="round",
     )
     return GlyphRenderer(name=name, data_source=ColumnDataSource(columns, name=f"{name}_source"), glyph=glyph)
+
+
+def _bands() -> GlyphRenderer[Any]:
+    source = ColumnDataSource({"xs": [], "ys": [], "color": [], "alpha": []}, name="bands_source")
+    glyph = Patches(xs="xs", ys="ys", fill_color="color", fill_alpha="alpha", line_color=None)
+    return GlyphRenderer(name="bands", data_source=source, glyph=glyph)
 
 
 def _ends() -> GlyphRenderer[Any]:

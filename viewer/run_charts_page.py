@@ -9,8 +9,8 @@ from flask import Blueprint, render_template
 
 from ..observer.run_ids import parse_run_id
 from ..observer.run_record import RunId
-from .chart_sections import SYSTEM_PREFIX, ChartSection, group_metrics
-from .charts import load_known_runs
+from .chart_requests import MOST_RUNS
+from .chart_sections import SYSTEM_PREFIX, ChartSection, ChartSpec, group_metrics
 from .hardware_sections import group_hardware
 from .run_colours import SLOT_COUNT, RunColour
 from .run_keys import RunKey
@@ -41,19 +41,25 @@ def group_charts(metrics: Iterable[str], kind: str, keys: Collection[RunKey]) ->
 
 
 def _logged_by(metrics: Iterable[str], keys: Collection[RunKey]) -> Iterable[str]:
-    runs, _ = load_known_runs(current_store(), [parse_run_id(str(key)) for key in keys])
-    logged = {name for run in runs for name in run.summary}
-    # Without a summary (Sacred writes none) a run may have any of them.
-    return metrics if any(not run.summary for run in runs) else [name for name in metrics if name in logged]
+    logged = current_store().find_metric_names([parse_run_id(str(key)) for key in keys])
+    named = [name for name in metrics if name in logged]
+    # The project's list is of its newest runs; what older ones have beside it stands in their own.
+    return [*named, *sorted(logged.difference(named))]
+
+
+@bp.app_template_global("charts_json")
+def charts_json(charts: Iterable[ChartSpec]) -> list[dict[str, Any]]:
+    return [chart.as_json() for chart in charts]
 
 
 @bp.app_template_global("chart_runs")
 def chart_runs(keys: Iterable[RunKey], slots: Mapping[RunKey, int | RunColour]) -> list[dict[str, Any]]:
     """The runs as the browser's modules take them: every one with a slot, so that its colour is settled."""
-    runs = list(dict.fromkeys(keys))[:SLOTS]
+    runs = list(dict.fromkeys(keys))[:MOST_RUNS]
     given = {key: _slot_number(slots[key]) for key in runs if key in slots}
-    free = iter([slot for slot in range(1, SLOTS + 1) if slot not in given.values()] + list(range(1, SLOTS + 1)))
-    return [{"run_id": key, "slot": given[key] if key in given else next(free)} for key in runs]
+    free = (slot for slot in range(1, SLOTS + 1) if slot not in given.values())
+    # Beyond the 36 that can be told apart a run is grey: slot 0.
+    return [{"run_id": key, "slot": given[key] if key in given else next(free, 0)} for key in runs]
 
 
 def _slot_number(slot: int | RunColour) -> int:

@@ -1,5 +1,5 @@
 // Axes: where ticks stand, what they say, how far a y axis reaches, and how a logarithm gets onto Bokeh's linear scale.
-import { formatCount, formatTick } from "./numbers.js";
+import { formatCount, formatTick, formatValue } from "./numbers.js";
 
 // Steps and what they cost against a fit: 0.25 and 0.3 only where they suit the range much better than 0.2 or 0.5.
 const STEPS = [
@@ -33,13 +33,14 @@ export function extent(columns) {
   return { low, high, smallest };
 }
 
-export const LINEAR = { name: "linear", to: (value) => value, from: (value) => value };
-export const LOG = { name: "log", to: Math.log10, from: (value) => 10 ** value };
+export const LINEAR = { name: "linear", key: "linear", to: (value) => value, from: (value) => value };
+export const LOG = { name: "log", key: "log", to: Math.log10, from: (value) => 10 ** value };
 
 // Logarithmic on both sides of 0, linear within `unit` of it.
 export function symlog(unit) {
   return {
     name: "symlog",
+    key: `symlog ${unit}`,
     to: (value) => Math.sign(value) * Math.log10(1 + Math.abs(value) / unit),
     from: (value) => Math.sign(value) * unit * (10 ** Math.abs(value) - 1),
   };
@@ -147,10 +148,16 @@ function symlogAxis(scale, low, high) {
 
 // ---- x
 
+// How x is drawn: logarithmically where that is wanted and can be. Steps begin at 0, so within 1 of it x is linear.
+export function chooseXScale(wanted, axis, [low, high]) {
+  if (wanted !== "log" || axis === "wall" || !(high > 0)) return LINEAR;
+  return low > 0 ? LOG : symlog(Math.max(1, high * 1e-6));
+}
+
 // The end of an unzoomed x axis: the next tick when it is near, so that 60 epochs counted from 0 end at 60.
 export function xBounds(low, high, axis, wanted) {
   if (!(high > low)) return axis === "step" ? [low - 0.5, high + 0.5] : [low - 1, high + 1];
-  if (axis === "wall") return [low, high];
+  if (axis === "wall" || isMetric(axis)) return [low, high];
   const unit = axis === "relative" ? timeUnit(high - low).seconds : 1;
   const step = niceStep(low / unit, high / unit, wanted, { whole: axis === "step", widened: false }) * unit;
   const end = Math.ceil(high / step - 1e-9) * step;
@@ -158,14 +165,39 @@ export function xBounds(low, high, axis, wanted) {
   return [start, end - high <= (high - low) * 0.04 ? end : high];
 }
 
-export function xAxis(low, high, axis, wanted) {
+export function xAxis(low, high, axis, wanted, scale = LINEAR) {
   if (axis === "wall") return clockTicks(low, high, wanted);
+  if (scale.name !== "linear") return logXAxis(low, high, axis, scale);
   const unit = axis === "relative" ? timeUnit(high - low) : { seconds: 1, word: "step" };
   const step = niceStep(low / unit.seconds, high / unit.seconds, wanted, { whole: axis === "step", widened: false });
   const { ticks, labels } = linearTicks(low / unit.seconds, high / unit.seconds, step);
-  const last = ticks.length - 1;
-  if (last >= 0) labels[last] = axis === "relative" ? `${labels[last]} ${unit.word}` : `step ${labels[last]}`;
+  nameLast(labels, axis, unit.word);
   return { ticks: ticks.map((tick) => tick * unit.seconds), labels };
+}
+
+// Ticks at their drawn places.
+function logXAxis(low, high, axis, scale) {
+  const from = low > 0 ? low : Math.min(scale.name === "symlog" ? Math.max(scale.from(0.3), 1e-9) : high / 1e6, high);
+  const values = [...(low <= 0 ? [0] : []), ...logTicks(from, high)];
+  const labels = values.map((value) => formatTick(value, value ? logStep(Math.abs(value)) : 1, { short: true }));
+  nameLast(labels, axis, axis === "relative" ? "s" : "step");
+  return { ticks: values.map(scale.to), labels };
+}
+
+function nameLast(labels, axis, word) {
+  const last = labels.length - 1;
+  if (last < 0) return;
+  if (isMetric(axis)) labels[last] = `${shortName(axis)} ${labels[last]}`;
+  else labels[last] = axis === "relative" ? `${labels[last]} ${word}` : `step ${labels[last]}`;
+}
+
+export function isMetric(axis) {
+  return axis.startsWith("metric:");
+}
+
+function shortName(axis) {
+  const name = axis.slice("metric:".length);
+  return name.length > 20 ? `${name.slice(0, 19)}\u2026` : name;
 }
 
 function timeUnit(seconds) {
@@ -209,12 +241,14 @@ export function duration(seconds) {
   return minutes ? `${minutes}m ${two(whole % 60)}s` : `${whole}s`;
 }
 
-// What a place on the x axis is called in hover card and table.
-export function xTitle(axis, { step, time, start }) {
+// What a place on the x axis is called in hover card and table. A group of runs has neither steps nor times of its own.
+export function xTitle(axis, { x, step, time, start }) {
   const moment = time ? `${day(time)} ${clock(time)}` : "";
-  if (axis === "wall") return `${moment}, step ${formatCount(step)}`;
-  if (axis === "relative") return `${duration(time - start)}, step ${formatCount(step)}`;
-  return time ? `step ${formatCount(step)}, ${clock(time)}` : `step ${formatCount(step)}`;
+  const atStep = Number.isFinite(step) ? `, step ${formatCount(step)}` : "";
+  if (isMetric(axis)) return `${shortName(axis)} ${formatValue(x, 6)}${atStep}`;
+  if (axis === "wall") return `${moment || `${day(x)} ${clock(x)}`}${atStep}`;
+  if (axis === "relative") return `${duration(time && start ? time - start : x)}${atStep}`;
+  return time ? `step ${formatCount(step)}, ${clock(time)}` : `step ${formatValue(Number.isFinite(step) ? step : x, 6)}`;
 }
 
 // The step that gives about `wanted` ticks with the ends of the range near ticks. `widened`: the range grows to the next ticks.

@@ -1,19 +1,21 @@
 // A chart card: loads the curves of one metric, draws them, says what it shows.
 import { fetchCurves } from "./api.js";
-import { xAxis, xTitle } from "./axes.js";
+import { chooseXScale, LINEAR, xAxis, xTitle } from "./axes.js";
 import { compose, nearestIndex, prepare } from "./drawing.js";
 import { hideHoverCard, showHoverCard } from "./hover.js";
 import { fillLegend } from "./legend.js";
-import { formatValue } from "./numbers.js";
+import { formatValue, formatValues } from "./numbers.js";
 import { createPlot } from "./plot.js";
 import { followPointer } from "./pointer.js";
-import { remember, remembered } from "./preferences.js";
+import { closeMeasure, showMeasure } from "./measuring.js";
 import { openFullSize, openMoreMenu, openSettingsMenu } from "./card_menus.js";
 
 const LIVE_PAUSE_MS = 1000; // a chart is refetched at most once in this time
 const ZOOM_PAUSE_MS = 120;
 const WEBGL_FROM_POINTS = 20000;
 const SKELETON_AFTER_MS = 150;
+const MOST_DOTS = 36;
+const MOST_READ_OUT = 3;
 
 export class ChartCard {
   constructor(element, section, { fullSize = false } = {}) {
@@ -32,7 +34,9 @@ export class ChartCard {
     this.loadNumber = 0;
     this.loadedAt = -Infinity;
     this.timer = 0;
-    this.choices = remembered(`metric:${this.spec.metric}`, {});
+    this.refused = [];
+    this.xScale = LINEAR;
+    this.measuring = null; // null, "wanted" for the next drag, or {low, high}
     this.plotElement = this.part("plot");
     this.canvas = this.part("canvas");
     this.overlay = this.part("overlay");
@@ -48,6 +52,15 @@ export class ChartCard {
 
   get metric() {
     return this.spec.metric;
+  }
+
+  get layout() {
+    return this.grid.layout;
+  }
+
+  // What a person has chosen for this chart alone.
+  get choices() {
+    return this.layout.entry("charts", "metric", this.metric);
   }
 
   // ---- loading
@@ -90,8 +103,9 @@ export class ChartCard {
     const pixels = Math.max(Math.round((this.plotElement.clientWidth - 56) / 20) * 20, 100);
     const skeleton = setTimeout(() => !this.plot && this.show("loading"), SKELETON_AFTER_MS);
     try {
-      const curves = await fetchCurves(this.metric, { runs, pixels, axis: this.grid.axis, from, to });
+      const { curves, refused } = await fetchCurves(this.spec, { runs, pixels, from, to, ...this.grid.query() });
       if (number !== this.loadNumber) return; // a newer wish is on its way
+      this.refused = refused;
       this.loadedAt = performance.now();
       this.pixels = pixels;
       this.take(curves, from === null);
@@ -106,7 +120,8 @@ export class ChartCard {
 
   take(curves, whole) {
     const order = new Map(this.grid.runIds().map((id, i) => [id, i]));
-    this.curves = curves.sort((a, b) => order.get(a.run_id) - order.get(b.run_id));
+    const place = (curve) => order.get(curve.run_id) ?? 0; // groups come in their order
+    this.curves = curves.sort((a, b) => place(a) - place(b));
     if (!whole) return;
     const filled = curves.filter((curve) => curve.x.length > 0);
     this.extent = filled.length === 0 ? null : [Math.min(...filled.map((curve) => curve.x[0])), Math.max(...filled.map((curve) => curve.x[curve.x.length - 1]))];
@@ -120,7 +135,7 @@ export class ChartCard {
   }
 
   async makePlot() {
-    const points = this.curves.reduce((sum, curve) => sum + curve.x.length * (this.smoothing() > 0 ? 2 : 1), 0);
+    const points = this.curves.reduce((sum, curve) => sum + curve.x.length * (this.smoothing().strength > 0 ? 2 : 1), 0);
     const backend = points > WEBGL_FROM_POINTS ? "webgl" : "canvas";
     if (this.plot && (this.backend === backend || backend === "canvas")) return;
     if (this.curves.length === 0) return;
@@ -141,7 +156,11 @@ export class ChartCard {
   // ---- drawing
 
   smoothing() {
-    return this.choices.smooth === false ? 0 : this.grid.smoothing;
+    return this.choices.smooth === false ? { kind: "none", strength: 0 } : this.grid.smoothing;
+  }
+
+  ignoresOutliers() {
+    return this.choices.ignore_outliers ?? this.layout.get("ignore_outliers");
   }
 
   scaleName() {
@@ -158,27 +177,51 @@ export class ChartCard {
     const range = this.range();
     this.drawnRange = range;
     const [low, high] = this.extent ?? range;
-    this.runs = prepare(this.curves, { slots: this.grid.slots, hidden: this.hidden, spec: this.spec, smoothing: this.smoothing(), span: high - low });
+    this.xScale = chooseXScale(this.layout.get("x_scale"), this.grid.axis, this.extent ?? range);
+    this.runs = prepare(this.curves, {
+      colours: this.grid.colours,
+      hidden: this.hidden,
+      spec: this.spec,
+      smoothing: this.smoothing(),
+      span: high - low,
+      band: this.layout.get("band"),
+    });
     const drawing = compose(this.runs, {
       spec: this.spec,
       scaleName: this.scaleName(),
-      ignoreOutliers: this.choices.ignoreOutliers === true,
+      ignoreOutliers: this.ignoresOutliers(),
       range,
       height: this.plotElement.clientHeight,
       highlighted: this.grid.highlighted,
+      xScale: this.xScale,
     });
+    this.put(drawing, range);
+    this.show("drawn");
+    this.describe();
+    fillLegend(this);
+    showMeasure(this);
+  }
+
+  // What was composed, into the plot.
+  put(drawing, range) {
     this.scale = drawing.scale;
     this.yRange = [drawing.y.start, drawing.y.end];
     const narrow = this.plotElement.clientWidth < 400;
+    const wanted = narrow && innerWidth <= 640 ? 3 : this.fullSize ? 8 : 5;
+    this.plot.setBands(drawing.bands);
     this.plot.setLines("raw", drawing.raw);
     this.plot.setLines("lines", drawing.lines);
     this.plot.setEnds(drawing.ends);
     this.plot.setGaps(drawing.gaps);
     this.plot.setY(drawing.y);
-    this.plot.setX({ start: range[0], end: range[1], ...xAxis(range[0], range[1], this.grid.axis, narrow && innerWidth <= 640 ? 3 : this.fullSize ? 8 : 5) });
-    this.show("drawn");
-    this.describe();
-    fillLegend(this);
+    const [start, end] = this.drawnEnds(range);
+    this.plot.setX({ start, end, ...xAxis(range[0], range[1], this.grid.axis, wanted, this.xScale) });
+  }
+
+  // Where the ends of a range are drawn. A logarithm begins at the first point, not at the nothing before it.
+  drawnEnds([low, high]) {
+    const from = this.xScale.name === "log" && !(low > 0) ? this.extent[0] : low;
+    return [this.xScale.to(from), this.xScale.to(high)];
   }
 
   redrawIfRangeChanged() {
@@ -206,8 +249,8 @@ export class ChartCard {
 
   xAt(pixel) {
     const { left, width } = this.plot.frame;
-    const [low, high] = this.range();
-    return low + ((pixel - left) / width) * (high - low);
+    const [low, high] = this.drawnEnds(this.range());
+    return this.xScale.from(low + ((pixel - left) / width) * (high - low));
   }
 
   resized() {
@@ -230,6 +273,7 @@ export class ChartCard {
 
   showNoData() {
     const count = this.grid.runIds().length;
+    if (this.refused.length > 0) return this.show("empty", this.refused[0].detail);
     this.show("empty", this.section.zoom ? "No points in this range." : `No points for ${count === 1 ? "this run" : `these ${count} runs`}`);
     this.part("note").textContent = this.spec.unit;
   }
@@ -245,10 +289,14 @@ export class ChartCard {
     const total = this.grid.runIds().length;
     const words = [this.spec.unit];
     if (this.scale.name !== "linear") words.push(this.scale.name);
-    if (this.curves.length < total) words.push(`${this.curves.length} of ${total} runs`);
+    if (this.xScale.name !== "linear") words.push("log x");
+    const drawn = this.curves.reduce((sum, curve) => sum + (curve.runs?.length ?? 1), 0);
+    if (drawn < total) words.push(`${drawn} of ${total} runs`);
+    if (this.refused.length > 0) words.push(`${this.refused.length} too long`);
     const odd = this.curves.reduce((sum, curve) => sum + (curve.not_numbers ?? 0), 0);
     if (odd) words.push(`${odd} ${odd === 1 ? "value is no number" : "values are no numbers"}`);
     this.part("note").textContent = words.filter(Boolean).join(" \u00b7 ");
+    this.part("note").title = this.refused[0]?.detail ?? "";
     this.part("sentence").textContent = this.sentence();
   }
 
@@ -280,11 +328,11 @@ export class ChartCard {
     const place = this.snap(x);
     if (place === null) return this.section.hover(null, this);
     this.cursor = place;
-    this.section.hover(place, this);
     const found = this.valuesAt(place).sort((a, b) => b.value - a.value || 0);
-    if (found.length === 0) return hideHoverCard();
+    const nearest = found.length > 0 ? found.reduce((a, b) => (Math.abs(b.pixel - y) < Math.abs(a.pixel - y) ? b : a)) : null;
+    this.section.hover(place, this, nearest?.id);
+    if (nearest === null) return hideHoverCard();
     const box = this.plotElement.getBoundingClientRect();
-    const nearest = found.reduce((a, b) => (Math.abs(b.pixel - y) < Math.abs(a.pixel - y) ? b : a));
     showHoverCard(this.element.closest("dialog") ?? document.body, {
       title: xTitle(this.grid.axis, found[0].moment),
       rows: found,
@@ -319,30 +367,32 @@ export class ChartCard {
       if (Math.abs(curve.x[i] - place) > Math.max(spacing * 1.5, ((high - low) / width) * 2)) continue;
       const drawn = this.scale.to(run.line[i]);
       const pixel = top + height * (1 - (drawn - start) / (end - start));
-      const moment = { step: curve.step[i], time: curve.time[i], start: curve.start ?? curve.time[0] - curve.x[0] };
-      found.push({ name: curve.name, color: run.color, value: run.values[i], pixel, moment });
+      const moment = { x: curve.x[i], step: curve.step[i], time: curve.time[i], start: curve.start ?? curve.time[0] - curve.x[0] };
+      found.push({ id: curve.run_id, name: curve.name, spread: spreadOf(run, i), color: run.color, value: run.values[i], pixel, moment });
     }
     return found;
   }
 
   pixelAt(x) {
     const { left, width } = this.plot.frame;
-    const [low, high] = this.range();
-    return left + ((x - low) / (high - low)) * width;
+    const [low, high] = this.drawnEnds(this.range());
+    return left + ((this.xScale.to(x) - low) / (high - low)) * width;
   }
 
-  // The crosshair of the section: a line and a dot on each run, drawn over the canvas so that it need not be painted anew.
-  showCrosshair(place) {
+  // The crosshair of all charts: a line and a dot on each run, drawn over the canvas so that it need not be painted anew.
+  // `nearest` is the run that the pointer is nearest to, in the chart where it is.
+  showCrosshair(place, isSource, nearest) {
     if (place === null || !this.ready()) return this.clearOverlay();
     const { top, height, left, right } = this.plot.frame;
     const across = this.pixelAt(place);
-    if (across < left - 1 || across > right + 1) return this.clearOverlay();
+    if (!(across >= left - 1 && across <= right + 1)) return this.clearOverlay();
     const line = document.createElement("div");
     line.className = "chart-crosshair";
     line.style.transform = `translate(${across}px, ${top}px)`;
     line.style.height = `${height}px`;
-    const dots = this.valuesAt(place)
-      .filter(({ pixel }) => pixel >= top - 1 && pixel <= top + height + 1)
+    const found = this.valuesAt(place);
+    const dots = found
+      .filter(({ pixel, id }, i) => pixel >= top - 1 && pixel <= top + height + 1 && (i < MOST_DOTS || id === nearest))
       .map(({ pixel, color }) => {
         const dot = document.createElement("div");
         dot.className = "chart-dot";
@@ -350,11 +400,31 @@ export class ChartCard {
         dot.style.transform = `translate(${across}px, ${pixel}px)`;
         return dot;
       });
-    this.overlay.replaceChildren(line, ...dots);
+    this.clearOverlay();
+    this.overlay.append(line, ...dots, ...(isSource ? [] : this.readOut(found, nearest)));
+  }
+
+  // In the other charts: what the runs have there, at most three of them, the one under the pointer first.
+  readOut(found, nearest) {
+    if (found.length === 0) return [];
+    const sorted = [...found].sort((a, b) => (b.id === nearest) - (a.id === nearest) || b.value - a.value);
+    const shown = sorted.slice(0, MOST_READ_OUT);
+    const words = formatValues(shown.map(({ value }) => value));
+    const box = document.createElement("div");
+    box.className = "chart-readout";
+    shown.forEach(({ color }, i) => {
+      const dot = document.createElement("i");
+      dot.style.background = color;
+      const number = document.createElement("b");
+      number.textContent = words[i];
+      box.append(dot, number);
+    });
+    if (found.length > shown.length) box.append(`+${found.length - shown.length}`);
+    return [box];
   }
 
   clearOverlay() {
-    this.overlay.replaceChildren();
+    for (const element of [...this.overlay.children]) if (!element.matches(".is-measuring")) element.remove();
   }
 
   // Arrow keys: one drawn point further, ten with Shift.
@@ -378,9 +448,36 @@ export class ChartCard {
   }
 
   choose(choices) {
-    this.choices = { ...this.choices, ...choices };
-    remember(`metric:${this.metric}`, this.choices);
-    this.draw();
+    this.layout.setEntry("charts", "metric", this.metric, choices);
+    for (const card of this.section.cards) if (card.metric === this.metric) card.draw();
+  }
+
+  // ---- measuring a stretch of x
+
+  isMeasuring() {
+    return this.measuring === "wanted";
+  }
+
+  measure(low, high) {
+    this.measuring = { low: Math.min(low, high), high: Math.max(low, high) };
+    showMeasure(this);
+  }
+
+  // From the keyboard: the first press marks where the crosshair stands, the second measures up to it.
+  measureFromCursor() {
+    if (!this.ready() || this.cursor === undefined) return;
+    if (typeof this.measureFrom === "number") {
+      this.measure(this.measureFrom, this.cursor);
+      this.measureFrom = undefined;
+    } else {
+      this.measureFrom = this.cursor;
+    }
+  }
+
+  endMeasuring() {
+    this.measuring = null;
+    this.measureFrom = undefined;
+    closeMeasure(this);
   }
 
   act(event) {
@@ -397,11 +494,31 @@ export class ChartCard {
     else openFullSize(this, ChartCard);
   }
 
+  // Far out of view: what takes memory goes, and comes back with the next look.
+  suspend() {
+    if (!this.plot || this.inView) return;
+    this.plot.destroy();
+    this.plot = null;
+    this.curves = [];
+    this.runs = [];
+    this.stale = true;
+    this.loadNumber += 1;
+    this.element.dataset.state = "loading";
+  }
+
   remove() {
     clearTimeout(this.timer);
     this.loadNumber += 1;
     this.resizing.disconnect();
+    this.endMeasuring();
     this.plot?.destroy();
+    this.plot = null;
     this.element.remove();
   }
+}
+
+// How far a group's runs are apart at one of its places, in the unit of the chart: what stands behind the mean.
+function spreadOf({ curve, edges }, place) {
+  if (!curve.group || edges.length === 0) return null;
+  return { low: edges[0][place], high: edges[1][place] };
 }

@@ -1,58 +1,122 @@
-// A grid of charts on a page: its controls, its sections, which runs it draws, and how it follows them.
+// A grid of charts on a page: its sections, which runs it draws, and how it follows them.
 import { fetchSections } from "./api.js";
-import { DEFAULT_SMOOTHING, remember, remembered } from "./preferences.js";
+import { Arrangement } from "./arrangement.js";
+import { Colours } from "./colours.js";
+import { followControls } from "./controls.js";
+import { Layout } from "./layout.js";
 import { ChartSection } from "./section.js";
 import { onThemeChange } from "./tokens.js";
 
 const NEAR = "240px 0px"; // charts are made ready a little before they scroll into view
 const SECTIONS_PAUSE_MS = 2000;
-const MOST_RUNS = 36;
+const MOST_RUNS = 200;
+const MOST_PLOTS = 40; // that are kept while they are out of view
 
 export class ChartGrid {
   constructor(element) {
     this.element = element;
     this.project = element.dataset.project;
     this.kind = element.dataset.kind;
-    this.axis = element.dataset.axis;
+    this.isWorkspace = element.dataset.workspace !== undefined;
     this.limit = Number(element.dataset.limit) || Infinity;
     this.legend = element.dataset.legend !== undefined;
     this.scriptUrls = JSON.parse(element.dataset.scripts);
+    this.layout = new Layout({
+      project: this.project,
+      name: this.isWorkspace ? `layout:${this.project}` : `layout of ${this.kind}`,
+      kept: this.isWorkspace ? JSON.parse(element.dataset.workspace) : null,
+      isKeptByServer: this.isWorkspace && element.dataset.keptBy === "server",
+    });
     this.runs = [];
     this.slots = new Map();
     this.highlighted = null;
-    this.smoothing = this.kind === "metrics" ? remembered("smoothing", DEFAULT_SMOOTHING) : 0;
+    this.looked = []; // cards that have been in view, the latest last
+    this.colours = new Colours(this);
     this.takeRuns(JSON.parse(element.dataset.runs));
     this.sectionsTimer = 0;
   }
 
   mount() {
+    this.axis = this.hasChoices() ? this.layout.get("axis") : this.element.dataset.axis;
     this.observer = new IntersectionObserver((entries) => this.seen(entries), { rootMargin: NEAR });
     this.sections = [...this.element.querySelectorAll("[data-chart-section]")].map((section) => new ChartSection(section, this));
-    for (const card of this.cards()) this.watch(card);
-    this.followControls();
+    this.arrangement = new Arrangement(this);
+    this.arrangement.apply();
+    for (const entry of this.entries()) this.watch(entry);
+    this.controls = followControls(this);
     this.followDocument();
     onThemeChange(() => this.cards().forEach((card) => card.restyle()));
     this.showNone();
+    this.recolour();
+  }
+
+  // Whether a person may choose what x is here.
+  hasChoices() {
+    return this.kind === "metrics" && (this.isWorkspace || this.element.querySelector("[data-chart-axis]") !== null);
+  }
+
+  entries() {
+    return this.sections.flatMap((section) => section.entries);
   }
 
   cards() {
     return this.sections.flatMap((section) => section.cards);
   }
 
-  watch(card) {
-    card.element.chartCard = card;
-    this.observer.observe(card.element);
+  watch(entry) {
+    entry.element.chartEntry = entry;
+    this.observer.observe(entry.element);
   }
 
-  seen(entries) {
-    for (const entry of entries) entry.target.chartCard.setInView(entry.isIntersecting);
+  seen(changes) {
+    for (const { target, isIntersecting } of changes) {
+      const entry = target.chartEntry;
+      if (!isIntersecting && !entry.card) continue;
+      const card = this.cardOf(entry);
+      card.setInView(isIntersecting);
+      if (isIntersecting) this.noteLook(card);
+    }
   }
 
-  // ---- runs
+  cardOf(entry) {
+    if (entry.card) return entry.card;
+    const before = entry.element;
+    const card = entry.section.build(entry);
+    entry.element.chartCard = card;
+    if (before !== entry.element) {
+      this.observer.unobserve(before);
+      this.watch(entry);
+    }
+    return card;
+  }
+
+  // Plots take memory: of those out of view the latest stay.
+  noteLook(card) {
+    this.looked = [...this.looked.filter((one) => one !== card), card];
+    while (this.looked.length > MOST_PLOTS) {
+      const oldest = this.looked.find((one) => !one.inView);
+      if (!oldest) return;
+      this.looked = this.looked.filter((one) => one !== oldest);
+      oldest.suspend();
+    }
+  }
+
+  // ---- what charts ask for
 
   runIds() {
     return this.runs.map((run) => run.run_id);
   }
+
+  get smoothing() {
+    return this.kind === "metrics" ? this.layout.get("smoothing") : { kind: "none", strength: 0 };
+  }
+
+  query() {
+    const group = this.isWorkspace ? this.layout.get("group_by") : [];
+    return { axis: this.axis, x_scale: this.layout.get("x_scale"), group };
+  }
+
+  // ---- runs
 
   takeRuns(runs) {
     this.runs = runs.slice(0, MOST_RUNS);
@@ -63,6 +127,7 @@ export class ChartGrid {
     this.takeRuns(runs);
     this.showNone();
     this.renewSections({ prune: true });
+    this.recolour();
     for (const card of this.cards()) card.touch();
   }
 
@@ -72,43 +137,40 @@ export class ChartGrid {
     for (const card of this.cards()) if (card.inView && card.ready()) card.draw();
   }
 
-  // ---- controls
-
-  followControls() {
-    const slider = this.element.querySelector("[data-chart-smoothing]");
-    slider?.addEventListener("input", () => this.smooth(Number(slider.value), slider));
-    if (slider) this.showSmoothing(slider);
-    this.element.querySelector("[data-chart-filter]")?.addEventListener("input", (event) => this.filter(event.target.value));
-    for (const button of this.element.querySelectorAll("[data-chart-axis]")) {
-      button.addEventListener("click", () => this.setAxis(button.dataset.chartAxis));
-    }
-    const axis = this.kind === "metrics" && this.element.querySelector("[data-chart-axis]") ? remembered("axis", this.axis) : this.axis;
-    if (axis !== this.axis) this.setAxis(axis);
+  // Colours by a value are known once the server has said which run has which.
+  async recolour() {
+    await this.colours.renew().catch(() => {}); // the charts say that the server does not answer
+    this.controls.showColours();
+    if (this.layout.get("colour_by")) this.redraw();
   }
 
-  smooth(value, slider) {
-    this.smoothing = value;
-    remember("smoothing", value);
-    this.showSmoothing(slider);
-    cancelAnimationFrame(this.smoothRequest);
-    this.smoothRequest = requestAnimationFrame(() => this.cards().forEach((card) => (card.inView ? card.draw() : (card.stale ||= card.ready()))));
-  }
+  // ---- choices
 
-  showSmoothing(slider) {
-    slider.value = this.smoothing;
-    slider.style.setProperty("--filled", `${(this.smoothing / Number(slider.max)) * 100}%`);
-    this.element.querySelector("[data-smoothing-number]").value = this.smoothing.toFixed(2);
+  choose(key, value) {
+    this.layout.set(key, value);
+    if (key === "axis") this.setAxis(value);
+    else if (key === "group_by" || key === "x_scale") this.refetch();
+    else if (key === "colour_by") this.recolour().then(() => this.redraw());
+    else this.redraw();
   }
 
   setAxis(axis) {
     this.axis = axis;
-    if (this.kind === "metrics") remember("axis", axis);
-    for (const button of this.element.querySelectorAll("[data-chart-axis]")) {
-      const chosen = button.dataset.chartAxis === axis;
-      button.toggleAttribute("aria-current", chosen);
-      if (chosen) button.setAttribute("aria-current", "true");
-      button.setAttribute("aria-pressed", String(chosen));
-    }
+    this.controls.showAxis();
+    this.refetch();
+  }
+
+  // Another layout altogether.
+  applyLayout() {
+    this.axis = this.layout.get("axis");
+    for (const section of this.sections) section.fold(this.layout.has("folded", section.name), false);
+    this.arrangement.apply();
+    this.controls.show();
+    this.recolour();
+    this.refetch();
+  }
+
+  refetch() {
     for (const section of this.sections) {
       section.zoom = null;
       for (const card of section.cards) {
@@ -119,20 +181,9 @@ export class ChartGrid {
     }
   }
 
-  filter(text) {
-    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    for (const section of this.sections) {
-      let count = 0;
-      for (const card of section.cards) {
-        const name = `${card.metric} ${card.spec.title}`.toLowerCase();
-        card.element.hidden = !words.every((word) => name.includes(word));
-        if (!card.element.hidden) count += 1;
-      }
-      section.element.hidden = count === 0;
-      shown += count;
-    }
-    this.showNone(shown === 0 && words.length > 0 ? `No chart's name has \u201c${text.trim()}\u201d in it.` : "");
+  redraw() {
+    cancelAnimationFrame(this.drawRequest);
+    this.drawRequest = requestAnimationFrame(() => this.cards().forEach((card) => (card.inView ? card.draw() : (card.stale ||= card.ready()))));
   }
 
   // One sentence where no chart stands.
@@ -177,26 +228,27 @@ export class ChartGrid {
     if (this.runs.length === 0) return;
     const found = await fetchSections(this.runIds(), this.kind).catch(() => null);
     if (!found) return; // the next change asks again
+    const known = new Set(this.entries().map(({ spec }) => spec.metric));
     for (const [place, { name, charts }] of found.entries()) {
       const section = this.sections.find((one) => one.name === name) ?? this.addSection(name, found.slice(0, place));
-      const known = new Set(section.cards.map((card) => card.metric));
       for (const spec of charts) {
-        if (known.has(spec.metric) || section.cards.length >= this.limit) continue;
-        this.watch(section.addCard(this.newCardElement(spec)));
+        if (known.has(spec.metric) || section.entries.length >= this.limit) continue;
+        this.watch(section.addEntry(spec));
       }
-      const count = Math.max(charts.length, known.size);
-      section.element.querySelector("[data-section-count]").textContent = count > this.limit ? `${this.limit} of ${count}` : String(count);
+      section.total = charts.length;
     }
     if (prune) this.prune(new Set(found.flatMap(({ charts }) => charts.map((spec) => spec.metric))));
+    this.arrangement.apply();
+    this.controls.search();
     if (found.length > 0) this.element.parentElement.querySelector("[data-chart-empty]")?.remove();
   }
 
   // Charts of metrics that none of the runs drawn now has.
   prune(kept) {
     for (const section of this.sections) {
-      for (const card of section.cards) if (!kept.has(card.metric)) card.remove();
-      section.cards = section.cards.filter((card) => kept.has(card.metric));
-      section.element.hidden = section.cards.length === 0;
+      for (const entry of [...section.entries]) {
+        if (!kept.has(entry.spec.metric) && !entry.spec.expression) section.removeEntry(entry);
+      }
     }
   }
 

@@ -1,5 +1,5 @@
 // The hover card: values of all runs at one place on x. One element for the whole page, ours and not Bokeh's.
-import { formatValues } from "./numbers.js";
+import { formatValue, formatValues } from "./numbers.js";
 
 const MOST_ROWS = 10;
 const AWAY = 14; // pixels between crosshair and card
@@ -42,7 +42,7 @@ function around(rows, nearest) {
   return nearest && !first.includes(nearest) ? [...first.slice(0, -1), nearest] : first;
 }
 
-function rowElement({ name, color, value }, words, unit, isNearest) {
+function rowElement({ name, color, value, spread }, words, unit, isNearest) {
   const row = document.createElement("div");
   row.className = isNearest ? "hover-card-row is-nearest" : "hover-card-row";
   const dot = document.createElement("i");
@@ -52,6 +52,11 @@ function rowElement({ name, color, value }, words, unit, isNearest) {
   const number = document.createElement("b");
   number.textContent = unit && Number.isFinite(value) ? `${words} ${unit}` : words;
   row.append(dot, label, number);
+  if (spread) {
+    const range = document.createElement("small");
+    range.textContent = `${formatValue(spread.low, 3)} \u2013 ${formatValue(spread.high, 3)}`;
+    row.append(range);
+  }
   return row;
 }
 

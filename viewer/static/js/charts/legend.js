@@ -1,11 +1,10 @@
 // The legend under a plot, where no table of runs stands beside it: click hides, double click isolates, hover highlights.
-import { slotColor, slotDash } from "./tokens.js";
 
 const MOST_ENTRIES = 8;
 
 export function fillLegend(card) {
   const list = card.part("legend");
-  const wanted = card.curves.length > 1 && (card.fullSize || card.grid.legend);
+  const wanted = card.curves.length > 1 && (card.fullSize || card.grid.legend || card.curves.some((curve) => curve.group));
   list.hidden = !wanted;
   if (!wanted) return;
   const shown = list.dataset.all ? card.curves : card.curves.slice(0, MOST_ENTRIES);
@@ -16,12 +15,12 @@ export function fillLegend(card) {
 }
 
 function buildEntry(card, curve) {
-  const slot = card.grid.slots.get(curve.run_id) ?? 0;
+  const { color, dash } = card.grid.colours.of(curve);
   const button = document.createElement("button");
   button.type = "button";
-  button.title = "Click hides, double click shows this run alone";
+  button.title = "Click hides, double click shows this line alone";
   button.setAttribute("aria-pressed", String(!card.hidden.has(curve.run_id)));
-  button.append(sample(slotColor(slot), slotDash(slot)), text(curve.name));
+  button.append(sample(color, dash), text(curve.group ? `${curve.name} (${curve.runs.length})` : curve.name));
   button.addEventListener("click", (event) => {
     if (event.detail === 2) isolate(card, curve.run_id);
     else if (!card.hidden.delete(curve.run_id)) card.hidden.add(curve.run_id);
@@ -52,7 +51,7 @@ function buildMore(card, list, rest) {
   return entry;
 }
 
-function sample(color, dash) {
+export function sample(color, dash) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("width", "18");
   svg.setAttribute("height", "8");

@@ -63,7 +63,7 @@ class LinePlot {
     this.grid = named("y_grid");
     this.lastTick = named("last_tick");
     this.sources = {};
-    for (const name of ["raw", "lines", "ends", "gaps", "last_tick"]) this.sources[name] = named(`${name}_source`);
+    for (const name of ["bands", "raw", "lines", "ends", "gaps", "last_tick"]) this.sources[name] = named(`${name}_source`);
     this.labels = { x: new Map(), y: new Map() };
     // Our labels instead of Bokeh's own: the formatter that takes JavaScript from Python would need eval.
     this.xAxis.formatter.doFormat = (ticks) => ticks.map((tick) => this.labels.x.get(tick) ?? "");
@@ -88,6 +88,10 @@ class LinePlot {
       data.dash.push(line.dash);
     }
     this.sources[name].data = data;
+  }
+
+  setBands(bands) {
+    this.sources.bands.data = { xs: bands.map(({ x }) => x), ys: bands.map(({ y }) => y), color: bands.map(({ color }) => color), alpha: bands.map(({ alpha }) => alpha) };
   }
 
   setEnds(points) {
@@ -135,6 +139,11 @@ class LinePlot {
   // The chart as drawn, for a download.
   toCanvas() {
     return this.view.export("png", true).canvas;
+  }
+
+  // The same as text.
+  async toSvg() {
+    return (await this.view.export("svg", false).to_blob()).text();
   }
 
   destroy() {

@@ -1,8 +1,10 @@
-// What a pointer and a keyboard do on a plot: hover, drag to zoom, Ctrl + wheel, double click, tap, arrows.
+// What a pointer and a keyboard do on a plot: hover, drag to zoom, Shift + drag to measure, Ctrl + wheel, double click,
+// tap, arrows, r to measure from the crosshair.
 
 const DRAG_STARTS = 5; // pixels; less is a click
 
-// `plot` is the element, `chart` has frame(), hover(x | null, y, how), zoom(low, high), resetZoom(), xAt(pixel), range().
+// `plot` is the element, `chart` has frame(), hover(x | null, y, how), zoom(low, high), resetZoom(), measure(low, high),
+// xAt(pixel), pixelAt(x), range().
 export function followPointer(plot, chart) {
   const overlay = plot.querySelector("[data-chart-overlay]");
   let drag = null;
@@ -31,7 +33,7 @@ export function followPointer(plot, chart) {
   plot.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || event.pointerType === "touch" || !chart.ready()) return;
     if (event.target.closest("button")) return;
-    drag = { from: inside(event).x, box: null };
+    drag = { from: inside(event).x, box: null, measures: event.shiftKey || chart.isMeasuring() };
     plot.setPointerCapture(event.pointerId);
   });
 
@@ -47,7 +49,9 @@ export function followPointer(plot, chart) {
     done.box.remove();
     const { left, right } = chart.frame();
     const ends = [done.from, inside(event).x].map((x) => Math.min(Math.max(x, left), right)).sort((a, b) => a - b);
-    if (ends[1] - ends[0] >= DRAG_STARTS) chart.zoom(chart.xAt(ends[0]), chart.xAt(ends[1]));
+    if (ends[1] - ends[0] < DRAG_STARTS) return;
+    if (done.measures) chart.measure(chart.xAt(ends[0]), chart.xAt(ends[1]));
+    else chart.zoom(chart.xAt(ends[0]), chart.xAt(ends[1]));
   });
 
   plot.addEventListener("pointercancel", () => {
@@ -60,7 +64,7 @@ export function followPointer(plot, chart) {
       if (Math.abs(at.x - drag.from) < DRAG_STARTS) return;
       chart.hover(null);
       drag.box = document.createElement("div");
-      drag.box.className = "chart-selection";
+      drag.box.className = drag.measures ? "chart-selection is-measuring" : "chart-selection";
       overlay.append(drag.box);
     }
     const { left, right, top, height } = chart.frame();
@@ -73,10 +77,10 @@ export function followPointer(plot, chart) {
     (event) => {
       if (!event.ctrlKey || !chart.ready()) return; // alone, the wheel scrolls the page
       event.preventDefault();
-      const [low, high] = chart.range();
-      const middle = chart.xAt(inside(event).x);
+      const { left, right } = chart.frame();
+      const middle = Math.min(Math.max(inside(event).x, left), right);
       const factor = Math.exp(Math.max(Math.min(event.deltaY, 120), -120) / 300);
-      chart.zoom(middle - (middle - low) * factor, middle + (high - middle) * factor);
+      chart.zoom(chart.xAt(middle - (middle - left) * factor), chart.xAt(middle + (right - middle) * factor));
     },
     { passive: false },
   );
@@ -90,10 +94,14 @@ export function followPointer(plot, chart) {
     if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
       event.preventDefault();
       chart.step(event.key === "ArrowRight" ? 1 : -1, event.shiftKey);
+    } else if (event.key === "r") {
+      event.preventDefault();
+      chart.measureFromCursor();
     } else if (event.key === "f") {
       event.preventDefault();
       chart.openFullSize();
     } else if (event.key === "Escape") {
+      chart.endMeasuring();
       chart.hover(null);
     }
   });

@@ -1,8 +1,9 @@
-// A section of charts: they share x range, zoom and crosshair.
+// A section of charts: they share x range, zoom and crosshair. A chart is an entry with a place of its size on the page;
+// it becomes a card when it comes near the window.
 import { xBounds } from "./axes.js";
 import { hideHoverCard } from "./hover.js";
 import { ChartCard } from "./card.js";
-import { remember, remembered } from "./preferences.js";
+import { openSectionMenu } from "./card_menus.js";
 
 export class ChartSection {
   constructor(element, grid) {
@@ -10,28 +11,72 @@ export class ChartSection {
     this.grid = grid;
     this.name = element.dataset.chartSection;
     this.zoom = null;
-    this.cards = [...element.querySelectorAll("[data-chart]")].map((card) => new ChartCard(card, this));
-    this.total = this.cards.length;
+    this.large = []; // the same charts in full size
+    this.entries = [...element.querySelectorAll("[data-chart]")].map((card) => this.entryOf(card, JSON.parse(card.dataset.chart)));
+    for (const spec of JSON.parse(element.dataset.rest ?? "[]")) this.entries.push(this.waitingEntry(spec));
+    delete element.dataset.rest;
     this.toggle = element.querySelector("[data-section-toggle]");
     this.toggle.addEventListener("click", () => this.fold(this.toggle.getAttribute("aria-expanded") === "true", true));
-    this.fold(remembered(`folded:${grid.project}:${this.name}`, false), false);
+    this.fold(grid.layout.has("folded", this.name), false);
+    const more = element.querySelector("[data-section-more]");
+    if (more) more.hidden = !grid.isWorkspace;
+    more?.addEventListener("click", () => openSectionMenu(more, this));
   }
 
   get cardsElement() {
     return this.element.querySelector("[data-chart-cards]");
   }
 
+  get cards() {
+    return [...this.entries.map(({ card }) => card).filter(Boolean), ...this.large];
+  }
+
   fold(folded, byPerson) {
     this.toggle.setAttribute("aria-expanded", String(!folded));
     this.cardsElement.hidden = folded;
-    if (byPerson) remember(`folded:${this.grid.project}:${this.name}`, folded || undefined);
+    if (byPerson) this.grid.layout.toggle("folded", this.name, folded);
   }
 
-  addCard(element) {
+  // ---- entries
+
+  entryOf(element, spec) {
+    return { spec, element, card: null, section: this };
+  }
+
+  // A place for a chart: of two thousand charts nearly all stay this.
+  waitingEntry(spec) {
+    const element = document.createElement("div");
+    element.className = "chart-card chart-waiting";
+    element.textContent = spec.title;
     this.cardsElement.append(element);
-    const card = new ChartCard(element, this);
-    this.cards.push(card);
-    return card;
+    return this.entryOf(element, spec);
+  }
+
+  addEntry(spec) {
+    const entry = this.waitingEntry(spec);
+    this.entries.push(entry);
+    return entry;
+  }
+
+  // The entry's card, made of its place where it is not there yet.
+  build(entry) {
+    if (entry.card) return entry.card;
+    if (entry.element.matches(".chart-waiting")) {
+      const element = this.grid.newCardElement(entry.spec);
+      element.hidden = entry.element.hidden;
+      element.style.cssText = entry.element.style.cssText;
+      entry.element.replaceWith(element);
+      entry.element = element;
+    }
+    if (this.grid.isWorkspace) entry.element.querySelector(".chart-header").draggable = true;
+    entry.card = new ChartCard(entry.element, this);
+    return entry.card;
+  }
+
+  removeEntry(entry) {
+    if (entry.card) entry.card.remove();
+    else entry.element.remove();
+    this.entries = this.entries.filter((one) => one !== entry);
   }
 
   // ---- x range
@@ -76,8 +121,9 @@ export class ChartSection {
 
   // ---- crosshair
 
-  hover(place, source) {
-    for (const card of this.cards) if (card.inView || card === source) card.showCrosshair(place);
+  // All charts of the page count alike along x, so it stands in those of other sections too.
+  hover(place, source, nearest) {
+    for (const card of this.grid.cards()) if (card.inView || card === source) card.showCrosshair(place, card === source, nearest);
     if (place === null) hideHoverCard();
   }
 }

@@ -29,7 +29,7 @@ function buildTable(curves, axis) {
   const places = new Map();
   for (const curve of curves) {
     curve.x.forEach((x, i) => {
-      if (!places.has(x)) places.set(x, { x, title: { step: curve.step[i], time: curve.time[i], start: curve.start }, values: new Map() });
+      if (!places.has(x)) places.set(x, { x, title: { x, step: curve.step[i], time: curve.time[i], start: curve.start }, values: new Map() });
       places.get(x).values.set(curve.run_id, curve.y[i]);
     });
   }

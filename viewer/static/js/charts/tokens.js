@@ -9,7 +9,7 @@ export function tokens() {
   if (known) return known;
   const style = getComputedStyle(document.documentElement);
   const read = (name) => style.getPropertyValue(name).trim();
-  known = { text3: read("--text-3"), grid: read("--grid"), border: read("--border"), surface: read("--surface"), runs: [] };
+  known = { text: read("--text"), text3: read("--text-3"), grid: read("--grid"), border: read("--border"), surface: read("--surface"), runs: [] };
   for (let slot = 1; slot <= COLOURS; slot++) known.runs.push(read(`--run-${slot}`));
   return known;
 }
