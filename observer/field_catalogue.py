@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .project_lists import config_keys, metric_names
 from .query.fields import RUN_FIELDS, Family, find_field, metric_field
+from .run_order import sort_value
 from .run_query import KEEP_LISTED, LISTED, match_project
 from .run_record import SUMMARY, UID
 
@@ -68,6 +70,33 @@ def find_fields(
         infos.append(FieldInfo(field.key, family, field.title, count, kinds))
     words = text.lower().split()
     return tuple(info for info in infos if all(word in info.key.lower() for word in words))[:limit]
+
+
+def find_values(
+    database: Database[dict[str, Any]], key: str, project: str | None, text: str = "", limit: int = 20
+) -> tuple[Any, ...]:
+    """Different texts, numbers and truths of a field of the newest runs, those of lists too, the most frequent first.
+
+    Raises:
+        UnknownField: there is no such field.
+    """
+    value = sort_value(find_field(key))
+    stages: list[dict[str, Any]] = [
+        *([{"$match": match_project(project)}] if project is not None else []),
+        {"$sort": {"start_time": -1}},
+        {"$limit": SEARCHED_RUNS},
+        {"$project": {"value": value}},
+        {"$unwind": "$value"},
+        {"$group": {"_id": "$value", "count": {"$sum": 1}}},
+        {"$sort": {"count": -1, "_id": 1}},
+    ]
+    return tuple(choose_values((each["_id"] for each in database["runs"].aggregate(stages)), text, limit))
+
+
+def choose_values(values: Iterable[Any], text: str, limit: int) -> list[Any]:
+    """The first ones that a query can name, with this text in them."""
+    named = (value for value in values if isinstance(value, (str, int, float)) and value != "")
+    return list(itertools.islice((value for value in named if text.lower() in str(value).lower()), limit))
 
 
 def differing_fields(runs: Sequence[RunRecord]) -> tuple[str, ...]:

@@ -289,6 +289,20 @@ class RunStore:
 
         return find_fields(self._about(project).database, project, text, limit)
 
+    def find_values(self, key: str, project: str | None = None, text: str = "", limit: int = 20) -> tuple[Any, ...]:
+        """Different values of a field with `text` in them, the most frequent ones first: what may be asked for.
+
+        Raises:
+            UnknownField: there is no such field.
+        """
+        from .field_catalogue import find_values
+
+        if self.columns is not None:
+            found = self.columns.find_values(key, project, text, limit, self.principal)
+            if found is not None:
+                return found
+        return find_values(self._about(project).database, key, project, text, limit)
+
     def differing_fields(self, run_ids: Sequence[RunId]) -> tuple[str, ...]:
         """The fields in which at least two of these runs differ; ids that the reader does not see count as none."""
         from .field_catalogue import differing_fields

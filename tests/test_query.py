@@ -11,6 +11,7 @@ import cloister
 import pytest
 from cloister.observer.kept_columns.answers import KeptColumns
 from cloister.observer.query import QueryError, UnknownField, find_field, parse_query
+from cloister.observer.query.completion import Known, complete_query
 from cloister.observer.query.conditions import All, AnyOf, Condition, Negated, Node
 from cloister.observer.query.evaluation import value_test
 from cloister.observer.query.parsing import DEPTH_LIMIT, QUERY_LIMIT
@@ -292,3 +293,37 @@ def test_scripts_ask_in_the_same_language(mongod: str, stored: Database[dict[str
     assert [run.id for run in runs] == [45, 42, 39]
     with pytest.raises(QueryError, match=r"Did you mean completed\? \(column 10\)"):
         cloister.runs("status = complete", uri=uri)
+
+
+FIELDS = ("status", "started", "notes", "metrics.val/acc", "config.lr", 'config."two words"')
+COMPLETIONS = {
+    "": ["status", "started", "notes", "metrics.val/acc", "config.lr", 'config."two words"'],
+    "sta": ["status", "started"],
+    "acc": ["metrics.val/acc"],
+    "status ": ["=", "!=", "in", "not in"],
+    "status = com": ["completed"],
+    "status in (failed, q": ["queued"],
+    "status = failed ": ["and", "or"],
+    "(status = failed ": ["and", "or", ")"],
+    "config.lr = ": ["adam", '"two words"', "0.5", "3"],
+    'config.lr = "tw': ['"two words"'],
+    "best(": ["metrics.val/acc"],
+    '"oom" in not': ["notes"],
+    "owner = m": ["me", "adam"],
+    "archived = ": ["true", "false"],
+    "status = failed and no": ["notes", "not"],
+    "be": ["best("],
+    "id = 3 id ": [],
+    'name = "': ["adam", '"two words"', "0.5", "3"],
+}
+
+
+def test_what_may_be_typed_next_is_offered() -> None:
+    known = Known(
+        find_fields=lambda text: [(key, "") for key in FIELDS if text in key],
+        find_values=lambda field, text: ["adam", "two words", 0.5, 3.0],
+    )
+    offered = {text: [choice.text for choice in complete_query(text, len(text), known)] for text in COMPLETIONS}
+    assert offered == COMPLETIONS
+    [choice] = complete_query("name = x and accx", 16, known)
+    assert (choice.text, choice.start, choice.length) == ("metrics.val/acc", 13, 3)

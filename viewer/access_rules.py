@@ -49,6 +49,8 @@ RULES: dict[str, Rule] = {
     "api.list_runs": "see",
     "api.group_runs": "see",
     "api.list_fields": "see",
+    "api.check_query": "see",
+    "api.complete_query": "see",
     "api.list_columns": "see",
     "api.show_run": "see",
     "api.compare_runs": "see",

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..access.seen_database import unfiltered
-from ..field_catalogue import find_fields
+from ..field_catalogue import choose_values, find_fields
 from ..project_lists import ProjectSummary
 from ..query.fields import Field, find_field
 from ..run_collections import collections_of
 from ..run_grouping import RunGroups, read_grouping
 from ..run_order import BadCursor, read_cursor
 from ..run_query import RunQuery
-from .grouping import group_rows
+from .grouping import frequent_values, group_rows
 from .masks import Asked, asked_fields
 from .ordering import Rows, first_rows
 from .seen import seen_rows
@@ -137,6 +137,18 @@ class KeptColumns:
             if found is None:
                 return None
             return _projects(*found)
+
+    def find_values(
+        self, key: str, project: str | None, text: str, limit: int, principal: Principal
+    ) -> tuple[Any, ...] | None:
+        """As `field_catalogue.find_values`, of all runs."""
+        field = find_field(key)
+        if field.key in ("id", "duration"):
+            return None
+        with self._asking(RunQuery(project=project, archived="with"), principal, {field}) as found:
+            if found is None:
+                return None
+            return tuple(choose_values(frequent_values(*found, field), text, limit))
 
     @contextmanager
     def _asking(self, query: RunQuery, principal: Principal, fields: set[Field]) -> Iterator[tuple[Asked, Rows] | None]:

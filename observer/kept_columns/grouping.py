@@ -41,6 +41,17 @@ def group_rows(asked: Asked, rows: Rows, by: tuple[Field, ...], columns: dict[st
     return RunGroups(shown, len(groups))
 
 
+def frequent_values(asked: Asked, rows: Rows, field: Field) -> list[Any]:
+    """The different values that these rows have in a field, those in lists too, the most frequent first."""
+    codes, values = _coded(asked, rows, field)
+    counts: dict[Any, int] = {}
+    for code, count in enumerate(np.bincount(codes, minlength=len(values)).tolist()):
+        if count:
+            for value in values[code] if isinstance(values[code], tuple) else (values[code],):
+                counts[value] = counts.get(value, 0) + count
+    return sorted(counts, key=lambda value: (-counts[value], str(value)))
+
+
 def _coded(asked: Asked, rows: Rows, field: Field) -> tuple[Codes, list[Any]]:
     """For each row a place in the list of the different values."""
     if field.key == "status":
