@@ -15,7 +15,7 @@ from .run_record import EDITED, PROJECT, UID, UPDATED_AT, VERSION
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-FOLLOWING = ("tombstones", "views", "reports")  # whose documents name their project as `project`
+FOLLOWING = ("tombstones", "reports")  # whose documents name their project as `project`
 # Of a project's document, what goes along to its new name is all but these.
 _STAYS = ("_id", RENAMED_TO, "renamed_at", "renamed_by")
 

@@ -12,8 +12,12 @@ from typing import Any
 import jsonschema
 import pytest
 from artifact_keeping import store_blob
+from cloister.observer.access.principal import LOCAL
 from cloister.observer.blobs import digest_stream
+from cloister.observer.chart_layouts import share_layout
+from cloister.observer.reports import make_report
 from cloister.observer.runs import RunStore
+from cloister.observer.saved_views import save_view
 from cloister.viewer.api import ROUTES
 from cloister.viewer.api.openapi import openapi_path
 from cloister.viewer.app import create_app
@@ -89,7 +93,26 @@ class TestAnswers:
         self, client: FlaskClient, database: Documents, tmp_path: Path
     ) -> None:
         file_id = insert_everything(database, tmp_path)
+        insert_run(database, 2)
+        report = make_report(database, LOCAL, project="digits", title="A report", text="# So far")
+        save_view(database, LOCAL, project="digits", name="mine", address="sort=name")
+        layout = share_layout(database, "", "digits", "mine", {})
         asked = {
+            "list_all_runs": "/runs?query=config.lr%20%3C%201",
+            "group_runs": "/groups-of-runs?by=status,config.lr&columns=metrics.loss",
+            "list_fields": "/fields?project=digits",
+            "compare_runs": "/compare?runs=1,2",
+            "check_query": "/query/check?query=config.lr%20%3C",
+            "complete_query": "/query/complete?query=con&column=3",
+            "search_charts": "/chart-search?runs=1&q=lo.s",
+            "send_run_values": "/run-values?runs=1&key=config.lr",
+            "show_stop": "/runs/1/stop",
+            "list_views": "/views?project=digits",
+            "show_layouts": "/layouts?project=digits",
+            "show_layout": f"/layouts/{layout.id}",
+            "list_reports": "/reports",
+            "show_report": f"/reports/{report.id}?version=1",
+            "list_versions": f"/reports/{report.id}/versions",
             "list_projects": "/projects",
             "show_project": "/projects/digits",
             "list_runs": "/projects/digits/runs",

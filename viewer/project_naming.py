@@ -33,6 +33,7 @@ def change_project_name(old: str, new: str) -> int:
         _copy_settings(old, name)
     count = rename_project(current_store(), old, name, acting_name())
     home, place = home_database(), current_database().path
+    home["views"].update_many({"project": old, "place": place}, {"$set": {"project": name}})
     home["shares"].update_many({"project": old, "database": place}, {"$set": {"project": name}})
     _rename_layouts(old, name, place)
     if place == "":  # tokens name projects of all databases; those of the first one count

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from flask import Response, jsonify, request
 
 from .bodies import read_body
+from .entity_tags import tag_answer
 from .parameters import (
     INT64_MAX,
     TEXT_LIMIT,
@@ -86,7 +87,9 @@ class Route:
         answer = self.handler(**path_values, **given)
         if answer is None:
             return Response(status=204)
-        return answer if isinstance(answer, Response) else jsonify(answer)
+        if isinstance(answer, Response):
+            return answer
+        return tag_answer(jsonify(answer)) if self.method == "GET" else jsonify(answer)
 
 
 def integer(name: str, description: str, *, low: int = 0, high: int = INT64_MAX, default: Any = None) -> Parameter:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ...observer.run_events import list_events
 from ..run_keys import run_key
 from .json_values import json_number, json_time, json_value
 
@@ -126,6 +129,8 @@ _BRIEF: dict[str, Schema] = {
     "stop_time": TIME,
     "heartbeat": TIME,
     "updated_at": TIME,
+    "archived_at": TIME,
+    "archived_by": TEXT,
     "duration_seconds": {"type": ["number", "null"]},
     "config": map_schema(ANYTHING),
     "summary": map_schema(SUMMARY_SCHEMA),
@@ -162,6 +167,11 @@ RUN_SCHEMA = object_schema(
     ),
     resumed=list_schema(object_schema(time=TIME, host=TEXT, pid=ANYTHING, stopped=TIME, config_changes=ANYTHING)),
     forked_from={"type": ["object", "null"]},
+    visibility=TEXT,
+    held={"type": "boolean"},
+    stop=either_null(object_schema(at=TIME, by=TEXT, level={"enum": ["interrupt", "kill"]}, heard_at=TIME)),
+    events=list_schema(object_schema(at=TIME, kind=TEXT, text=TEXT, by=TEXT)),
+    edited=map_schema(object_schema(at=TIME, by=TEXT)),
 )
 
 
@@ -184,6 +194,8 @@ def brief_run_json(run: RunRecord) -> dict[str, Any]:
         "stop_time": json_time(run.stop_time),
         "heartbeat": json_time(run.heartbeat),
         "updated_at": json_time(run.updated_at),
+        "archived_at": json_time(run.archived_at),
+        "archived_by": json_value(run.archived_by),
         "duration_seconds": None if run.duration is None else run.duration.total_seconds(),
         "config": json_value(run.config),
         "summary": {name: summary_json(summary) for name, summary in json_value_keys(run.summary).items()},
@@ -222,7 +234,38 @@ def run_json(run: RunRecord) -> dict[str, Any]:
         "lost": run.lost,
         "console": {"lines": run.console_lines, "bytes": run.console_bytes},
         **_processes_json(run),
+        **_doings_json(run),
     }
+
+
+def _doings_json(run: RunRecord) -> dict[str, Any]:
+    """What people did to it, and what happened to it."""
+    stop = run.stop
+    return {
+        "visibility": run.visibility,
+        "held": run.held,
+        "stop": None
+        if stop is None
+        else {
+            "at": json_time(stop.at),
+            "by": json_value(stop.by),
+            "level": stop.level,
+            "heard_at": json_time(stop.heard_at),
+        },
+        "events": [
+            {"at": json_time(event.at), "kind": event.kind, "text": json_value(event.text), "by": json_value(event.by)}
+            for event in list_events(run)
+        ],
+        "edited": {
+            name: {"at": json_time(_moment(note.get("at"))), "by": json_value(str(note.get("by") or ""))}
+            for name, note in run.edited.items()
+            if isinstance(note, Mapping)
+        },
+    }
+
+
+def _moment(value: Any) -> datetime | None:
+    return value if isinstance(value, datetime) else None
 
 
 def _processes_json(run: RunRecord) -> dict[str, Any]:
