@@ -111,12 +111,12 @@ def test_columns_are_chosen_in_a_dialog_and_shown_without_a_reload(
     for run_id in (1, 2):
         add_run(database, run_id, metrics={ACC: 0.5}, config={"lr": run_id, "width": 32})
     page.goto("/p/digits")
-    page.get_by_role("link", name="Columns").click()
-    page.get_by_label("Find a column").fill("wid")
-    playwright.expect(page.locator("#columns-list label:visible")).to_have_count(1)
+    page.get_by_role("button", name="Columns", exact=True).click()
+    page.get_by_label("Find a field").fill("wid")
+    playwright.expect(page.locator("[data-field-list] label")).to_have_count(1)
     page.get_by_role("checkbox", name="width").check()
     page.get_by_role("button", name="Show columns").click()
-    page.wait_for_url("**columns=metrics.val/acc,config.lr,config.width")
+    page.wait_for_url("**/p/digits?columns=metrics.val/acc,curve(metrics.val/acc),config.lr,started,*,config.width")
     playwright.expect(page.locator("th", has_text="width")).to_be_visible()
     playwright.expect(page.get_by_role("dialog")).to_have_count(0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,6 +24,15 @@ class Search:
     @property
     def is_empty(self) -> bool:
         return not (self.words or self.where or self.error)
+
+
+def explain_error(text: str, known: Collection[str]) -> QueryError:
+    """What is wrong with a query that cannot be read; of the `known` fields the nearest one is named."""
+    try:
+        parse_query(text, known)
+    except QueryError as error:
+        return error
+    raise AssertionError(f"{text!r} can be read")
 
 
 @lru_cache(maxsize=256)

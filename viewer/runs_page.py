@@ -9,6 +9,7 @@ from flask import Blueprint, Response, abort, jsonify, render_template, request
 from ..observer.run_query import PAGE_SIZE_LIMIT, BadRunQuery
 from .column_keys import find_column
 from .fields_list import ListedField, list_fields
+from .query_text import explain_error
 from .run_colours import cookie_name
 from .run_keys import run_key
 from .runs_address import RunsAddress, parse_address
@@ -18,6 +19,7 @@ from .shown_views import list_saved
 from .store_access import current_store, root
 
 KEYS_AT_ONCE = PAGE_SIZE_LIMIT
+KNOWN_FIELDS = 500  # among which a misspelt one is looked for
 NAME_TAIL = 8  # characters that stay when a name is too long: what tells runs apart stands at the end
 PARTS = {  # what a page's dialogs and menus ask for
     "columns": "runs/columns.html",
@@ -85,8 +87,8 @@ def _parse(project: str | None) -> RunsAddress:
 
 
 def _error_json(asked: RunsAddress) -> dict[str, object]:
-    error = asked.search().error
-    assert error is not None
+    known = [info.key for info in current_store().find_fields(asked.project, limit=KNOWN_FIELDS)]
+    error = explain_error(asked.text, known)
     return {
         "query": asked.text,
         "message": error.message,
