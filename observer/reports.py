@@ -142,7 +142,7 @@ def make_report(
         raise MayNotChangeReport("An editor of the project")
     if database[REPORTS].count_documents({"project": {"$eq": project}}, limit=REPORTS_LIMIT) >= REPORTS_LIMIT:
         raise BadReport(f"Project {project!r} has {REPORTS_LIMIT:,} reports. Delete one that nobody reads.")
-    now = datetime.now(timezone.utc)
+    now = _now()
     saved = {"title": title, "text": text, "version": 1, "changed_at": now, "changed_by": principal.name}
     report_id = uuid.uuid4().hex
     _keep_version(database, report_id, saved)
@@ -170,7 +170,7 @@ def change_report(
         raise MayNotChangeReport("An editor of the project")
     if (title, text) == (report.title, report.text):
         return report
-    now = datetime.now(timezone.utc)
+    now = _now()
     saved = {"title": title, "text": text, "version": seen + 1, "changed_at": now, "changed_by": principal.name}
     unchanged = {"_id": {"$eq": report_id}, "version": seen}
     after = database[REPORTS].find_one_and_update(unchanged, {"$set": saved}, return_document=True)
@@ -229,6 +229,12 @@ def _read(document: Mapping[str, Any]) -> Report:
         changed_at=_time(document.get("changed_at")),
         changed_by=str(document.get("changed_by") or ""),
     )
+
+
+def _now() -> datetime:
+    """To the millisecond, as MongoDB keeps it."""
+    now = datetime.now(timezone.utc)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 def _time(value: Any) -> datetime | None:

@@ -46,11 +46,12 @@ def show_report(project: str, report_id: str) -> str:
     return render_template("report.html", **page_of(report), parts=parts, newest=newest.version)
 
 
-@bp.get("/p/<path:project>/reports/<report_id>/blocks/<int:number>")
-def show_block(project: str, report_id: str, number: int) -> str:
+@bp.get("/p/<path:project>/reports/<report_id>/blocks/<number>")
+def show_block(project: str, report_id: str, number: str) -> str:
     """One block, looked up now: what the page asks for first, and again when runs have changed."""
     report = asked_report(project, report_id, _asked_version())
-    block = find_block(report.text, report.project, number)
+    place = int(number) if number.isascii() and number.isdigit() and len(number) < 4 else -1
+    block = find_block(report.text, report.project, place)
     if block is None:
         abort(404)
     shown = Shown()
@@ -90,7 +91,7 @@ def _iter_file(report: Report) -> Iterator[str]:
         text = write_file(current_store(), report, exporter=principal.name, shown=shown)
         keys = sorted(map(str, shown.runs))
         named = ", ".join(keys[:MOST_NOTED]) + (", ..." if len(keys) > MOST_NOTED else "")
-        about = {"what": "report", "version": report.version, "count": len(keys), "runs": named}
+        about: dict[str, Any] = {"what": "report", "version": report.version, "count": len(keys), "runs": named}
         note("exported", target=f"report {report.title}", project=report.project, **about)
     yield text
 
