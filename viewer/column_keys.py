@@ -40,8 +40,8 @@ class ColumnKey:
 
     @property
     def title(self) -> str:
-        if self.kind == "run":
-            return RUN_TITLES.get(self.key, self.key.capitalize())
+        if self.kind in ("run", "git"):
+            return RUN_TITLES.get(self.key, self.name.capitalize())
         if self.kind == "curve":
             return "Curve"
         return self.name if self.figure in ("", "last") else f"{self.figure} {self.name}"

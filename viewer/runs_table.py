@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Column", "Row", "RunsTable", "build_table", "choose_columns", "find_value", "rank_metrics"]
 
 CELL_LENGTH = 60  # characters; the rest is in the title
-_WIDTHS = {"curve": 80, "tags": 168, "time": 96, "duration": 84, "text": 160}
+_WIDTHS = {"curve": 80, "tags": 168, "time": 96, "duration": 84}
 _NARROWEST, _WIDEST, _PER_LETTER, _PER_BOLD, _AROUND = 56, 200, 7, 6.2, 18
 
 
