@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from ..observer.run_record import RunId
 
 SLOT_COUNT = 12
-MOST_DRAWN = 36  # beyond three dash patterns nobody tells lines apart
+COLOURED = 36  # beyond three dash patterns nobody tells lines apart: the others are grey
+MOST_DRAWN = 200
 Dash = Literal["solid", "long", "short"]
 _DASHES: tuple[Dash, ...] = ("solid", "long", "short")
 
 
 @dataclass(frozen=True)
 class RunColour:
-    """A run's colour: `slot` 1 to 12 is the CSS property --run-<slot>; from the 13th run on the line is dashed."""
+    """A run's colour: `slot` 1 to 12 is the CSS property --run-<slot>; from the 13th run on the line is dashed.
+
+    Slot 0 is grey: of a run beyond the `COLOURED` ones.
+    """
 
     slot: int
     dash: Dash = "solid"
@@ -101,4 +105,6 @@ def cookie_name(root: str, project: str) -> str:
 
 
 def colour_of_place(place: int) -> RunColour:
+    if place >= COLOURED:
+        return RunColour(0)
     return RunColour(place % SLOT_COUNT + 1, _DASHES[min(place // SLOT_COUNT, len(_DASHES) - 1)])

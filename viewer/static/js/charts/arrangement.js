@@ -46,7 +46,18 @@ export class Arrangement {
       shown += !entry.element.hidden;
     }
     section.element.hidden = shown === 0;
+    this.fit(section);
     this.count(section);
+  }
+
+  // Small sections stand beside each other; one with a chart of several columns has the page's whole width.
+  fit(section) {
+    const isWide = section.entries.some((entry) => this.sizeOf(entry).width > 1);
+    const columns = this.layout.get("columns");
+    const { style } = section.element;
+    style.gridColumn = isWide ? "1 / -1" : "";
+    if (isWide) style.setProperty("--columns", columns > 0 ? `repeat(${columns}, minmax(0, 1fr))` : "repeat(auto-fill, minmax(min(340px, 100%), 1fr))");
+    else style.removeProperty("--columns");
   }
 
   isHidden(entry) {
@@ -182,11 +193,14 @@ export class Arrangement {
       height: height === undefined ? undefined : Math.round(Math.max(Math.min(height, MOST_HEIGHT), LEAST_HEIGHT)),
     });
     this.resize(entry);
+    this.fit(entry.section);
   }
 
   widen(entry, by) {
     const { width = 1, height } = this.sizeOf(entry);
-    this.setSize(entry, { width: Math.min(width + by, this.columnCount(entry)), height });
+    this.setSize(entry, { width: Math.min(width + by, MOST_WIDTH), height });
+    const columns = this.columnCount(entry); // known once the section is as wide as it has to be
+    if (width + by > columns) this.setSize(entry, { width: columns, height });
   }
 
   heighten(entry, by) {

@@ -180,7 +180,7 @@ export class ChartCard {
     this.xScale = chooseXScale(this.layout.get("x_scale"), this.grid.axis, this.extent ?? range);
     this.runs = prepare(this.curves, {
       colours: this.grid.colours,
-      hidden: this.hidden,
+      hidden: this.grid.hidden.size > 0 ? new Set([...this.hidden, ...this.grid.hidden]) : this.hidden,
       spec: this.spec,
       smoothing: this.smoothing(),
       span: high - low,
@@ -368,7 +368,7 @@ export class ChartCard {
       const drawn = this.scale.to(run.line[i]);
       const pixel = top + height * (1 - (drawn - start) / (end - start));
       const moment = { x: curve.x[i], step: curve.step[i], time: curve.time[i], start: curve.start ?? curve.time[0] - curve.x[0] };
-      found.push({ id: curve.run_id, name: curve.name, spread: spreadOf(run, i), color: run.color, value: run.values[i], pixel, moment });
+      found.push({ id: curve.run_id, name: curve.name, spread: spreadOf(run, i, this.spec.divisor, this.layout.get("band")), color: run.color, value: run.values[i], pixel, moment });
     }
     return found;
   }
@@ -518,7 +518,8 @@ export class ChartCard {
 }
 
 // How far a group's runs are apart at one of its places, in the unit of the chart: what stands behind the mean.
-function spreadOf({ curve, edges }, place) {
-  if (!curve.group || edges.length === 0) return null;
-  return { low: edges[0][place], high: edges[1][place] };
+function spreadOf({ curve, edges }, place, divisor, band) {
+  if (!curve.group || edges.length === 0 || !(curve.runs.length > 1)) return null;
+  const [low, high] = band === "std" ? [curve.mean[place] - curve.std[place], curve.mean[place] + curve.std[place]] : [curve.min[place], curve.max[place]];
+  return { low: low / divisor, high: high / divisor };
 }

@@ -79,19 +79,40 @@ class Controls {
     if (!this.key) return;
     const values = this.grid.colours.shown();
     this.key.hidden = values.length === 0;
-    const entries = values.slice(0, MOST_IN_KEY).map(({ word, slot }) => {
-      const entry = document.createElement("li");
-      const words = document.createElement("span");
-      words.textContent = word;
-      entry.append(sample(slotColor(slot), slotDash(slot)), words);
-      return entry;
-    });
+    const entries = values.slice(0, MOST_IN_KEY).map((value) => this.keyEntry(value));
     if (values.length > MOST_IN_KEY) {
       const rest = document.createElement("li");
       rest.textContent = `${values.length - MOST_IN_KEY} more`;
       entries.push(rest);
     }
     this.key.replaceChildren(...entries);
+  }
+
+  // A colour and what it stands for. Click hides its lines in all charts, double click shows them alone.
+  keyEntry({ words, slot, runs, id }) {
+    const lines = id === null ? runs : [id];
+    const button = document.createElement("button");
+    button.type = "button";
+    button.title = "Click hides, double click shows these lines alone";
+    button.setAttribute("aria-pressed", String(!lines.every((line) => this.grid.hidden.has(line))));
+    const text = document.createElement("span");
+    text.textContent = id === null ? words.join(", ") : `${words.join(", ")} (${runs.length})`;
+    button.append(sample(slotColor(slot), slotDash(slot)), text);
+    button.addEventListener("click", ({ detail }) => (detail === 2 ? this.isolate(lines) : this.grid.hideLines(lines, !this.grid.hidden.has(lines[0]))));
+    if (id !== null) {
+      button.addEventListener("pointerenter", () => this.grid.highlight(id));
+      button.addEventListener("pointerleave", () => this.grid.highlight(null));
+    }
+    const entry = document.createElement("li");
+    entry.append(button);
+    return entry;
+  }
+
+  isolate(lines) {
+    const others = this.grid.colours.shown().flatMap(({ id, runs }) => (id === null ? runs : [id])).filter((line) => !lines.includes(line));
+    const isAlone = others.every((line) => this.grid.hidden.has(line));
+    this.grid.hidden.clear();
+    this.grid.hideLines(others, !isAlone);
   }
 
   // ---- search

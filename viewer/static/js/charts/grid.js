@@ -30,6 +30,7 @@ export class ChartGrid {
     this.runs = [];
     this.slots = new Map();
     this.highlighted = null;
+    this.hidden = new Set(); // lines that somebody has hidden in all charts
     this.looked = []; // cards that have been in view, the latest last
     this.colours = new Colours(this);
     this.takeRuns(JSON.parse(element.dataset.runs));
@@ -137,11 +138,17 @@ export class ChartGrid {
     for (const card of this.cards()) if (card.inView && card.ready()) card.draw();
   }
 
+  hideLines(ids, wanted) {
+    for (const id of ids) this.hidden[wanted ? "add" : "delete"](id);
+    this.controls.showColours();
+    this.redraw();
+  }
+
   // Colours by a value are known once the server has said which run has which.
   async recolour() {
     await this.colours.renew().catch(() => {}); // the charts say that the server does not answer
     this.controls.showColours();
-    if (this.layout.get("colour_by")) this.redraw();
+    if (this.colours.words.size > 0) this.redraw();
   }
 
   // ---- choices
@@ -149,9 +156,16 @@ export class ChartGrid {
   choose(key, value) {
     this.layout.set(key, value);
     if (key === "axis") this.setAxis(value);
-    else if (key === "group_by" || key === "x_scale") this.refetch();
+    else if (key === "x_scale") this.refetch();
+    else if (key === "group_by") this.regroup();
     else if (key === "colour_by") this.recolour().then(() => this.redraw());
     else this.redraw();
+  }
+
+  regroup() {
+    this.hidden.clear();
+    this.recolour();
+    this.refetch();
   }
 
   setAxis(axis) {

@@ -4,7 +4,7 @@ const MOST_ENTRIES = 8;
 
 export function fillLegend(card) {
   const list = card.part("legend");
-  const wanted = card.curves.length > 1 && (card.fullSize || card.grid.legend || card.curves.some((curve) => curve.group));
+  const wanted = card.curves.length > 1 && (card.fullSize || card.grid.legend);
   list.hidden = !wanted;
   if (!wanted) return;
   const shown = list.dataset.all ? card.curves : card.curves.slice(0, MOST_ENTRIES);

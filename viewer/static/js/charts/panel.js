@@ -76,7 +76,6 @@ export class Panel {
   chooseGroups() {
     const keys = [0, 1, 2].map((i) => this.field(`group_${i}`).value.trim()).filter(Boolean);
     this.grid.choose("group_by", [...new Set(keys)]);
-    this.grid.controls.showColours();
   }
 
   clicked(button) {
