@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .decorators.run_start import start_run
     from .decorators.sacred.mongo_observer import MongoObserver
     from .decorators.sacred.queued_observer import QueuedMongoObserver
+    from .observer.api_client import Api, ApiError
     from .observer.errors import CloisterError
     from .observer.points import Points
     from .observer.run_record import RunRecord
@@ -26,6 +27,8 @@ __version__ = "0.1.0"
 # Each public name and the module that holds it. They are imported when first used, so that `import cloister` costs a
 # training script next to nothing.
 _HOMES = {
+    "Api": ".observer.api_client",
+    "ApiError": ".observer.api_client",
     "CloisterError": ".observer.errors",
     "Experiment": ".decorators.experiment",
     "Ingredient": ".decorators.ingredient",
@@ -48,6 +51,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Api",
+    "ApiError",
     "CloisterError",
     "Experiment",
     "Ingredient",
