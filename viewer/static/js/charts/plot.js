@@ -16,7 +16,16 @@ export async function createPlot(element, { scriptUrls, backend }) {
   const item = JSON.parse(template.replaceAll(/"p(\d+)"/g, `"c${serial}-$1"`));
   element.replaceChildren();
   const views = await globalThis.Bokeh.embed.embed_item(item, element);
+  leaveTabOrder(element);
   return new LinePlot([...views][0], element, views);
+}
+
+// Bokeh makes its layer of events a stop for Tab, in shadow roots. Ours is the plot around it, which has a name and keys.
+function leaveTabOrder(root) {
+  for (const inner of root.querySelectorAll("*")) {
+    if (inner.tabIndex >= 0) inner.tabIndex = -1;
+    if (inner.shadowRoot) leaveTabOrder(inner.shadowRoot);
+  }
 }
 
 function loadTemplate(backend) {
