@@ -101,7 +101,16 @@ class RunQuery:
     @property
     def is_all_of_a_project(self) -> bool:
         """Whether nothing but a project and its archived runs is asked for."""
-        return self.project is not None and not (self.text.split() or self.status or self.tags or self.where.strip())
+        return self.project is not None and self._is_all
+
+    @property
+    def is_all_of_projects(self) -> bool:
+        """The same, of one project or of all of them."""
+        return self._is_all
+
+    @property
+    def _is_all(self) -> bool:
+        return not (self.text.split() or self.status or self.tags or self.where.strip())
 
     @property
     def needs_metrics(self) -> bool:

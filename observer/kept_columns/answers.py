@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -24,7 +24,7 @@ from .grouping import frequent_values, group_rows
 from .masks import Asked, asked_fields
 from .ordering import Rows, first_rows
 from .seen import seen_rows
-from .table import BASE, SCANNED_TOGETHER, ColumnTable, NotKept, NotReady, column_expression, column_name
+from .table import BASE, ColumnTable, NotKept, column_expression, column_name
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloister")
 LEAST_RUNS = 2_000  # of fewer, MongoDB reads them all as fast
+SCANNED_TOGETHER = 24  # columns that one look at all documents fills
 WARMED = 120  # fields that are read before anybody asks for them, as far as there is room
 _ON_CLIENT = "_cloister_kept_columns"  # they refer to their client, so a weak dict by client would keep both for ever
 _lock = Lock()
@@ -74,18 +75,21 @@ class KeptColumns:
         self._preparing = Lock()
         self.table = ColumnTable(database)
 
-    def prepare(self, fields: Iterable[Field] = ()) -> None:
-        """Read the columns of these fields, beside those that each question needs, before anybody asks.
+    def prepare(self) -> None:
+        """Read the columns that each question needs, before anybody asks.
 
         Raises:
             NotKept: these runs are not kept as columns.
         """
-        self.table.load({**BASE, **{column_name(field): column_expression(field) for field in fields}})
+        self.table.load(BASE)
 
     def prepare_in_background(self) -> None:
         """The same in a thread of its own, with what most runs have."""
         if self._preparing.acquire(blocking=False):
             Thread(target=self._prepare_what_most_have, name="reading columns of runs", daemon=True).start()
+
+    def is_preparing(self) -> bool:
+        return self._preparing.locked()
 
     def _prepare_what_most_have(self) -> None:
         try:
@@ -94,7 +98,8 @@ class KeptColumns:
             for first in range(0, len(widespread), SCANNED_TOGETHER):
                 if not self.table.has_room():
                     return
-                self.prepare(find_field(info.key) for info in widespread[first : first + SCANNED_TOGETHER])
+                fields = [find_field(info.key) for info in widespread[first : first + SCANNED_TOGETHER]]
+                self.table.load_beside({column_name(field): column_expression(field) for field in fields})
         except NotKept:
             return
         except Exception as error:
@@ -155,12 +160,12 @@ class KeptColumns:
         if principal.kind == "share" or self._runs.estimated_document_count() < self.least_runs:
             yield None
             return
-        try:
-            lock = self.table.holding(fields)
-        except NotReady:
+        # An index has this order, and no more runs are read than are shown.
+        is_easy = query.order.indexed is not None and query.is_all_of_projects
+        if not self.table.columns:
             self.prepare_in_background()
-            yield None
-            return
+        try:
+            lock = self.table.holding(fields, at_once=is_easy)
         except NotKept:
             yield None
             return

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloister")
 LIMIT_BYTES = 72 * 2**20  # of columns; those that were not asked for longest go first
-SCANNED_TOGETHER = 24  # columns that one look at all documents fills
 KEPT_EVERY_SECONDS = 20.0  # how often the stream is read while nobody asks
 IDLE_SECONDS = 900.0  # after so long without a question the columns go
 FETCHED_TOGETHER = 1000  # runs
@@ -96,13 +95,16 @@ class ColumnTable:
 
     # ---- asked from outside, thread-safe
 
-    def holding(self, fields: Iterable[Field]) -> threading.RLock:
+    def holding(self, fields: Iterable[Field], *, at_once: bool = False) -> threading.RLock:
         """See that the columns of these fields are there and as the database is; returns the lock to read them under.
 
         The lock is held when this returns: whoever asked releases it.
 
+        Args:
+            at_once: whether MongoDB would answer sooner than an empty table is filled.
+
         Raises:
-            NotReady: the table is empty.
+            NotReady: the table is empty, and it was asked at once.
             NotKept: these runs are not kept as columns.
         """
         wanted = {column_name(each): column_expression(each) for each in fields}
@@ -113,7 +115,7 @@ class ColumnTable:
             self.lock.acquire()
             try:
                 self.refresh()
-                if not self.columns:
+                if at_once and not self.columns:
                     raise NotReady
                 if all(name in self.columns for name in (*BASE, *wanted)):
                     for name in wanted:
@@ -129,14 +131,22 @@ class ColumnTable:
 
     def load(self, expressions: Mapping[str, Any]) -> None:
         """Read columns that are not there yet; others may ask for those that are there meanwhile."""
-        with self._scan_lock:
+        with self._scan_lock:  # many may wait for the same one
             with self.lock:
                 if not self.columns and not self._begin():
                     raise NotKept
-                missing = [name for name in expressions if name not in self.columns]
-            for first in range(0, len(missing), SCANNED_TOGETHER):
-                names = missing[first : first + SCANNED_TOGETHER]
-                self._load_together({name: expressions[name] for name in names})
+            self._load_missing(expressions)
+
+    def load_beside(self, expressions: Mapping[str, Any]) -> None:
+        """The same for columns that nobody waits for: nobody who does has to wait until they are there."""
+        if self.columns:
+            self._load_missing(expressions)
+
+    def _load_missing(self, expressions: Mapping[str, Any]) -> None:
+        with self.lock:
+            missing = {name: expression for name, expression in expressions.items() if name not in self.columns}
+        if missing:
+            self._load_together(missing)
 
     def has_room(self) -> bool:
         """Whether a quarter of what columns may take is free."""
@@ -180,6 +190,8 @@ class ColumnTable:
                     return  # all was thrown away meanwhile
                 rows = np.asarray(self._rows_of(ids), np.intp)
                 for name, column in zip(expressions, columns, strict=True):
+                    if name in self.columns:
+                        continue  # somebody could not wait
                     column.rearrange(rows, len(self.ids))
                     self.columns[name] = column
                     self._expressions[name] = expressions[name]
