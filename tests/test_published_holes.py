@@ -53,6 +53,7 @@ from holes_in_paths import (
     no_path_leads_out,
     no_secret_lies_where_files_are_served,
 )
+from holes_in_queries import queries_are_never_code, the_client_makes_nothing_that_a_server_names
 from holes_in_rights import (
     a_role_may_what_its_line_says,
     answers_for_one_are_kept_by_nobody,
@@ -127,9 +128,9 @@ HOLES: tuple[Hole, ...] = (
     Hole(20, "CVE-2023-6974 CVE-2025-52967 CVE-2026-2393 -64849", "server-side requests by webhooks", Later("webhooks")),
     Hole(21, "CVE-2025-14279 CVE-2026-2611 -21883", "DNS rebinding, loose Origin", foreign_names_and_origins_are_refused),
     Hole(22, "CVE-2024-2196 -7760 -24593", "cross-site requests", other_sites_change_and_read_nothing),
-    Hole(23, "CVE-2024-2195 -8238 CVE-2025-5321", "query language evaluated as Python", Later("query language")),
+    Hole(23, "CVE-2024-2195 -8238 CVE-2025-5321", "query language evaluated as Python", queries_are_never_code),
     Hole(24, "aim#3412 #3422 #3423", "methods called by name", only_listed_addresses_do_anything),
-    Hole(25, "aim#3421", "client calls a class that the server names", Later("a client of the REST API")),
+    Hole(25, "aim#3421", "client calls a class that the server names", the_client_makes_nothing_that_a_server_names),
     Hole(26, "CVE-2024-6396 -6483 -8769 -6851", "names used as patterns", ids_are_no_patterns),
     Hole(27, "CVE-2024-6227 -8061 -10110 CVE-2025-0189", "one connection blocks all", Elsewhere("test_viewer_security.py::test_hundreds_of_slow_connections_keep_nobody_out")),
     Hole(28, "CVE-2024-6838 CVE-2025-0453", "giant names and batches", giant_names_are_refused_at_the_door),
