@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from cloister.observer.access.project_settings import Member, put_member
+from cloister.observer.retention.purge import close_report, open_report
+from cloister.observer.retention.purge_progress import noting
 from guarded_site import DIGITS_RUN, SECRET_RUN, Site, make_guarded_site
 from pymongo.database import Database
 from running_viewer import insert_run
@@ -162,3 +164,19 @@ def test_a_renamed_project_takes_links_tokens_and_layouts_along(site: Site) -> N
     assert (moved.status_code, moved.headers["Location"]) == (308, "/p/numbers?sort=name")
     assert site.get("/p/digits").status_code == 308
     assert send(site, "mallory", "PUT", "/projects/numbers/name", {"name": "hidden"}).status_code == 409
+
+
+def test_how_far_a_purge_is_can_be_watched(site: Site) -> None:
+    database = site.database
+    trashed = send(site, "admin", "DELETE", f"/runs/{DIGITS_RUN}", {})
+    assert trashed.status_code == 200
+    site.get("/privacy/trash")
+    open_report(database, {"_id": "r", "of": "u", "run_id": 5, "project": "digits", "kind": "runs", "before": {}}, [])
+    assert "data-live-every" in site.get("/privacy/trash").text
+    noting(database, "purges", ["r"], "files")(3, 10)
+    [report] = site.get("/api/v1/purges").json["reports"]
+    assert report["progress"] == {"step": "files", "done": 3, "total": 10}
+    assert "3 of 10 files" in " ".join(site.get("/privacy/trash").text.split())
+    close_report(database, "r", {})
+    assert "data-live-every" not in site.get("/privacy/trash").text
+    assert site.get("/api/v1/purges").json["reports"][0]["progress"] is None

@@ -130,13 +130,15 @@ def _render_question(chosen: tuple[RunId, ...] | None = None, problem: str = "")
 def _render_trash(problem: str = "") -> str:
     principal, database = current_principal(), whole_database()
     rows, rules = list_trashed(), load_rules(database)
+    reports = list_purges(database, {"$and": [{"kind": "runs"}, visible_runs(principal)]}, SHOWN_REPORTS)
     named = {path_segment(each.run.id): each for each in rows}
     deleted = [named[word] for word in request.args.get("deleted", "").split(",") if word in named]
     return render_template(
         "privacy/trash.html",
         rows=[(each, principal.may("delete", run=each.run), _left(each, rules)) for each in rows],
         deleted=deleted,
-        reports=list_purges(database, {"$and": [{"kind": "runs"}, visible_runs(principal)]}, SHOWN_REPORTS),
+        reports=[each for each in reports if each.finished_at],
+        waiting=[each for each in reports if not each.finished_at],
         purging=database[TOMBSTONES].count_documents({"state": "purging"}) if principal.may("site") else 0,
         problem=problem,
     )

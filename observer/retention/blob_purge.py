@@ -19,6 +19,7 @@ from ..blob_upload import UPLOADS
 from ..mongo import stored_for_good
 from .file_claims import PURGE_MARK, claimed_digests
 from .named_files import NamedFiles, digests_of, still_named
+from .purge_progress import Tell, tell_nobody
 from .tombstones import now
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def purge_files(
     *,
     but: Sequence[tuple[str, Any]] = (),
     ignored_claims: Sequence[str] = (),
+    tell: Tell = tell_nobody,
 ) -> list[PurgedFile]:
     """Delete those of `files` that no run names and nobody is about to name.
 
@@ -84,6 +86,7 @@ def purge_files(
         files: their documents of `fs.files`, as `stored_files` gives them.
         but: collections and ids of documents whose names do not count.
         ignored_claims: uids of runs whose claims do not count, since they are deleted.
+        tell: told how many of the files are decided.
     """
     from bson import ObjectId
 
@@ -102,7 +105,9 @@ def purge_files(
     ]
     free = [file for file in files if file["_id"] not in claimed | shared]
     for start in range(0, len(free), FILES_AT_ONCE):
+        tell(len(results), len(files))
         results += _delete(trusted, free[start : start + FILES_AT_ONCE], token)
+    tell(len(results), len(files))
     return results
 
 

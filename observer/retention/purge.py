@@ -27,6 +27,7 @@ from .blob_purge import PurgedFile, count_chunks, planned_file, purge_files, sto
 from .errors import NotInTrash, RunHeld
 from .holds import refuse_held
 from .named_files import NamedFiles, files_named_by, still_named
+from .purge_progress import PROGRESS, PurgeProgress, Tell, noting, read_progress
 from .run_data import Selection, count, delete, select_console, select_metrics
 from .tombstones import TOMBSTONES, TRASH, aware, find_tombstone, now
 
@@ -58,6 +59,7 @@ class PurgeReport:
     after: dict[str, int]
     files: tuple[PurgedFile, ...]
     id: Any = None
+    progress: PurgeProgress | None = None
 
     @property
     def is_proven(self) -> bool:
@@ -153,12 +155,15 @@ def _finish(
             errors.append(error)
         except NotInTrash as error:
             errors.append(error)
-    purged = _purge_files_of(trusted, [(tombstone, document) for tombstone, document, _ in ready])
+    report_ids = [report_id for _, _, report_id in ready]
+    told = noting(trusted, PURGES, report_ids, "files")
+    purged = _purge_files_of(trusted, [(tombstone, document) for tombstone, document, _ in ready], told)
     for tombstone, document, report_id in ready:
         own = {entry["file_id"] for entry in planned_files(trusted, report_id)}
         note_files(trusted, report_id, [file for file in purged if file.file_id in own])
         selections = _selections(trusted, document)
-        delete(trusted, selections)
+        total = sum(count(trusted, selections).values())
+        delete(trusted, selections, total=total, tell=noting(trusted, PURGES, [report_id], "records"))
         trusted[PURGES].update_one({"_id": report_id}, {"$set": {"after": count(trusted, selections)}})
         # Links to it hold its names; those of a database that another one's viewer serves beside it lie there.
         trusted["shares"].delete_many({"run_id": {"$eq": tombstone["run_id"]}, "database": ""})
@@ -168,7 +173,7 @@ def _finish(
 
 
 def _purge_files_of(
-    database: Database[dict[str, Any]], runs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+    database: Database[dict[str, Any]], runs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], tell: Tell
 ) -> list[PurgedFile]:
     named = NamedFiles()
     for _, document in runs:
@@ -178,7 +183,7 @@ def _purge_files_of(
         return []
     places = [(database[TRASH].name, tombstone["run_id"]) for tombstone, _ in runs]
     claimants = [str(tombstone["_id"]) for tombstone, _ in runs]
-    return purge_files(database, files, but=places, ignored_claims=claimants)
+    return purge_files(database, files, but=places, ignored_claims=claimants, tell=tell)
 
 
 def count_files(
@@ -213,6 +218,7 @@ def read_report(document: Mapping[str, Any]) -> PurgeReport:
         after={text(name): int(value) for name, value in mapping(document.get("after")).items()},
         files=files,
         id=document.get("_id"),
+        progress=None if document.get("finished_at") else read_progress(document.get(PROGRESS)),
     )
 
 
@@ -227,6 +233,7 @@ def report_json(report: PurgeReport) -> dict[str, Any]:
         "started_at": report.started_at.isoformat() if report.started_at else None,
         "finished_at": report.finished_at.isoformat() if report.finished_at else None,
         "is_proven": report.is_proven,
+        "progress": None if report.progress is None else report.progress.as_document(),
         "before": report.before,
         "after": report.after,
         "files": [{**file.as_document(), "file_id": str(file.file_id)} for file in report.files],

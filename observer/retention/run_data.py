@@ -16,6 +16,7 @@ from ..metric_tails import METRIC_TAILS, frames_in, tail_keys_of, unpack_clocks,
 from ..pyramid_levels import COARSE, FINE, span_key
 from ..run_collections import METRICS, collections_of
 from ..unusual_values import value_keys_of
+from .purge_progress import Tell, tell_nobody
 from .tombstones import TRASH
 
 if TYPE_CHECKING:
@@ -86,12 +87,15 @@ def count(database: Database[dict[str, Any]], selections: Sequence[Selection]) -
     return dict(found)
 
 
-def delete(database: Database[dict[str, Any]], selections: Sequence[Selection]) -> dict[str, int]:
-    """Delete them; returns how many there were, by collection."""
+def delete(
+    database: Database[dict[str, Any]], selections: Sequence[Selection], *, total: int = 0, tell: Tell = tell_nobody
+) -> dict[str, int]:
+    """Delete them; returns how many there were, by collection. `tell` hears how many of `total` are gone."""
     gone: Counter[str] = Counter()
     for selection in selections:
         for part in selection.parts():
             gone[selection.collection] += database[selection.collection].delete_many(part).deleted_count
+            tell(min(sum(gone.values()), total), total)
     return dict(gone)
 
 

@@ -44,6 +44,7 @@ REPORT_SCHEMA = object_schema(
     started_at=either_null(TEXT),
     finished_at=either_null(TEXT),
     is_proven={"type": "boolean"},
+    progress=either_null(object_schema(step=TEXT, done=COUNT, total=COUNT)),
     before=map_schema(COUNT),
     after=map_schema(COUNT),
     files=list_schema(FILE_SCHEMA),

@@ -6,6 +6,7 @@ import { morph, registerWithHtmx } from "./morph.js";
 
 const REFRESH_MS = 1000; // an element is fetched at most this often, however fast a training logs
 const TICK_MS = 30000; // "3 min ago" grows old without any event
+const EVERY_MS = 2500; // what says how far something is: elements with data-live-every, while they have it
 const STEP_MS = 2000; // between two elements that are fetched for that alone
 const SPREAD_MS = 1500; // after an outage all tabs of all people look again, but not in one moment
 
@@ -89,6 +90,9 @@ if (document.querySelector("[data-live-src], [data-live-run], [data-run]")) {
   // From when the page was made on: what changed while it travelled and its stream was opened must not go unheard.
   if (since) new LiveSource({ project, since, onChange: announce, onGap: () => setTimeout(refreshAll, Math.random() * SPREAD_MS) });
   setInterval(refreshInTurn, TICK_MS);
+  setInterval(() => {
+    if (!document.hidden) document.querySelectorAll("[data-live-every][data-live-src][id]").forEach(refreshSoon);
+  }, EVERY_MS);
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) refreshAll();
   });
