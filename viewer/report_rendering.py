@@ -16,6 +16,7 @@ from .report_blocks import Block, Part, RunSet, split_keys
 from .run_keys import run_key
 from .runs_table import build_table
 from .store_access import root
+from .wording import count_noun
 
 if TYPE_CHECKING:
     from ..observer.run_record import RunRecord
@@ -138,9 +139,8 @@ def _render_chart(store: RunStore, block: Block, shown: Shown) -> Markup:
         return _template("reports/empty.html", shown, block, title=block.option("title") or metric, count=len(runs))
     is_log = block.option("log").lower() in ("yes", "true", "y", "1")
     plot = curves_figure(lines, axis=axis, label=metric, log=is_log, smoothing=smoothing)  # type: ignore[arg-type]
-    sentence = (
-        f"{metric} of {len(lines)} of {len(runs)} runs" if len(lines) < len(runs) else f"{metric}, {len(runs)} runs"
-    )
+    counted = count_noun(len(runs), "run")
+    sentence = f"{metric} of {len(lines)} of {counted}" if len(lines) < len(runs) else f"{metric}, {counted}"
     told = f"{sentence}, smoothed by {smoothing:g}." if smoothing else f"{sentence}."
     return figure_embed(plot, title=block.option("title") or metric, name=metric, sentence=told)
 

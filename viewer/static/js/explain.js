@@ -84,8 +84,9 @@ class Brushes {
     const kept = ys.map((line) => brushes.every(([axis, [low, high]]) => line[axis] >= low && line[axis] <= high));
     const count = kept.filter(Boolean).length;
     const strong = brushes.length ? STRONG : PLAIN;
+    const { data } = this.lines;
     this.lines.data = {
-      ...Object.fromEntries(this.lines.data),
+      ...(data instanceof Map ? Object.fromEntries(data) : data),
       alpha: kept.map((is) => (is ? strong : FAINT)),
       width: kept.map((is) => (is && brushes.length ? 1.5 : 1)),
     };
