@@ -78,14 +78,17 @@ class ConsoleLines:
         return replace(self, lines=tuple(replace(line, number=number) for number, line in enumerate(self.lines, first)))
 
 
-def read_lines(pieces: Sequence[ConsolePiece], *, keep: Side, traceback: Stream | None = None) -> ConsoleLines:
+def read_lines(
+    pieces: Sequence[ConsolePiece], *, keep: Side, traceback: Stream | None = None, budget: int = LINES_BUDGET
+) -> ConsoleLines:
     """The lines of `pieces`, in the order in which they begin.
 
     Args:
         keep: which end to keep where the budget is too small for all.
         traceback: the stream that is in the middle of a traceback.
+        budget: how many lines at most; whole pieces are left out until they fit, but for the last one.
     """
-    kept = _within_budget(pieces, keep)
+    kept = _within_budget(pieces, keep, budget)
     begun = _join(kept)
     if len(begun) > LINES_BUDGET:  # one piece alone may hold more
         begun = begun[-LINES_BUDGET:] if keep == "last" else begun[:LINES_BUDGET]
@@ -99,12 +102,12 @@ def read_lines(pieces: Sequence[ConsolePiece], *, keep: Side, traceback: Stream 
     )
 
 
-def _within_budget(pieces: Sequence[ConsolePiece], keep: Side) -> Sequence[ConsolePiece]:
+def _within_budget(pieces: Sequence[ConsolePiece], keep: Side, budget: int) -> Sequence[ConsolePiece]:
     lines = chars = 0
     for count, piece in enumerate(reversed(pieces) if keep == "last" else pieces):
         lines += piece.text.count("\n")
         chars += len(piece.text)
-        if count and (lines > LINES_BUDGET or chars > CHARS_BUDGET):
+        if count and (lines > budget or chars > CHARS_BUDGET):
             return pieces[-count:] if keep == "last" else pieces[:count]
     return pieces
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, abort, jsonify, render_template, request
 
 from ..observer.console_store import BadCursor, ConsolePage, Stream
-from .console_lines import LINE_LIMIT_CHARS, ConsoleLines, Side, read_lines
+from .console_lines import LINE_LIMIT_CHARS, LINES_BUDGET, ConsoleLines, Side, read_lines
 from .console_search import QUERY_LIMIT, BadPattern, compile_search, search_console
 from .store_access import current_store
 from .user_files import render_user_file
@@ -23,6 +23,7 @@ bp = Blueprint("run_console_page", __name__)
 PIECES_AT_ONCE = 1000
 DOWNLOAD_PIECES = 500
 ENDING_LINES = 200
+OPENING_LINES = 1000  # what the page opens with, 300 kB; the rest comes as one scrolls
 
 
 @dataclass(frozen=True)
@@ -115,13 +116,15 @@ def _load_chunk(
 ) -> ConsoleChunk:
     if after is not None and before is not None:
         abort(400, "Ask for lines after a cursor or before one, not both.")
+    opens_at_end = after is None and before is None
     try:
         page = store.load_console(run.id, after=after, before=before, limit=PIECES_AT_ONCE)
     except BadCursor as error:
         abort(400, str(error))
     keep: Side = "first" if after is not None else "last"
-    content = read_lines(page.pieces, keep=keep, traceback=traceback)
-    if after is None and before is None:
+    budget = OPENING_LINES if opens_at_end else LINES_BUDGET
+    content = read_lines(page.pieces, keep=keep, traceback=traceback, budget=budget)
+    if opens_at_end:
         content = content.numbered(_first_number(run, page, content))
     more = page.more or content.dropped_pieces > 0
     return ConsoleChunk(
