@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .run_queue import QUEUE_ORDER
 from .run_record import (
+    ARCHIVED_AT,
     EXPERIMENT_NAME,
     OWNER,
     PROJECT,
@@ -39,7 +40,7 @@ def ensure_indexes(database: Database[dict[str, Any]]) -> None:
     # What somebody may see is counted from its entries; the others find what is shared by name, which is little.
     # The visibility comes first: else lists of a project would take this index and read its runs in no order.
     runs.create_index([(VISIBILITY, 1), (PROJECT, 1), (OWNER, 1)])
-    for field in (SHARED_PEOPLE, SHARED_GROUPS):
+    for field in (SHARED_PEOPLE, SHARED_GROUPS, ARCHIVED_AT):  # the few that are archived are counted by it
         runs.create_index(field, sparse=True)
     # Workers look every second; of all runs only the few that wait are in it.
     runs.create_index(QUEUE_ORDER, name="queue", partialFilterExpression={"status": "QUEUED"})

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -32,6 +33,7 @@ KEPT_EVERY_SECONDS = 20.0  # how often the stream is read while nobody asks
 IDLE_SECONDS = 900.0  # after so long without a question the columns go
 FETCHED_TOGETHER = 1000  # runs
 BATCH = 5000  # documents
+PATIENCE_SECONDS = 4.0  # how long a question waits for columns; a request has 5 s in all
 RECHECK_SECONDS = 60.0  # how long a database with Sacred's runs is not looked at again
 
 # What each table has from its beginning: which runs there are, whose they are, in which state.
@@ -78,6 +80,10 @@ class ColumnTable:
         self._expressions: dict[str, Any] = {}
         self._loadings: list[_Loading] = []
         self._scan_lock = threading.Lock()
+        self._news = threading.Condition()
+        self._demanded: dict[str, Any] = {}
+        self._loader: threading.Thread | None = None
+        self._failures = 0
         self._refused_until = 0.0
         self._asked_at = 0.0
         self._keeper: threading.Thread | None = None
@@ -112,7 +118,8 @@ class ColumnTable:
         if self._asked_at < self._refused_until:
             raise NotKept
         for _ in range(5):  # what was loaded may be thrown out again by others, or the database be dropped
-            self.lock.acquire()
+            if not self.lock.acquire(timeout=PATIENCE_SECONDS):
+                raise NotKept
             try:
                 self.refresh()
                 if at_once and not self.columns:
@@ -126,8 +133,45 @@ class ColumnTable:
                 self.lock.release()
                 raise
             self.lock.release()
-            self.load({**BASE, **wanted})
+            self._await({**BASE, **wanted})
         raise NotKept
+
+    def _await(self, expressions: Mapping[str, Any]) -> None:
+        """Have columns read by a thread of their own, many requests' together, and wait for them.
+
+        A request has a deadline, and what it asks of the database ends with it: half a column is of no use to anybody.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        with self._news:
+            failures = self._failures
+            self._demanded |= {name: each for name, each in expressions.items() if name not in self.columns}
+            if self._demanded and self._loader is None:
+                self._loader = threading.Thread(target=self._load_demanded, name="columns in demand", daemon=True)
+                self._loader.start()
+            while not all(name in self.columns for name in expressions):
+                if self._failures != failures or not self._news.wait(deadline - time.monotonic()):
+                    raise NotKept
+
+    def _load_demanded(self) -> None:
+        while True:
+            with self._news:
+                demanded, self._demanded = self._demanded, {}
+                if not demanded:
+                    self._loader = None
+                    return
+            failed = True
+            try:
+                self.load(demanded)
+                failed = False
+            except NotKept:
+                pass
+            except Exception as error:
+                # Wide on purpose: MongoDB answers those who wait, or its error is theirs.
+                logger.info("Columns of runs could not be read: %s", error)
+            finally:
+                with self._news:
+                    self._failures += failed
+                    self._news.notify_all()
 
     def load(self, expressions: Mapping[str, Any]) -> None:
         """Read columns that are not there yet; others may ask for those that are there meanwhile."""
@@ -204,8 +248,11 @@ class ColumnTable:
 
     def refresh(self) -> None:
         """Take in what was written until now. Call it under the lock."""
-        if not self.columns and not self._loadings:
-            return
+        if self.columns or self._loadings:
+            # In a context of its own: the deadline of a request would end the stream for all.
+            Context().run(self._take_in)
+
+    def _take_in(self) -> None:
         changes = self._writes.read()
         if changes.everything:
             self._forget()
