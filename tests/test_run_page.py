@@ -112,6 +112,8 @@ def test_the_timeline_has_what_is_stored_and_what_the_run_s_fields_tell(
         ("warning", ""),
         ("stopped", "ana"),
     ]
+    rows = client.get("/api/v1/runs/1/events").json["events"]
+    assert rows[3] == {"at": rows[3]["at"], "kind": "stopped", "text": "", "by": "ana"}
     page = client.get("/runs/1/overview/timeline").text
     assert "Started by ana on lab-gpu-03" in text_of(page)
     assert "Resumed on lab-gpu-04, 1 config value kept as they were" in text_of(page)

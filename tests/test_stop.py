@@ -83,7 +83,8 @@ experiment = sacred.Experiment(NAME, interactive=True, save_git_info=False)
 experiment.captured_out_filter = None
 sacred.SETTINGS.CAPTURE_MODE = "no"
 sacred.SETTINGS.HOST_INFO.INCLUDE_GPU_INFO = False
-experiment.observers.append(cloister.MongoObserver(url=os.environ["CLOISTER_URI"], db_name="test_stopped", hardware=False))
+url = os.environ["CLOISTER_URI"]
+experiment.observers.append(cloister.MongoObserver(url=url, db_name="test_stopped", hardware=False))
 
 @experiment.main
 def main():
@@ -144,6 +145,8 @@ def stopped(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def _environment(folder: Path, uri: str, name: str, rank: str = "") -> dict[str, str]:
+    if name == "waiting":  # with a courier process, as trainings have it
+        return {**_environment(folder, uri, ""), "CLOISTER_COURIER": "process", "CLOISTER_COURIER_IDLE": "0.5"}
     ranks = {"CLOISTER_RUN": "one job", "RANK": rank or "0", "WORLD_SIZE": "2"} if name == "rank" else {}
     return {**os.environ, **QUIET, **ranks, "CLOISTER_URI": uri, "CLOISTER_HOME": str(folder / f"home-{name}{rank}")}
 

@@ -97,6 +97,7 @@ RULES: dict[str, Rule] = {
     "api.make_share": "manage",
     "api.revoke_share": "signed-in",
     "api.delete_run": "manage",
+    "api.list_events": "see",
     "api.show_stop": "see",
     "api.stop_run": "edit",
     "api.list_trash": "see",

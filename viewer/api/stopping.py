@@ -1,15 +1,16 @@
-"""Stopping a run that goes on somewhere."""
+"""Stopping a run that goes on somewhere, and what happened to a run."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...observer.run_events import list_events as events_of
 from ...observer.stop_state import GRACE_SECONDS
 from ..run_managing import RUN_ACTIONS
 from ..store_access import current_store
-from .json_values import json_time
+from .json_values import json_time, json_value
 from .route import Route
-from .run_json import NUMBER, TEXT, TIME, either_null, object_schema
+from .run_json import NUMBER, TEXT, TIME, either_null, list_schema, object_schema
 from .runs import NO_RUN
 
 if TYPE_CHECKING:
@@ -39,7 +40,24 @@ def show_stop(run_id: RunId) -> dict[str, Any]:
     }
 
 
+def list_events(run_id: RunId) -> dict[str, Any]:
+    events = events_of(current_store().load_run(run_id))
+    rows = [
+        {"at": json_time(event.at), "kind": event.kind, "text": json_value(event.text), "by": json_value(event.by)}
+        for event in events
+    ]
+    return {"events": rows}
+
+
 ROUTES = (
+    Route(
+        path="/runs/<run:run_id>/events",
+        name="list_events",
+        summary="What happened to a run, oldest first: started, resumed, warnings, stopped by whom, how it ended",
+        handler=list_events,
+        answer=object_schema(events=list_schema(object_schema(at=TIME, kind=TEXT, text=TEXT, by=TEXT))),
+        statuses=NO_RUN,
+    ),
     Route(
         path="/runs/<run:run_id>/stop",
         name="stop_run",
