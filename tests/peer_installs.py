@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 OMNIBOARD = "omniboard@2.16.1"
+AXE = "axe-core@4.10.3"
 # Without its own requirements: JupyterLab is one, 300 MB for a notebook that no test opens. These are what it imports.
 INCENSE = ("incense==0.0.15", "sacred==0.8.7")
 INCENSE_IMPORTS = (
@@ -33,7 +34,7 @@ class NpmMissing(Exception):
     """There is nothing to install or run Omniboard with."""
 
     def __init__(self) -> None:
-        super().__init__("Omniboard needs npm and node, which are not here. On Debian: apt-get install npm")
+        super().__init__("This needs npm and node, which are not here. On Debian: apt-get install npm")
 
 
 def omniboard_program() -> Path:
@@ -44,8 +45,19 @@ def omniboard_program() -> Path:
     """
     if shutil.which("npm") is None or shutil.which("node") is None:
         raise NpmMissing
-    folder = installed(OMNIBOARD, _install_omniboard)
+    folder = installed(OMNIBOARD, lambda folder: _install_by_npm(folder, OMNIBOARD))
     return folder / "node_modules" / "omniboard" / "dist" / "start.js"
+
+
+def axe_script() -> Path:
+    """The script of axe-core, which judges how accessible a page is. Fetched the first time: 3 MB.
+
+    Raises:
+        NpmMissing: it cannot be installed here.
+    """
+    if shutil.which("npm") is None:
+        raise NpmMissing
+    return installed(AXE, lambda folder: _install_by_npm(folder, AXE)) / "node_modules" / "axe-core" / "axe.min.js"
 
 
 def incense_interpreter() -> Path:
@@ -60,12 +72,12 @@ def sacred_interpreter() -> Path:
     return installed(f"sacred-0.8.7-python{version}", _install_sacred) / "bin" / "python"
 
 
-def _install_omniboard(folder: Path) -> None:
+def _install_by_npm(folder: Path, package: str) -> None:
     folder.mkdir()
     (folder / "package.json").write_text('{"private": true}', encoding="utf-8")
-    # No script of its 812 packages is run: what is published is built already.
+    # No script of a package is run: what is published is built already.
     quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev", "--save-exact", "--loglevel=error")
-    _run(["npm", "install", *quiet, OMNIBOARD], folder)
+    _run(["npm", "install", *quiet, package], folder)
 
 
 def _install_incense(folder: Path) -> None:
