@@ -90,7 +90,7 @@ class RunsAddress:
 
     def query_string(self, **changes: Any) -> str:
         """What stands behind the "?", with some fields changed; what is as by default is left out."""
-        return urlencode(_parameters(replace(self, **changes)), safe=",/", quote_via=quote)
+        return urlencode(_parameters(replace(self, **changes)), safe=",/:", quote_via=quote)
 
     def url(self, **changes: Any) -> str:
         """This address with some fields changed."""

@@ -25,10 +25,10 @@ LATEX_ROWS = 500  # nobody sets a longer table; the others have all
 Values = Sequence[Any]  # of one run, a value for each column
 
 
-class FormatMissing(CloisterError, RuntimeError):
+class FormatMissing(CloisterError, ValueError):
     """A format needs a package that is not installed."""
 
-    status = 501
+    status = 409
 
     def __init__(self, title: str, package: str) -> None:
         super().__init__(

@@ -134,7 +134,7 @@ function groupBy(key) {
 
 function pin(key, wanted) {
   const rest = pinnedColumns().filter((each) => each !== key);
-  goTo(addressWith({ pin: joinKeys(wanted ? [...rest, key] : rest), columns: joinKeys(shownColumns()) }));
+  goTo(addressWith({ pin: joinKeys(wanted ? [...rest, key] : rest) }));
 }
 
 function move(key, place) {

@@ -45,7 +45,7 @@ export function addressWith(changes) {
     else found.set(name, value);
   }
   const path = new URL(tableElement().dataset.address, location.href).pathname;
-  const words = [...found].map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value).replaceAll("%2C", ",").replaceAll("%2F", "/")}`);
+  const words = [...found].map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value).replaceAll("%2C", ",").replaceAll("%2F", "/").replaceAll("%3A", ":")}`);
   return words.length ? `${path}?${words.join("&")}` : path;
 }
 
