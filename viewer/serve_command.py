@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import logging
 import signal
+import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -153,6 +154,8 @@ def serve(
     server = ViewerServer(app, sockets, tls=tls, proxies=proxies)
     address = address_for_browsers(host, server.port, scheme="http" if tls is None else "https")
 
+    threading.Thread(target=_read_ahead, args=(databases,), name="reading ahead", daemon=True).start()
+
     def announce() -> None:
         _say_where(address, databases, terminal, read_only=read_only)
         if open_browser:
@@ -168,6 +171,17 @@ def _say_where(address: str, databases: Sequence[ServedDatabase], terminal: Cons
         click.echo(f"{address.rstrip('/')}{further.path}/ has {further.source}")
     reads = f"It reads {databases[0].source}{' and changes nothing there' if read_only else ''}."
     terminal.print(f"{reads} Ctrl-C ends it; the runs stay.", style="dim", highlight=False, soft_wrap=True)
+
+
+def _read_ahead(databases: Sequence[ServedDatabase]) -> None:
+    """What lists of many runs are answered from is read before somebody asks."""
+    from pymongo.errors import PyMongoError
+
+    for database in databases:
+        with contextlib.suppress(PyMongoError, CloisterError):  # whoever asks is told
+            columns = database.access.get().keeping_columns().columns
+            if columns is not None:
+                columns.prepare_where_many()
 
 
 @contextlib.contextmanager

@@ -83,6 +83,11 @@ class KeptColumns:
         """
         self.table.load(BASE)
 
+    def prepare_where_many(self) -> None:
+        """Read what most questions need in the background, where so many runs are that columns are kept."""
+        if self._runs.estimated_document_count() >= self.least_runs:
+            self.prepare_in_background()
+
     def prepare_in_background(self) -> None:
         """The same in a thread of its own, with what most runs have."""
         if self._preparing.acquire(blocking=False):

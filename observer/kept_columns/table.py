@@ -215,6 +215,7 @@ class ColumnTable:
         if not self._writes.open():
             self._refused_until = float("inf")
             return False
+        self._asked_at = time.monotonic()
         if self._keeper is None or not self._keeper.is_alive():
             # By a weak reference: a database that nobody reads any more goes, with its columns.
             self._keeper = threading.Thread(target=_keep, args=(ref(self),), name="kept columns", daemon=True)
