@@ -4,7 +4,7 @@
 import { LiveSource } from "./live_source.js";
 import { morph, registerWithHtmx } from "./morph.js";
 
-const REFRESH_MS = 1000; // an element is fetched at most this often, however fast a training logs
+const REFRESH_MS = 1000; // an element is fetched at most this often, however fast a training logs; data-live-pace says otherwise
 const TICK_MS = 30000; // "3 min ago" grows old without any event
 const EVERY_MS = 2500; // what says how far something is: elements with data-live-every, while they have it
 const STEP_MS = 2000; // between two elements that are fetched for that alone
@@ -26,7 +26,7 @@ export function refreshSoon(element) {
   waiting.set(element.id, state);
   if (state.busy) state.again = true;
   if (state.timer || state.busy) return;
-  const delay = Math.max(0, state.last + REFRESH_MS - Date.now());
+  const delay = Math.max(0, state.last + (Number(element.dataset.livePace) || REFRESH_MS) - Date.now());
   state.timer = setTimeout(() => refresh(element.id, state), delay);
 }
 
