@@ -112,7 +112,7 @@ def _common_places(runs: Sequence[RunRows], most: int) -> Float64s | None:
 
 def _gathered(rows: RunRows, columns: Int64s, count: int, x: Float64s | None) -> RunRows:
     """The rows of each column as one; without `x` columns with none are left out, with it they are NaN at its place."""
-    weight = np.bincount(columns, rows.weight, count)
+    weight: Float64s = np.bincount(columns, rows.weight, count).astype(np.float64)
     low, high = np.full(count, np.inf), np.full(count, -np.inf)
     np.minimum.at(low, columns, rows.low)
     np.maximum.at(high, columns, rows.high)
@@ -134,12 +134,10 @@ def _bridged(rows: RunRows) -> RunRows:
     if len(there) == len(within):
         return rows
     on_line = np.interp(rows.x[within], rows.x[there], rows.mean[there])
-    columns = []
-    for column in (rows.mean, rows.low, rows.high):
-        bridged = column.copy()
-        bridged[within] = np.where(np.isfinite(column[within]), column[within], on_line)
-        columns.append(bridged)
-    return RunRows(rows.x, *columns, rows.weight, rows.is_exact)
+    mean, low, high = (column.copy() for column in (rows.mean, rows.low, rows.high))
+    for column in (mean, low, high):
+        column[within] = np.where(np.isfinite(column[within]), column[within], on_line)
+    return RunRows(rows.x, mean, low, high, rows.weight, rows.is_exact)
 
 
 def _combined(x: Float64s, runs: Sequence[RunRows]) -> Band:

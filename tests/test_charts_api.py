@@ -224,3 +224,123 @@ def test_a_hostile_metric_name_stands_harmless_in_the_page(client: FlaskClient, 
 
     assert "<script>alert" not in page
     assert curve["y"] == [1.0, 2.0]
+
+
+def test_a_group_is_the_mean_of_its_runs_between_their_extremes(client: FlaskClient, database: Documents) -> None:
+    values = np.random.default_rng(1).random((3, 20))
+    for run_id, row in enumerate(values, 1):
+        insert_run(database, run_id, config={"lr": 0.1 if run_id < 3 else 0.2})
+        store_metric(database, run_id, "loss", row)
+
+    address = "/api/v1/curves?metric=loss&runs=1,2,3&group=config.lr"
+    first, second = get_json(client, address)["curves"]
+
+    assert (first["group"], first["runs"], second["group"]) == (["0.1"], [1, 2], ["0.2"])
+    assert first["mean"] == pytest.approx(values[:2].mean(axis=0))
+    assert first["std"] == pytest.approx(values[:2].std(axis=0, ddof=1))
+    assert (first["min"], first["max"]) == (values[:2].min(axis=0).tolist(), values[:2].max(axis=0).tolist())
+    assert second["std"] == [0.0] * 20
+
+
+def test_a_group_of_long_runs_that_log_at_other_steps_loses_no_spike(client: FlaskClient, database: Documents) -> None:
+    for run_id, every in ((1, 1), (2, 3)):
+        insert_run(database, run_id)
+        values = np.full(30_000 // every, float(run_id))
+        values[5000] = 25.0 * run_id
+        store_metric(database, run_id, "signal", values, steps=np.arange(len(values)) * every)
+
+    [band] = get_json(client, "/api/v1/curves?metric=signal&runs=1,2&group=config.lr&pixels=300")["curves"]
+
+    assert len(band["x"]) == 300
+    assert max(band["max"]) == 50.0
+    assert min(band["min"]) == 1.0
+    assert sorted(band["mean"])[150] == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ('"val/loss" - "train/loss"', [10.0, 8.0]),
+        ("2 * 'val/loss' ** 2 / 2", [144.0, 121.0]),
+        ('max("val/loss", 11.5) + -1', [11.0, 10.5]),
+        ('metrics."val/loss" % 5 + step', [2.0, 3.0]),
+        ('1 / ("val/loss" - 12)', [None, -1.0]),
+        ("metrics.alone + 'val/loss'", [13.0, 12.0]),  # logged between the others' steps: its latest value
+    ],
+)
+def test_an_expression_is_reckoned_where_all_its_metrics_are(
+    client: FlaskClient, database: Documents, expression: str, expected: list[float | None]
+) -> None:
+    insert_run(database, 1)
+    store_metric(database, 1, "val/loss", [12.0, 11.0], steps=[0, 2])
+    store_metric(database, 1, "train/loss", [2.0, 5.0, 3.0], steps=[0, 1, 2])
+    store_metric(database, 1, "alone", [1.0], steps=[-1])
+
+    [curve] = get_json(client, f"/api/v1/curves?expression={quote(expression)}&runs=1")["curves"]
+
+    assert curve["metric"] == expression
+    assert curve["y"][-2:] == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("expression=loss%20%2B", "something is missing at its end"),
+        ("expression=eval(loss)", "no function 'eval'"),
+        ("expression=loss%2C1", "does not fit here"),
+        ("expression=" + "(" * 60 + "loss" + ")" * 60, "at most 40 brackets"),
+        ("expression=" + "loss" * 300, "at most 1000 characters"),
+        ("expression=1", "names no metric"),
+        ("metric=loss&group=nonsense.key", "group="),
+        ("metric=loss&axis=metric:", "axis="),
+        ("metric=loss&x_scale=cubic", "x_scale="),
+    ],
+)
+def test_what_cannot_be_drawn_says_why(client: FlaskClient, query: str, words: str) -> None:
+    response = client.get(f"/api/v1/curves?{query}&runs=1")
+
+    assert (response.status_code, words in response.json["detail"]) == (400, True)
+
+
+def test_x_is_another_metric_or_drawn_by_its_logarithm(client: FlaskClient, database: Documents) -> None:
+    insert_run(database, 1)
+    values = np.zeros(100_000)
+    values[[3, 40, 70_000]] = [1.0, 2.0, 3.0]
+    store_metric(database, 1, "loss", values)
+    store_metric(database, 1, "epoch", np.arange(0, 100_000, 10) / 1000, steps=np.arange(0, 100_000, 10))
+
+    [over] = get_json(client, "/api/v1/curves?metric=loss&runs=1&axis=metric:epoch&pixels=300")["curves"]
+    [log] = get_json(client, "/api/v1/curves?metric=loss&runs=1&x_scale=log&pixels=300")["curves"]
+
+    assert over["x"][over["y"].index(3.0)] == 70.0
+    assert [log["x"][log["y"].index(spike)] for spike in (1.0, 2.0, 3.0)] == [3, 40, 70_000]
+    assert log["x"] == sorted(log["x"])
+    assert set(range(1, 30)) <= set(log["x"]), "what is near 0 is not thinned away"
+
+
+def test_an_answer_is_remembered_until_the_run_has_new_points(client: FlaskClient, database: Documents) -> None:
+    insert_run(database, 1)
+    store_metric(database, 1, "loss", [1.0, 2.0])
+    address = "/api/v1/curves?metric=loss&runs=1"
+    before = get_json(client, address)
+    database["metric_chunks"].rename("away")
+
+    assert get_json(client, address) == before, "no point is read again"
+    database["away"].rename("metric_chunks")
+    store_metric(database, 1, "loss", [1.0, 2.0, 3.0])
+    assert get_json(client, address)["curves"][0]["y"] == [1.0, 2.0, 3.0]
+    database["runs"].delete_one({"_id": 1})
+    assert get_json(client, address)["missing"] == [1]
+
+
+def test_names_are_searched_in_linear_time_and_values_come_in_words(client: FlaskClient, database: Documents) -> None:
+    insert_run(database, 1, config={"lr": 3e-4, "net": {"depth": 3}})
+    store_metric(database, 1, "a" * 60, [1.0])
+    store_metric(database, 1, "Val/loss", [1.0])
+
+    for pattern, found in (("^val/", ["Val/loss"]), ("(a+)+$", ["a" * 60]), ("(a|aa)+b", [])):
+        assert get_json(client, f"/api/v1/chart-search?runs=1&q={quote(pattern)}")["metrics"] == found
+    refused = client.get("/api/v1/chart-search?runs=1&q=a(")
+    assert (refused.status_code, "missing )" in refused.json["detail"]) == (400, True)
+    values = get_json(client, "/api/v1/run-values?runs=1,9&key=config.lr&key=config.net.depth&key=tags")
+    assert values["runs"] == [{"run_id": 1, "name": "digits-1", "values": ["3e-4", "3", "\u2013"]}]

@@ -66,7 +66,8 @@ class CurveRequest:
 
     @property
     def series(self) -> tuple[Series, ...]:
-        return tuple(Series(of, self.axis, self.over) for of in (*self.metrics, *self.expressions))
+        named: tuple[str | Expression, ...] = (*self.metrics, *self.expressions)
+        return tuple(Series(of, self.axis, self.over) for of in named)
 
     @property
     def stored_metrics(self) -> tuple[str, ...]:
@@ -172,7 +173,7 @@ def parse_run_ids(args: MultiDict[str, str], most: int = MOST_RUNS) -> tuple[Any
 
 def parse_pattern(text: str) -> Pattern:
     """A regular expression of RE2's syntax, which is searched for whatever the case, in linear time."""
-    import re2  # with the first search: whoever draws charts needs it seldom
+    import re2  # type: ignore[import-untyped]  # with the first search: whoever draws charts needs it seldom
 
     if len(text) > LONGEST_PATTERN or not _is_text(text):
         raise BadChartRequest("q", text, f"a regular expression of at most {LONGEST_PATTERN} characters in UTF-8")

@@ -19,14 +19,26 @@ export function prepare(curves, { colours, hidden, spec, smoothing, span, band }
   return curves
     .filter((curve) => !hidden.has(curve.run_id) && curve.x.length > 0)
     .map((curve) => {
-      const inUnit = (column) => (spec.divisor === 1 ? column : column.map((value) => value / spec.divisor));
+      const inUnit = (column) => (spec.divisor === 1 ? column : kept(column, "unit", spec.divisor, () => column.map((value) => value / spec.divisor)));
       const values = inUnit(curve.y);
       const smoothed = smoothing.kind !== "none" && smoothing.strength > 0 && spec.smooth && values.length > 2;
       const unit = smoothed ? smoothingUnit(span, curve.last?.count ?? curve.total) : 1;
-      const drawn = (column) => (smoothed ? smooth(curve.x, column, smoothing, unit) : column);
+      const drawn = (column) => (smoothed ? kept(column, "smooth", `${smoothing.kind} ${smoothing.strength} ${unit}`, () => smooth(curve.x, column, smoothing, unit)) : column);
       const edges = curve.group ? bandEdges(curve, band).map(inUnit).map(drawn) : [];
       return { curve, ...colours.of(curve), values, line: drawn(values), smoothed, edges };
     });
+}
+
+// What was reckoned from a column the last time, if that was the same: a line that is highlighted is not smoothed anew.
+const reckoned = new WeakMap();
+
+function kept(column, what, key, reckon) {
+  if (!reckoned.has(column)) reckoned.set(column, new Map());
+  const known = reckoned.get(column).get(what);
+  if (known?.key === key) return known.value;
+  const value = reckon();
+  reckoned.get(column).set(what, { key, value });
+  return value;
 }
 
 function bandEdges(curve, band) {
@@ -41,7 +53,9 @@ export function compose(runs, { spec, scaleName, ignoreOutliers, range, height, 
   const found = ignoreOutliers ? withoutOutliers(inRange) : extent(inRange);
   const scale = chooseScale(scaleName, found);
   const y = yAxis(scale, found, spec, height);
-  const ordered = [...runs].sort((a, b) => (a.curve.run_id === highlighted) - (b.curve.run_id === highlighted));
+  // Grey ones behind, the highlighted one before all others.
+  const rank = (run) => (run.curve.run_id === highlighted ? 2 : run.slot > 0 ? 1 : 0);
+  const ordered = [...runs].sort((a, b) => rank(a) - rank(b));
   const drawing = { scale, y, raw: [], lines: [], bands: [], ends: [], gaps: [] };
   for (const run of ordered) addRun(drawing, run, { range, xScale, highlighted });
   return drawing;
@@ -85,17 +99,19 @@ function scaledX(curve, scale) {
 
 // Along the upper edge and back along the lower one, only where both are numbers.
 function bandOutline(x, low, high) {
-  const kept = [...x.keys()].filter((i) => Number.isFinite(x[i]) && Number.isFinite(low[i]) && Number.isFinite(high[i]));
-  const back = [...kept].reverse();
-  return { x: [...kept.map((i) => x[i]), ...back.map((i) => x[i])], y: [...kept.map((i) => high[i]), ...back.map((i) => low[i])] };
+  const there = [...x.keys()].filter((i) => Number.isFinite(x[i]) && Number.isFinite(low[i]) && Number.isFinite(high[i]));
+  const back = [...there].reverse();
+  return { x: [...there.map((i) => x[i]), ...back.map((i) => x[i])], y: [...there.map((i) => high[i]), ...back.map((i) => low[i])] };
 }
 
 function scaled(values, scale) {
-  if (scale.name === "linear") return values.every(Number.isFinite) ? values : values.map((value) => (Number.isFinite(value) ? value : NaN));
-  return values.map((value) => {
-    const place = scale.to(value);
-    return Number.isFinite(place) ? place : NaN;
-  });
+  if (scale.name === "linear" && values.every(Number.isFinite)) return values;
+  return kept(values, "scaled", scale.key, () =>
+    values.map((value) => {
+      const place = scale.to(value);
+      return Number.isFinite(place) ? place : NaN;
+    }),
+  );
 }
 
 function cut(curve, values, [low, high]) {

@@ -28,10 +28,10 @@ function build() {
 }
 
 function fill(title, rows, nearest, unit) {
-  const words = formatValues(rows.map((row) => row.value));
   const shown = rows.length > MOST_ROWS ? around(rows, nearest) : rows;
+  const words = formatValues(shown.map((row) => row.value));
   const parts = [line("hover-card-title", title)];
-  for (const row of shown) parts.push(rowElement(row, words[rows.indexOf(row)], unit, row === nearest && rows.length > 1));
+  shown.forEach((row, i) => parts.push(rowElement(row, words[i], unit, row === nearest && rows.length > 1)));
   if (rows.length > shown.length) parts.push(line("hover-card-rest", `${rows.length - shown.length} more`));
   card.replaceChildren(...parts);
 }

@@ -1,5 +1,6 @@
 // What somebody has chosen for a project's charts. In a workspace the server keeps it for each person; elsewhere, and
 // where nothing may be changed, this browser does. Names and shapes are those of the REST API's layouts.
+import { root } from "../addresses.js";
 import { ApiError, callApi } from "../api_client.js";
 import { showToast } from "../dialogs.js";
 import { remember, remembered } from "./preferences.js";
@@ -33,7 +34,7 @@ export class Layout {
     this.isKeptByServer = isKeptByServer;
     this.values = (isKeptByServer ? kept : remembered(name, null)) ?? {};
     this.timer = 0;
-    addEventListener("pagehide", () => this.timer && this.save());
+    addEventListener("pagehide", () => this.timer && this.save({ isLast: true }));
   }
 
   get(key) {
@@ -73,16 +74,25 @@ export class Layout {
     this.set(key, wanted ? [...others, name] : others);
   }
 
-  async save() {
+  async save({ isLast = false } = {}) {
     clearTimeout(this.timer);
     this.timer = 0;
     if (!this.isKeptByServer) return remember(this.name, this.values);
+    const path = `/layouts/own?${new URLSearchParams({ project: this.project })}`;
+    if (isLast) return this.sendLast(path);
     try {
-      await callApi("PUT", `/layouts/own?${new URLSearchParams({ project: this.project })}`, this.values);
+      await callApi("PUT", path, this.values);
     } catch (error) {
       if (!(error instanceof ApiError) || error.status === 0) return; // it is tried again with the next change
       this.isKeptByServer = false; // not allowed, or too large: it holds for this page
       showToast(`The charts stay as they are on this page only. ${error.message}`, { kind: "failed" });
     }
+  }
+
+  // While the page goes away: nobody waits for the answer.
+  sendLast(path) {
+    const token = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
+    const headers = { "Content-Type": "application/json", "X-CSRF-Token": token };
+    fetch(`${root}/api/v1${path}`, { method: "PUT", headers, body: JSON.stringify(this.values), keepalive: true }).catch(() => {});
   }
 }
