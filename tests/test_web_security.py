@@ -82,6 +82,8 @@ def test_the_described_api_keeps_its_description(site: Site) -> None:
                     checks.not_a_server_error,
                     checks.content_type_conformance,
                     checks.response_schema_conformance,
+                    checks.status_code_conformance,
+                    checks.response_headers_conformance,
                 ],
             )
 

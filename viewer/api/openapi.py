@@ -19,10 +19,12 @@ PROBLEM_SCHEMA = {
 ALWAYS = {
     401: "This viewer has accounts, and the request has no session and no token.",
     400: "A parameter is unknown, doubled or cannot be used; the detail says which, its value and what it takes.",
+    404: "There is no such thing for whoever asks.",
     429: "Too many requests; Retry-After says when to ask again.",
     421: "The Host header is not one of this viewer's names.",
     503: "The database does not answer; Retry-After says when to ask again.",
 }
+NO_SUCH_ID = {405: "What the address names cannot be an id, and another address answers other methods."}
 ALWAYS_OF_READING = {304: "The answer is the one that If-None-Match names."}
 ALWAYS_OF_CHANGES = {
     403: "This may be seen and not changed by whoever asks, or the CSRF token is missing.",
@@ -61,7 +63,7 @@ def openapi_path(flask_path: str) -> str:
 
 def _describe_route(route: Route) -> dict[str, Any]:
     further = ALWAYS_OF_READING if route.method == "GET" else ALWAYS_OF_CHANGES
-    statuses = {**ALWAYS, **further, **_not_found(route.path), **route.statuses}
+    statuses = {**ALWAYS, **further, **(NO_SUCH_ID if "<" in route.path else {}), **route.statuses}
     answers = {str(status): _describe_status(status, sentence) for status, sentence in sorted(statuses.items())}
     return {
         "operationId": route.name,
@@ -70,10 +72,6 @@ def _describe_route(route: Route) -> dict[str, Any]:
         **({} if route.body is None else {"requestBody": _describe_body(route.body)}),
         "responses": {**_describe_success(route), **answers},
     }
-
-
-def _not_found(path: str) -> dict[int, str]:
-    return {404: "There is no such thing for whoever asks."} if "<" in path else {}
 
 
 def _describe_body(schema: dict[str, Any]) -> dict[str, Any]:
