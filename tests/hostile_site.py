@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
 
@@ -25,7 +26,7 @@ from xss_payloads import PAYLOADS
 
 Documents = Database[dict[str, Any]]
 
-PERSON = "eve"
+PERSON, REPORT = "eve", "hostile"
 # What is looked up, compared or parsed: another text there is another record, or none.
 KEPT = frozenset({
     "_id", "uid", "run_id", "project", "status", "stream", "visibility", "owner", "source", "user", "kind", "type",
@@ -81,6 +82,28 @@ def make_hostile_site(script: RecordedScript, database: Documents) -> None:
         for file in database[name].find():
             database[name].update_one({"_id": file["_id"]}, {"$set": {"filename": FORWARD, "contentType": "text/html"}})
     _make_hostile_people(database)
+    _make_hostile_report(database)
+
+
+def _make_hostile_report(database: Documents) -> None:
+    """Its text, its title, what its blocks are called and ask for."""
+    blocks = [f"```{kind}\ntitle: {PROJECT}\nmetric: loss\n```" for kind in ("chart", "table")]
+    blocks += [
+        f"```runs\nname: {PROJECT}\n```",
+        "```table\ncolumns: config.lr, notes, tags\n```",
+        f"```table\n{PROJECT}\n```",
+    ]
+    text = "\n\n".join([FORWARD, *blocks, BACKWARD])
+    saved = {
+        "title": FORWARD,
+        "text": text,
+        "version": 1,
+        "changed_at": datetime.now(timezone.utc),
+        "changed_by": FORWARD,
+    }
+    report = {"_id": REPORT, "project": PROJECT, "owner": BACKWARD, **saved}
+    database["reports"].replace_one({"_id": REPORT}, report, upsert=True)
+    database["report_versions"].replace_one({"_id": f"{REPORT}:1"}, {"report": REPORT, **saved}, upsert=True)
 
 
 def _fill_the_trash(database: Documents) -> None:
@@ -170,6 +193,8 @@ def _values(rule: Rule, store: RunStore, run_ids: Sequence[int]) -> Iterator[dic
         "token": "x",
         "secret": "x",
         "person": PERSON,
+        "report_id": REPORT,
+        "number": "1",
     }
     wanted = {name: fixed.get(name) for name in rule.arguments if name != "run_id"}
     known = {name: value for name, value in wanted.items() if value is not None}

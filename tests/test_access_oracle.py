@@ -60,6 +60,17 @@ PAGES = (
     "/compare/part/tables?runs={run}",
     "/compare/console/{run}",
     "/compare/choices?q=tag&project={project}",
+    "/p/{project}/explain",
+    "/p/{project}/explain?view=scatter&x=config.lr&y=duration&by=tags",
+    "/p/{project}/explain?view=boxes&target=duration&by=owner",
+    "/p/{project}/explain/importance?view=importance",
+    "/p/{project}/explain/data.csv?view=scatter&x=started&y=duration&by=tags",
+    "/reports",
+    "/p/{project}/reports",
+    "/p/{project}/reports/report-{project}",
+    "/p/{project}/reports/report-{project}/versions",
+    "/p/{project}/reports/report-{project}/export.html",
+    *(f"/p/{{project}}/reports/report-{{project}}/blocks/{number}" for number in range(4)),
 )
 API = (
     "/api/v1/projects",
@@ -87,6 +98,23 @@ API = (
     "/api/v1/trash",
     "/api/v1/points.csv?runs={run}&metric=m{number}",
 )
+REPORT = """```runs
+project: *
+```
+
+```table
+project: *
+columns: tags, owner, config.lr
+```
+
+```chart
+metric: m7001
+runs: 7000, 7001, 7002, 7003, 7004
+```
+
+```explain
+target: duration
+```"""
 # Read no runs, or a file by a key that only its run's own page knows.
 NOT_ASKED = frozenset(
     (
@@ -138,6 +166,7 @@ def make_database(client: pymongo.MongoClient[Document], name: str) -> Database[
 def whole(client: pymongo.MongoClient[Document]) -> Iterator[Database[Document]]:
     database = make_database(client, "test_oracle_whole")
     SITE.store(database, PEOPLE)
+    store_reports(database)
     yield database
     client.drop_database(database.name)
 
@@ -145,6 +174,13 @@ def whole(client: pymongo.MongoClient[Document]) -> Iterator[Database[Document]]
 @pytest.fixture(scope="module")
 def app(whole: Database[Document]) -> Flask:
     return create_app(RunStore(whole))
+
+
+def store_reports(database: Database[Document]) -> None:
+    """One of each project, which asks for all runs there are."""
+    for project in PROJECTS:
+        report = {"_id": f"report-{project}", "project": project, "title": "Report", "text": REPORT, "version": 1}
+        database["reports"].insert_one(report)
 
 
 def random_site(seed: int) -> Site:
@@ -179,6 +215,8 @@ def plain(text: str) -> str:
     text = re.sub(r'(data-live-since|name="csrf-token" content|name="csrf_token" value)="[^"]*"', "", text)
     text = re.sub(r'"X-CSRF-Token": "[^"]*"', "", text)
     text = text.replace("test_oracle_whole", "DATABASE").replace("test_oracle_part", "DATABASE")
+    text = re.sub(r"Exported [-0-9:+ ]+", "", text)
+    text = re.sub(r'"p\d{4,}(?=")', '"p', text)  # Bokeh numbers its models on and on
     return re.sub(r'"next_since": ?"[^"]*"', "", text)
 
 
@@ -215,6 +253,7 @@ def test_every_answer_is_that_of_a_database_with_only_what_one_may_see(
     for database_name, runs in (("test_oracle_whole_2", None), ("test_oracle_part_2", visible)):
         database = make_database(client, database_name)
         site.store(database, ("ana", "ben", "cleo"), only=runs)
+        store_reports(database)
         browsers.append(signed_in(create_app(RunStore(database)), database, name))
 
     hidden = sorted(set(site.runs) - visible)

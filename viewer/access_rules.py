@@ -322,7 +322,8 @@ def _refuse_change(principal: Principal, right: Right, arguments: dict[str, Any]
     """What may be seen and not changed says so; what may not be seen is not there."""
     run = current_store().load_run(arguments["run_id"]) if "run_id" in arguments else None  # raises RunNotFound
     project = arguments.get("project")
-    if principal.may(right, project=project, run=run):
+    # A token that may only record writes nothing that is read by others.
+    if principal.may(right, project=project, run=run) and (right != "edit" or principal.sees_runs):
         return None
     if run is None and (project is None or not principal.may("see", project=project)):
         return render_problem(_not_found())
