@@ -88,7 +88,7 @@ class CompareAddress:
         slots = dict(self.slots)
         given: dict[str, str] = {
             "runs": ",".join(str(key) for key in self.runs),
-            "colours": ",".join(str(slots.get(key, "")) for key in self.runs).strip(","),
+            "colours": ",".join(str(slots.get(key) or "") for key in self.runs).strip(","),
             "baseline": "" if self.baseline in (None, *self.runs[:1]) else str(self.baseline),
             "show": "" if self.view == "all" else self.view,
             "with": "" if self.against is None else str(self.against),
@@ -129,7 +129,7 @@ def settle_slots(
 ) -> dict[RunKey, int]:
     """A colour for each run: the address's, else that in which the table draws it, else the first free one.
 
-    Two runs have the same only where there are more runs than colours.
+    Beyond the 36 that can be told apart a run is grey: slot 0, as in the charts.
     """
     slots: dict[RunKey, int] = {}
     for known in (given, drawn):
@@ -137,9 +137,9 @@ def settle_slots(
             if key not in slots and key in known and known[key] not in slots.values():
                 slots[key] = known[key]
     free = iter([slot for slot in range(1, SLOTS + 1) if slot not in slots.values()])
-    for place, key in enumerate(runs):
+    for key in runs:
         if key not in slots:
-            slots[key] = next(free, place % SLOTS + 1)
+            slots[key] = next(free, 0)
     return slots
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run of a comparison. `slot` 1 to 36 is its colour and dash, `colour` 1 to 12 its colour."""
+    """One run of a comparison. `slot` 1 to 36 is its colour and dash, `colour` 1 to 12 its colour; 0 is grey."""
 
     run: RunRecord
     key: RunKey
@@ -29,7 +29,7 @@ class ComparedRun:
 
     @property
     def colour(self) -> int:
-        return (self.slot - 1) % SLOT_COUNT + 1
+        return (self.slot - 1) % SLOT_COUNT + 1 if self.slot else 0
 
 
 @dataclass(frozen=True)

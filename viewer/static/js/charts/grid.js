@@ -228,7 +228,7 @@ export class ChartGrid {
   runChanged({ run_id: runId }) {
     if (!this.runs.some((run) => String(run.run_id) === String(runId))) return;
     for (const card of this.cards()) card.touch();
-    if (this.sectionsTimer) return;
+    if (this.sectionsTimer || this.element.closest("[data-charts-fixed]")) return;
     this.sectionsTimer = setTimeout(() => {
       this.sectionsTimer = 0;
       this.renewSections();
