@@ -164,6 +164,14 @@ def test_a_renamed_project_takes_links_tokens_and_layouts_along(site: Site) -> N
     assert (moved.status_code, moved.headers["Location"]) == (308, "/p/numbers?sort=name")
     assert site.get("/p/digits").status_code == 308
     assert send(site, "mallory", "PUT", "/projects/numbers/name", {"name": "hidden"}).status_code == 409
+    # By the page, too; what it was called is no project any more.
+    form = {"csrf_token": site.csrf("mallory"), "name": "hidden"}
+    refused = site.client("mallory").post("/privacy/projects/numbers/name", data=form)
+    assert (refused.status_code, "already" in refused.text) == (409, True)
+    done = site.client("mallory").post("/privacy/projects/numbers/name", data={**form, "name": "figures"})
+    assert (done.status_code, done.headers["Location"]) == (303, "/privacy/projects/figures")
+    listed = site.get("/privacy/projects", "admin").text
+    assert ("/privacy/projects/figures" in listed, "/privacy/projects/digits" in listed) == (True, False)
 
 
 def test_how_far_a_purge_is_can_be_watched(site: Site) -> None:

@@ -106,6 +106,7 @@ class TestAnswers:
             "complete_query": "/query/complete?query=con&column=3",
             "search_charts": "/chart-search?runs=1&q=lo.s",
             "send_run_values": "/run-values?runs=1&key=config.lr",
+            "list_events": "/runs/1/events",
             "show_stop": "/runs/1/stop",
             "list_views": "/views?project=digits",
             "show_layouts": "/layouts?project=digits",

@@ -178,6 +178,7 @@ RULES: dict[str, Rule] = {
     # project_settings_page
     "project_settings.remove_member": "manage",
     "project_settings.set_member": "manage",
+    "project_settings.set_name": "manage",
     "project_settings.set_visibility": "manage",
     "project_settings.show_project": "manage",
     "project_settings.show_projects": "manage",

@@ -13,6 +13,7 @@ from ..observer.access.project_settings import ProjectSettings, list_settings, l
 from ..observer.errors import CloisterError
 from .accounts.current import current_principal
 from .accounts.users import list_users
+from .project_naming import change_project_name
 from .rights_changes import change_default_visibility, change_member, take_member
 from .store_access import current_store, home_database, root
 
@@ -56,6 +57,19 @@ def show_project(project: str) -> str:
 @bp.post("/<path:project>/visibility")
 def set_visibility(project: str) -> Response | tuple[str, int]:
     return _change(project, lambda: change_default_visibility(project, request.form.get("visibility", "")))
+
+
+@bp.post("/<path:project>/name")
+def set_name(project: str) -> Response | tuple[str, int]:
+    """Give the project another name; its old addresses lead to the new ones."""
+    name = request.form.get("name", "").strip()
+    try:
+        change_project_name(project, name)
+    except CloisterError as error:
+        if not isinstance(error, ValueError):
+            raise
+        return _render(project, problem=str(error)), getattr(error, "status", 400)
+    return redirect(f"{root()}/privacy/projects/{quote(name, safe='')}", 303)  # type: ignore[return-value]
 
 
 @bp.post("/<path:project>/members")

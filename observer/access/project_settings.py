@@ -66,7 +66,9 @@ def load_settings_of(database: Database[dict[str, Any]], project: str) -> Projec
 
 def list_settings(database: Database[dict[str, Any]]) -> dict[str, ProjectSettings]:
     """All projects that have settings, by name."""
-    return {str(found["_id"]): _read(found) for found in database[PROJECTS].find({}, {"visibility": 1, "members": 1})}
+    living = {"renamed_to": None}  # of a project that was renamed only its old name is left: project_aliases.py
+    settings = database[PROJECTS].find(living, {"visibility": 1, "members": 1})
+    return {str(found["_id"]): _read(found) for found in settings}
 
 
 def set_default_visibility(database: Database[dict[str, Any]], project: str, visibility: str) -> None:

@@ -152,7 +152,7 @@ def known_projects(database: Database[dict[str, Any]]) -> list[str]:
     from .tombstones import TOMBSTONES
 
     found = {project.name for project in list_projects(database)}
-    found.update(str(each["_id"]) for each in database["projects"].find({}, {"_id": 1}))
+    found.update(str(each["_id"]) for each in database["projects"].find({"renamed_to": None}, {"_id": 1}))
     found.update(str(each) for each in database[TOMBSTONES].distinct("project", {"state": "trash"}))
     return sorted(found)
 
