@@ -18,12 +18,12 @@ from bokeh.models import (
     Grid,
     LinearAxis,
     MultiLine,
-    Patches,
     Plot,
     Range1d,
     Scatter,
     Text,
 )
+from bokeh.models.glyphs import Patches
 from bokeh.models.renderers import GlyphRenderer
 
 from ..observer.points import Float64s
