@@ -41,9 +41,31 @@ class FieldInfo:
 
 
 def find_fields(
-    database: Database[dict[str, Any]], project: str | None, text: str = "", limit: int = 50
+    database: Database[dict[str, Any]],
+    project: str | None,
+    text: str = "",
+    limit: int = 50,
+    *,
+    surveyed: Mapping[tuple[Family, str], int] | None = None,
 ) -> tuple[FieldInfo, ...]:
-    """The fields with `text` in their key, in any case: those of every run first, then the most widespread ones."""
+    """The fields with `text` in their key, in any case: those of every run first, then the most widespread ones.
+
+    Args:
+        surveyed: how many of all runs have which fields, where that is known; the newest runs are looked at anyway.
+    """
+    return choose_fields(catalogue_of(database, project, surveyed or {}), text, limit)
+
+
+def choose_fields(infos: Iterable[FieldInfo], text: str, limit: int) -> tuple[FieldInfo, ...]:
+    """The first ones with all words of `text` in their key, in any case."""
+    words = text.lower().split()
+    return tuple(itertools.islice((info for info in infos if all(word in info.key.lower() for word in words)), limit))
+
+
+def catalogue_of(
+    database: Database[dict[str, Any]], project: str | None, surveyed: Mapping[tuple[Family, str], int]
+) -> tuple[FieldInfo, ...]:
+    """All fields, as `find_fields` says."""
     found = database["runs"].aggregate(
         [
             *([{"$match": match_project(project)}] if project is not None else []),
@@ -63,13 +85,14 @@ def find_fields(
             types.setdefault(("config", key), set()).add(type_name(_at(document.get("config"), key)))
         for name in metric_names(document):
             counts["metrics", name] = counts.get(("metrics", name), 0) + 1
+    for place, count in surveyed.items():
+        counts[place] = max(count, counts.get(place, 0))
     infos = [FieldInfo(key, "run", key, run_count, (field.kind,)) for key, field in RUN_FIELDS.items()]
     for (family, name), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         field = metric_field(name) if family == "metrics" else find_field(f"config.{name}")
-        kinds = ("number",) if family == "metrics" else tuple(sorted(types[family, name]))
+        kinds = ("number",) if family == "metrics" else tuple(sorted(types.get((family, name), ())))
         infos.append(FieldInfo(field.key, family, field.title, count, kinds))
-    words = text.lower().split()
-    return tuple(info for info in infos if all(word in info.key.lower() for word in words))[:limit]
+    return tuple(infos)
 
 
 def find_values(

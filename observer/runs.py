@@ -298,7 +298,12 @@ class RunStore:
         """The fields that runs have, of one project or of all, with `text` in their key."""
         from .field_catalogue import find_fields
 
-        return find_fields(self._about(project).database, project, text, limit)
+        seen = self._about(project).database
+        if self.columns is not None:
+            found = self.columns.find_fields(seen, project, text, limit, self.principal)
+            if found is not None:
+                return found
+        return find_fields(seen, project, text, limit)
 
     def find_values(self, key: str, project: str | None = None, text: str = "", limit: int = 20) -> tuple[Any, ...]:
         """Different values of a field with `text` in them, the most frequent ones first: what may be asked for.

@@ -269,6 +269,30 @@ def test_fields_are_found_by_a_part_of_their_key(searched: RunStore) -> None:
     assert hidden.find_fields(None, "rare") == ()
 
 
+def test_fields_of_old_runs_are_found_by_those_who_may_see_one(
+    searched: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloister.observer.field_catalogue.SEARCHED_RUNS", 2)  # the newest
+    runs = searched.database["runs"]
+    runs.update_one(
+        {"_id": 1}, {"$set": {"config.old.deep%2Eer": 1, "config.empty": {}, "cloister.visibility": "private"}}
+    )
+    runs.update_one({"_id": 2}, {"$set": {"config.old.known": 1, "start_time": START - timedelta(days=9)}})
+    columns = KeptColumns(searched.database, least_runs=0)
+    columns._preparing.acquire()
+    columns._prepare_what_most_have()
+    fast = through(columns)
+    assert [info.key for info in fast.find_fields(None, "old")] == ["config.old.deep%2Eer", "config.old.known"]
+    assert fast.find_fields(None, "empty")[0].run_count == 1
+    assert fast.find_fields(None, "model.depth")[0].run_count == 8
+    assert fast.find_fields("left", "old.known") == ()
+    somebody = through(columns, Principal("zoe", "person", roles={"*": "viewer"}))
+    assert [info.key for info in somebody.find_fields(None, "old")] == ["config.old.known"]
+    elsewhere = through(columns, Principal("zoe", "person", roles={"left": "viewer"}))
+    assert elsewhere.find_fields(None, "old") == ()
+    assert "config.model.depth" in columns.table.columns, "what is widespread is kept already"
+
+
 def test_fields_in_which_runs_differ_are_named(searched: RunStore) -> None:
     assert searched.differing_fields([1, 3]) == ("config.model.depth", *differing_facts(searched, 1, 3))
     assert searched.differing_fields([1]) == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..access.seen_database import unfiltered
-from ..field_catalogue import choose_values, find_fields
+from ..field_catalogue import FieldInfo, catalogue_of, choose_fields, choose_values, find_fields
 from ..project_lists import ProjectSummary
 from ..query.fields import Field, find_field
 from ..run_collections import collections_of
@@ -24,6 +25,7 @@ from .grouping import frequent_values, group_rows
 from .masks import Asked, asked_fields
 from .ordering import Rows, first_rows
 from .seen import seen_rows
+from .survey import Survey, survey_fields
 from .table import BASE, ColumnTable, NotKept, column_expression, column_name
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ logger = logging.getLogger("cloister")
 LEAST_RUNS = 2_000  # of fewer, MongoDB reads them all as fast
 SCANNED_TOGETHER = 24  # columns that one look at all documents fills
 WARMED = 120  # fields that are read before anybody asks for them, as far as there is room
+SURVEYED_EVERY_SECONDS = 3600.0
+CATALOGUE_SECONDS, CATALOGUES_LIMIT = 15.0, 64
 _ON_CLIENT = "_cloister_kept_columns"  # they refer to their client, so a weak dict by client would keep both for ever
 _lock = Lock()
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -73,6 +77,9 @@ class KeptColumns:
         self._database = database
         self._runs = database["runs"]
         self._preparing = Lock()
+        self._survey: Survey | None = None
+        self._surveyed_at = 0.0
+        self._catalogues: dict[Any, tuple[float, tuple[FieldInfo, ...]]] = {}
         self.table = ColumnTable(database)
 
     def prepare(self) -> None:
@@ -102,9 +109,11 @@ class KeptColumns:
             widespread = [info for info in find_fields(self._database, None, limit=WARMED) if info.kind != "run"]
             for first in range(0, len(widespread), SCANNED_TOGETHER):
                 if not self.table.has_room():
-                    return
+                    break
                 fields = [find_field(info.key) for info in widespread[first : first + SCANNED_TOGETHER]]
                 self.table.load_beside({column_name(field): column_expression(field) for field in fields})
+            self._survey, self._surveyed_at = survey_fields(self._runs), time.monotonic()
+            self._catalogues = {}
         except NotKept:
             return
         except Exception as error:
@@ -147,6 +156,28 @@ class KeptColumns:
             if found is None:
                 return None
             return _projects(*found)
+
+    def find_fields(
+        self, seen: Database[dict[str, Any]], project: str | None, text: str, limit: int, principal: Principal
+    ) -> tuple[FieldInfo, ...] | None:
+        """As `field_catalogue.find_fields`, of all runs, known for some seconds: it is asked for with each letter.
+
+        Args:
+            seen: the database as the principal sees it.
+        """
+        if self._runs.estimated_document_count() < self.least_runs:
+            return None
+        if self._surveyed_at + SURVEYED_EVERY_SECONDS < time.monotonic():
+            self.prepare_in_background()
+        now, key = time.monotonic(), (project, repr(principal))
+        until, infos = self._catalogues.get(key, (0.0, ()))
+        if until < now:
+            surveyed = self._survey.seen_by(principal, project) if self._survey is not None else {}
+            infos = catalogue_of(seen, project, surveyed)
+            if len(self._catalogues) >= CATALOGUES_LIMIT:
+                self._catalogues = {}
+            self._catalogues[key] = now + CATALOGUE_SECONDS, infos
+        return choose_fields(infos, text, limit)
 
     def find_values(
         self, key: str, project: str | None, text: str, limit: int, principal: Principal
