@@ -97,6 +97,9 @@ RUN_COLUMNS = (
 )
 
 
+ENVIRONMENT_COLUMNS = ("env.python", "env.os", "env.cpu", "env.memory", "env.gpus", "env.cuda_driver")
+
+
 def is_free_column(column: ColumnKey) -> bool:
     """Whether it can be shown or hidden: name and status stand in every table."""
     return column.key not in ("name", "status")

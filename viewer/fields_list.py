@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..observer.query.fields import UnknownField
-from .column_keys import RUN_COLUMNS, curve_key, find_column
+from .column_keys import ENVIRONMENT_COLUMNS, RUN_COLUMNS, curve_key, find_column
 
 if TYPE_CHECKING:
     from ..observer.field_catalogue import FieldInfo
@@ -31,7 +32,8 @@ class ListedField:
 def list_fields(store: RunStore, project: str | None, text: str) -> list[tuple[str, list[ListedField]]]:
     """Fields with `text` in their name, by group; of metrics their curves too."""
     found = store.find_fields(project, text[:SEARCH_LIMIT], MOST_FIELDS)
-    groups: dict[str, list[ListedField]] = {"metrics": [], "config": [], "run": _run_columns(text)}
+    groups: dict[str, list[ListedField]] = {"metrics": [], "config": [], "run": _fixed_columns(RUN_COLUMNS, text)}
+    groups["env"] = _fixed_columns(ENVIRONMENT_COLUMNS, text)
     for info in found:
         listed = _listed(info)
         if listed is not None:
@@ -44,11 +46,12 @@ def list_fields(store: RunStore, project: str | None, text: str) -> list[tuple[s
     return [(title, fields) for title, fields in (*titled, ("Curves", curves)) if fields]
 
 
-def _run_columns(text: str) -> list[ListedField]:
+def _fixed_columns(keys: Sequence[str], text: str) -> list[ListedField]:
+    """Those that every run of ours has."""
     words = text.lower().split()
-    columns = [find_column(key) for key in RUN_COLUMNS]
+    columns = [find_column(key) for key in keys]
     return [
-        ListedField(each.key, "run", each.title, None)
+        ListedField(each.key, each.kind, each.title, None)
         for each in columns
         if all(word in f"{each.key} {each.title.lower()}" for word in words)
     ]
@@ -56,7 +59,7 @@ def _run_columns(text: str) -> list[ListedField]:
 
 def _listed(info: FieldInfo) -> ListedField | None:
     """None for what stands in the list already, or in every table."""
-    if info.kind in ("run", "git"):
+    if info.kind in ("run", "git", "env"):
         return None
     try:
         about = find_column(info.key)

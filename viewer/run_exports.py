@@ -14,8 +14,8 @@ from .audit_notes import note
 from .column_keys import ColumnKey, find_column, find_value
 from .run_keys import run_key
 from .runs_address import RunsAddress, parse_address
-from .runs_list import shown_columns
-from .store_access import current_store, root
+from .runs_list import shown_columns, with_environment
+from .store_access import current_database, current_store, root
 from .table_formats import FORMATS, TableFormat, find_format
 
 if TYPE_CHECKING:
@@ -54,8 +54,10 @@ def send_table(name: str) -> Response:
         find_column(key) for key in _exported_keys(shown_columns(store, asked, first.runs if first else chosen or ()))
     ]
     total = first.total if first is not None else len(chosen or ())
-    note("exported", target="table of runs", project=asked.project or "", what=name, runs=total, query=asked.text[:400])
-    runs = _iter_runs(asked) if chosen is None else iter(chosen)
+    where = {"database": current_database().name} if current_database().path else {}
+    said: dict[str, Any] = {"what": name, "runs": total, "query": asked.text[:400], **where}
+    note("exported", target="table of runs", project=asked.project or "", **said)
+    runs = with_environment(store, _iter_runs(asked) if chosen is None else chosen, [column.key for column in columns])
     return _download(written, columns, ([_value(run, column) for column in columns] for run in runs), asked)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +148,7 @@ def load_list(store: RunStore, asked: RunsAddress, defaults: str = "") -> RunsLi
     columns = _choose_columns(asked, page.runs, newest, known)
     shown = replace(asked, columns=columns, drawn=_choose_drawn(asked, address, newest))
     drawn = shown.drawn or DrawnRuns()
+    page = replace(page, runs=tuple(with_environment(store, page.runs, columns)))
     groups: GroupTable | None = None
     if asked.group and asked.search().error is None:
         groups, table = load_groups(store, asked, columns, drawn)
@@ -173,6 +174,15 @@ def _find_page(store: RunStore, asked: RunsAddress) -> RunPage:
     if asked.search().error is not None:
         return RunPage((), 0, asked.page, PAGE_SIZE)
     return store.list_runs(asked.query())
+
+
+def with_environment(store: RunStore, runs: Iterable[RunRecord], columns: Iterable[str]) -> Iterator[RunRecord]:
+    """The runs with what such columns show: lists leave the environment out, which is most of a run's bytes."""
+    if not any(find_column(key).kind == "env" for key in columns):
+        yield from runs
+        return
+    for run in runs:
+        yield replace(run, environment=store.load_run(run.id).environment)
 
 
 def _count(store: RunStore, project: str | None) -> int:

@@ -42,6 +42,15 @@ class Column:
     width: int
     left: int | None = None
     is_first: bool = False
+    is_last_pinned: bool = False
+
+    @property
+    def css(self) -> str:
+        """The classes of its cells."""
+        words = [f"cell-{'metric' if self.kind == 'metrics' else self.kind}", f"shape-{self.shape}"]
+        words += ["number"] * self.numeric + ["cell-first"] * self.is_first
+        words += ["is-pinned"] * (self.left is not None) + ["is-pinned-last"] * self.is_last_pinned
+        return " ".join(words + ["is-extra"] * (self.key == "duration"))
 
     @property
     def kind(self) -> str:
@@ -90,10 +99,6 @@ class RunsTable:
     def curve_metric(self) -> str | None:
         return next((column.name for column in self.columns if column.shape == "curve"), None)
 
-    @property
-    def pinned_count(self) -> int:
-        return sum(column.left is not None for column in self.columns)
-
 
 def build_table(
     runs: Sequence[RunRecord],
@@ -125,13 +130,15 @@ def build_columns(
     abouts.sort(key=lambda about: about.key not in pinned)
     titles = short_titles(abouts)
     first = next((about.key for about in abouts if about.kind == "metrics"), None)
+    last_pinned = next((about.key for about in reversed(abouts) if about.key in pinned), None)
     columns, left = [], 0
     for about, title in zip(abouts, titles, strict=True):
         values = [find_value(run, about.key) for run in runs]
         width = widths.get(about.key) or _natural_width(about, title, values)
         is_pinned = about.key in pinned
         numeric = about.shape in ("number", "duration") or (about.shape == "value" and _is_numeric(values))
-        columns.append(Column(about.key, title, about, numeric, width, left if is_pinned else None, about.key == first))
+        place, ends = left if is_pinned else None, about.key == last_pinned
+        columns.append(Column(about.key, title, about, numeric, width, place, about.key == first, ends))
         left += width
     return tuple(columns)
 
@@ -159,7 +166,7 @@ def _natural_width(about: ColumnKey, title: str, values: Sequence[Any]) -> int:
     if about.shape in _WIDTHS:
         return _WIDTHS[about.shape]
     longest = max((len(cell.text) for cell in format_cells(about, values)), default=0)
-    needed = max(_PER_LETTER * longest, _PER_BOLD * len(title) + 8) + _AROUND  # 8: the arrow of a sorted one
+    needed = max(_PER_LETTER * longest, _PER_BOLD * len(title) + 14) + _AROUND  # 14: the arrow of a sorted one
     return max(_NARROWEST, min(math.ceil(needed / 8) * 8, _WIDEST))
 
 

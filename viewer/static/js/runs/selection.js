@@ -8,6 +8,7 @@ const AT_ONCE = 200; // runs in a request
 const MOST = 10000; // runs that are changed at once from here
 const MOST_COMPARED = 50;
 const MOST_DRAWN = 36;
+const MOST_EXPORTED = 1000;
 
 const selected = new Set(); // run keys as the page has them
 let last = null; // the row that was clicked last, for a range
@@ -141,6 +142,7 @@ const ACTIONS = {
   clear,
   draw: () => goTo(addressWith({ draw: [...selected].slice(0, MOST_DRAWN).join(",") }), { replace: true }),
   compare: () => location.assign(`${root}/compare?runs=${encodeURIComponent([...selected].slice(0, MOST_COMPARED).join(",")).replaceAll("%2C", ",")}`),
+  export: () => location.assign(exportAddress()),
   tag: () => ask("tag"),
   move: () => ask("move"),
   stop: () => ask("stop"),
@@ -148,6 +150,14 @@ const ACTIONS = {
   archive: () => act("archive", ""), // nothing is lost by it, and the toast has Undo
   unarchive: () => act("unarchive", ""),
 };
+
+function exportAddress() {
+  const query = parameters();
+  for (const name of ["page", "open", "draw", "view"]) query.delete(name);
+  if (document.body.dataset.project) query.set("project", document.body.dataset.project);
+  query.set("runs", [...selected].slice(0, MOST_EXPORTED).join(","));
+  return `${root}/export/runs.csv?${query}`;
+}
 
 const dialog = document.getElementById("bulk-dialog");
 
