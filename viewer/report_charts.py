@@ -55,6 +55,7 @@ def curves_figure(lines: Sequence[Line], *, axis: Axis, label: str, log: bool, s
         plot.add_tools(hover([("Run", "$name"), (label, "@raw"), ("x", "@x{0,0.[00]}")], renderers=[drawn]))
     legend = models.Legend(items=items[:MOST_IN_LEGEND], ncols=LEGEND_COLUMNS, orientation="horizontal")
     dress_legend(legend)
+    legend.location, legend.padding, legend.margin = "bottom_left", 4, 4
     plot.add_layout(legend, "below")
     return plot
 

@@ -1,6 +1,7 @@
 // Reports: blocks that follow their runs, printing in light colours, and the editor's buttons.
 const REFRESH_MS = 15000; // a figure is drawn anew at most this often, however fast its runs log
 const DRAWN_WITHIN_MS = 10000;
+const MOST_TRIES = 4;
 
 // ---- blocks follow their runs
 
@@ -18,6 +19,18 @@ function refreshBlocks() {
   changed = false;
   last = Date.now();
   for (const block of document.querySelectorAll(".report-block[data-block-src]")) refresh(block);
+}
+
+// A block that did not come is asked for again, later each time: meanwhile the viewer may have been busy, or away.
+const tried = new Map();
+for (const failure of ["htmx:responseError", "htmx:sendError"]) {
+  document.addEventListener(failure, ({ target, detail }) => {
+    const block = target instanceof Element && target.closest(".report-block[data-block-src]");
+    const count = block ? (tried.get(block.id) ?? 0) + 1 : Infinity;
+    if (count > MOST_TRIES || (detail.xhr?.status ?? 503) < 500) return;
+    tried.set(block.id, count);
+    setTimeout(() => globalThis.htmx.ajax("GET", block.dataset.blockSrc, { target: block, swap: "outerHTML" }), count * 2000);
+  });
 }
 
 // The new block takes the old one's place once its figure is drawn, so that nothing blinks. What is unchanged stays.
