@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ SEGMENT_POINTS = 800_000  # what 64 MB of journal hold of a metric that is logge
 SECONDS_APART = 0.01
 SPIKE = 5000.0
 PIXELS = 600
-TIMES = 9
+TIMES = 20
+ADDRESS = "/api/v1/curves"
 TARGETS = "Targets: 100 runs x 1 M points p95 below 700 ms cold and 150 ms warm; one metric of any length below 50 ms."
 PATTERNS = 4  # different noise; further runs have the same points under keys of their own
 
@@ -76,7 +78,9 @@ def main() -> None:
         private.checkpoint()
         for answer in measure(store, many, 0 if options.without_long else long):
             figures = (answer.percentile(50), answer.percentile(95), max(answer.milliseconds))
-            table.add_row(answer.what, *(f"{figure:.1f}" for figure in figures), f"{answer.megabytes:.2f}", answer.spikes)
+            table.add_row(
+                answer.what, *(f"{figure:.1f}" for figure in figures), f"{answer.megabytes:.2f}", answer.spikes
+            )
     print_figures(table, machine, TARGETS)
 
 
@@ -85,48 +89,64 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(store: RunStore, many: int, long: int) -> Iterator[Answer]:
-    hundred = ",".join(map(str, range(1, 101)))
-    two_hundred = ",".join(map(str, range(201, 401)))
-    whole = {"metric": "loss", "runs": hundred, "pixels": PIXELS}
-    yield ask(store, f"100 x {many:,}, cold", [whole] * TIMES, fresh=True)
-    yield ask(store, "the same, new width", [{**whole, "pixels": PIXELS + 20 * turn} for turn in range(TIMES)])
-    yield ask(store, "the same, warm", [whole] * (TIMES + 1), skip=1)
-    yield ask(store, "by time, warm", [{**whole, "axis": "relative"}] * (TIMES + 1), skip=1)
-    middle = spike_of(many)
-    zooms = [{**whole, "from": middle - many // 20 - turn, "to": middle + many // 20} for turn in range(TIMES)]
-    yield ask(store, "zoomed to a tenth, new", zooms)
-    yield ask(store, "grouped by config.lr, new", [{**whole, "group": "config.lr", "pixels": PIXELS + 20 * turn} for turn in range(TIMES)])
-    yield ask(store, "200 x 1,000, cold", [{**whole, "runs": two_hundred}] * TIMES, fresh=True)
-    yield ask(store, "200 x 1,000, warm", [{**whole, "runs": two_hundred}] * (TIMES + 1), skip=1)
-    yield ask(store, f"1 x {many:,}, cold", [{**whole, "runs": "7"}] * TIMES, fresh=True)
-    yield ask(store, f"1 x {many:,}, warm", [{**whole, "runs": "7"}] * (TIMES + 1), skip=1)
+    hundred = {"metric": "loss", "runs": _listed(range(1, 101)), "pixels": PIXELS}
+    yield from _ask_of(store, f"100 x {many:,}", hundred)
+    relative = {**hundred, "axis": "relative"}
+    yield ask(store, "the same by time, warm", [relative] * (TIMES + 1), skip=1)
+    yield ask(store, "zoomed to a tenth, new", _zooms(hundred, many, 20))
+    grouped = {**hundred, "group": "config.lr"}
+    yield ask(store, "in 5 groups, new", [{**grouped, "pixels": PIXELS + 20 * turn} for turn in range(TIMES)])
+    yield from _ask_of(store, "200 x 1,000", {**hundred, "runs": _listed(range(201, 401))})
+    yield from _ask_of(store, f"1 x {many:,}", {**hundred, "runs": "7"})
     if long:
         one = {"metric": "long", "runs": "900", "pixels": PIXELS}
-        yield ask(store, f"1 x {long:,}, cold", [one] * TIMES, fresh=True)
-        middle = spike_of(long)
-        for share in (10, 100, 1000):
-            zooms = [{**one, "from": middle - long // share - turn, "to": middle + long // share} for turn in range(TIMES)]
-            yield ask(store, f"zoomed to {200 // share or 200 / share} %, new", zooms)
+        yield from _ask_of(store, f"1 x {long:,}", one)
+        for parts in (20, 200, 2000):
+            yield ask(store, f"a {parts // 2}th of it, new", _zooms(one, long, parts))
+
+
+def _ask_of(store: RunStore, what: str, question: dict[str, Any]) -> Iterator[Answer]:
+    yield ask(store, f"{what}, cold", [question] * TIMES, fresh=True)
+    yield ask(store, f"{what}, warm", [question] * (TIMES + 1), skip=1)
+
+
+def _zooms(question: dict[str, Any], count: int, parts: int) -> list[dict[str, Any]]:
+    """Around the spike, each a little other than the last, so that none was answered before."""
+    spike = spike_of(count)
+    ends = [(spike - count // parts - turn, spike + count // parts) for turn in range(TIMES)]
+    return [{**question, "from": low, "to": high} for low, high in ends]
+
+
+def _listed(run_ids: Sequence[int]) -> str:
+    return ",".join(map(str, run_ids))
 
 
 def ask(store: RunStore, what: str, questions: list[dict[str, Any]], *, fresh: bool = False, skip: int = 0) -> Answer:
+    """
+    Args:
+        fresh: each question goes to a viewer that has answered none before.
+        skip: so many answers at the beginning are not counted.
+    """
+    client = new_viewer(store)
+    seconds, size = [], 0
+    for question in questions:
+        client = new_viewer(store) if fresh else client
+        took, answer = timed(partial(client.get, ADDRESS, query_string={**question, "encoding": "compact"}))
+        assert answer.status_code == 200, answer.text
+        seconds.append(took)
+        size = len(answer.data)
+    drawn = client.get(ADDRESS, query_string=questions[-1]).json["curves"]
+    highest = [max(value for value in curve.get("y") or curve["max"] if value is not None) for curve in drawn]
+    spikes = f"{sum(value == SPIKE for value in highest)} of {len(highest)}"
+    return Answer(what, tuple(1000 * one for one in seconds[skip:]), size / 1e6, spikes)
+
+
+def new_viewer(store: RunStore) -> Any:
     from cloister.viewer.app import create_app
 
     client = create_app(store).test_client()
-    client.get("/api/v1/curves", query_string={"metric": "nothing", "runs": "1"})  # imports are not what is measured
-    seconds, size, spikes = [], 0, ""
-    for question in questions:
-        if fresh:
-            client = create_app(store).test_client()
-        seconds.append(timed(lambda client=client, question=question: client.get("/api/v1/curves", query_string={**question, "encoding": "base64"})))
-        answer = seconds[-1][1]
-        assert answer.status_code == 200, answer.text
-        size = len(answer.data)
-    plain = client.get("/api/v1/curves", query_string=questions[-1]).json
-    drawn = [max(filter(None, curve.get("y") or curve["max"]), default=0) for curve in plain["curves"]]
-    if questions[-1]["metric"] == "loss" or drawn:
-        spikes = f"{sum(highest == SPIKE for highest in drawn)} of {len(drawn)}"
-    return Answer(what, tuple(1000 * one for one, _ in seconds[skip:]), size / 1e6, spikes)
+    client.get(ADDRESS, query_string={"metric": "nothing", "runs": "1"})  # imports are not what is measured
+    return client
 
 
 def timed(act: Callable[[], Any]) -> tuple[float, Any]:
@@ -138,9 +158,8 @@ def timed(act: Callable[[], Any]) -> tuple[float, Any]:
 # ---- filling
 
 
-def fill_runs(database: Documents, run_ids: Any, name: str, count: int) -> None:
+def fill_runs(database: Documents, run_ids: Sequence[int], name: str, count: int) -> None:
     """Ended runs with `count` points of a metric each, as a courier leaves them."""
-    patterns: dict[int, list[dict[str, Any]]] = {}
     for place, run_id in enumerate(run_ids):
         uid = f"01a1fd6d-8b44-7339-9421-{run_id:012d}"
         header = {
@@ -157,7 +176,7 @@ def fill_runs(database: Documents, run_ids: Any, name: str, count: int) -> None:
         if count <= 2 * CHUNK_POINTS or place < PATTERNS:
             fill(database, run_id, uid, name, count)
         else:
-            _copy(database, patterns, run_ids[place % PATTERNS], run_id, uid, name)
+            _copy(database, run_ids[place % PATTERNS], run_id, uid, name)
 
 
 def fill(database: Documents, run_id: int, uid: str, name: str, count: int) -> None:
@@ -184,21 +203,22 @@ def fill(database: Documents, run_id: int, uid: str, name: str, count: int) -> N
     database["runs"].update_one({"_id": run_id}, {"$set": change})
 
 
-def _copy(
-    database: Documents, patterns: dict[int, list[dict[str, Any]]], source: int, run_id: int, uid: str, name: str
-) -> None:
+def _copy(database: Documents, source: int, run_id: int, uid: str, name: str) -> None:
     """The points of `source` once more: packing a hundred million would take minutes."""
     known = database["runs"].find_one({"_id": source})
     assert known is not None
     old, new = metric_id(known["cloister"]["uid"], name), metric_id(uid, name)
     database["metrics"].insert_one({"_id": new, "run_id": run_id, "name": name})
     for collection in (METRIC_CHUNKS, PYRAMID):
-        low, high = Binary(old.binary), Binary(old.binary + b"\xff" * 14)
-        found = database[collection].find({"_id": {"$gte": low, "$lt": high}})
         # The binary order puts shorter keys first, so both kinds are asked for by their own length.
         length = 24 if collection == METRIC_CHUNKS else 25
         found = database[collection].find(
-            {"_id": {"$gte": Binary(old.binary + b"\0" * (length - 12)), "$lte": Binary(old.binary + b"\xff" * (length - 12))}}
+            {
+                "_id": {
+                    "$gte": Binary(old.binary + b"\0" * (length - 12)),
+                    "$lte": Binary(old.binary + b"\xff" * (length - 12)),
+                }
+            }
         )
         database[collection].insert_many({**each, "_id": Binary(new.binary + each["_id"][12:])} for each in found)
     fields = {path: _at(known, path) for path in (summary_path(name), "cloister.journal")}

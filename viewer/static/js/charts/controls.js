@@ -1,5 +1,6 @@
 // The controls above a grid of charts: search, x axis, smoothing, and in a workspace the panel of all that can be chosen.
 import { searchMetrics } from "./api.js";
+import { isMetric } from "./axes.js";
 import { Panel } from "./panel.js";
 import { slotColor, slotDash } from "./tokens.js";
 import { sample } from "./legend.js";
@@ -48,7 +49,25 @@ class Controls {
       else button.removeAttribute("aria-current");
       button.setAttribute("aria-pressed", String(chosen));
     }
+    this.showMetricAsX();
     this.panel?.show();
+  }
+
+  // A metric that is x stands beside the other choices while it is chosen.
+  showMetricAsX() {
+    const group = this.axisButtons()[0]?.parentElement;
+    group?.querySelector("[data-metric-as-x]")?.remove();
+    if (!group || !isMetric(this.grid.axis)) return;
+    const name = this.grid.axis.slice("metric:".length);
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "chart-axis-metric";
+    button.dataset.metricAsX = "";
+    button.textContent = name;
+    button.title = `x is the metric ${name}`;
+    button.setAttribute("aria-pressed", "true");
+    button.setAttribute("aria-current", "true");
+    group.append(button);
   }
 
   showHidden() {

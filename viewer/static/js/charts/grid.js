@@ -114,7 +114,8 @@ export class ChartGrid {
 
   query() {
     const group = this.isWorkspace ? this.layout.get("group_by") : [];
-    return { axis: this.axis, x_scale: this.layout.get("x_scale"), group };
+    // The clock has no beginning from which a logarithm could count.
+    return { axis: this.axis, x_scale: this.axis === "wall" ? "linear" : this.layout.get("x_scale"), group };
   }
 
   // ---- runs
