@@ -40,7 +40,9 @@ function opensItself(target) {
 }
 
 function focusSearch() {
-  const field = [...document.querySelectorAll("main [data-search], [data-search]")].find((candidate) => candidate.offsetParent);
+  // A page's own field first, then the one in the bar.
+  const fields = ["main [data-search]", "[data-search]"].flatMap((selector) => [...document.querySelectorAll(selector)]);
+  const field = fields.find((candidate) => candidate.offsetParent);
   if (!field) return clickFirst(document, ".top-tools a[href*='/search']");
   field.focus();
   field.select();
