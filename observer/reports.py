@@ -170,6 +170,7 @@ def change_report(
         raise MayNotChangeReport("An editor of the project")
     if (title, text) == (report.title, report.text):
         return report
+    _mend_version(database, report)
     now = _now()
     saved = {"title": title, "text": text, "version": seen + 1, "changed_at": now, "changed_by": principal.name}
     unchanged = {"_id": {"$eq": report_id}, "version": seen}
@@ -199,6 +200,13 @@ def _keep_version(database: Database[dict[str, Any]], report_id: str, saved: Map
     document = {"_id": _version_id(report_id, version), "report": report_id, **saved}
     database[VERSIONS].replace_one({"_id": document["_id"]}, document, upsert=True)
     database[VERSIONS].delete_many({"report": {"$eq": report_id}, "version": {"$lte": version - VERSIONS_LIMIT}})
+
+
+def _mend_version(database: Database[dict[str, Any]], report: Report) -> None:
+    """Keep the version that is about to be replaced, if its own save was cut off between report and version."""
+    kept = {name: getattr(report, name) for name in ("title", "text", "version", "changed_at", "changed_by")}
+    own = {"_id": _version_id(report.id, report.version)}
+    database[VERSIONS].update_one(own, {"$setOnInsert": {"report": report.id, **kept}}, upsert=True)
 
 
 def _version_id(report_id: str, version: int) -> str:

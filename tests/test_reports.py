@@ -86,6 +86,9 @@ def test_a_report_keeps_all_that_it_ever_said(database: Site) -> None:
         change_report(database, LOCAL, first.id, title="Mine", text="four", seen=1)
     assert refused.value.report == second
     assert find_report(database, LOCAL, first.id).text == "three"
+    database["report_versions"].delete_one({"version": 2})  # a save that was cut off between the two
+    change_report(database, LOCAL, first.id, title="Learned", text="four", seen=2)
+    assert find_report(database, LOCAL, first.id, 2).text == "three"
     delete_report(database, LOCAL, first.id)
     assert list_reports(database, LOCAL) == ()
     assert database["report_versions"].count_documents({}) == 0

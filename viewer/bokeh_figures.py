@@ -38,12 +38,12 @@ WEBGL_FROM = 20_000  # points: fewer are drawn as fast, and better, without
 
 
 def new_figure(*, x_label: str = "", y_label: str = "", height: int = HEIGHT, **options: Any) -> Any:
-    """An empty `bokeh.plotting.figure` in our dress (VISUAL section 7), with a box zoom, a pan and a reset.
+    """An empty `bokeh.plotting.figure` in our dress (VISUAL section 7), that a drag zooms and a double click resets.
 
     Args:
         options: what `figure` takes besides, such as `x_axis_type="log"` or `x_range=[...]` for categories.
     """
-    options = {"tools": "pan,box_zoom,reset", "toolbar_location": None, **options}
+    options = {"tools": "box_zoom,reset", "toolbar_location": None, **options}
     plot = figure(height=height, sizing_mode="stretch_width", **options)
     plot.xaxis.axis_label, plot.yaxis.axis_label = plain(x_label) or None, plain(y_label) or None
     dress(plot)

@@ -171,6 +171,12 @@
     else reset(view);
   });
 
+  document.addEventListener("dblclick", (event) => {
+    const card = event.target instanceof Element && event.target.closest("[data-figure]");
+    const view = card && drawn.get(card)?.view;
+    if (view) reset(view);
+  });
+
   const restyleAll = () => {
     for (const { view } of drawn.values()) restyle(view);
   };
