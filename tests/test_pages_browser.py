@@ -112,7 +112,7 @@ def test_columns_are_chosen_in_a_dialog_and_shown_without_a_reload(
         add_run(database, run_id, metrics={ACC: 0.5}, config={"lr": run_id, "width": 32})
     page.goto("/p/digits")
     page.get_by_role("button", name="Columns", exact=True).click()
-    page.get_by_label("Find a field").fill("wid")
+    page.get_by_label("Find a column").fill("wid")
     playwright.expect(page.locator("[data-field-list] label")).to_have_count(1)
     page.get_by_role("checkbox", name="width").check()
     page.get_by_role("button", name="Show columns").click()

@@ -126,7 +126,19 @@ def test_an_error_stands_at_its_column_and_leaves_the_last_result(client: FlaskC
 
 
 @pytest.mark.parametrize(
-    ("text", "is_query"), [("mlp aug", False), ("trained in may", False), ("lr <", True), ("not tags has x", True)]
+    ("text", "is_query"),
+    [
+        ("mlp aug", False),
+        ("back in may we trained", False),
+        ('"><img src=x onerror=alert(1)>', False),
+        ("<b>lr=3</b>", False),
+        ("lr <", True),
+        ("status", False),
+        ("(statu = failed", True),
+        ("mlp and status = failed", True),
+        ("not tags has x", True),
+        ("config.lr", True),
+    ],
 )
 def test_words_are_looked_for_and_what_compares_is_a_query(text: str, is_query: bool) -> None:
     found = read_search(text)

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..observer.query import QueryError, parse_query
+from ..observer.query.fields import RUN_FIELDS
 
-# What makes a text a query, although it cannot be read as one: then the bar says why. Else the words are looked for.
-_COMPARES = re.compile(r"[=<>]|^\s*not\s|\b(?:config|metrics|env|git)\.\S|\s(?:has|contains|exists)\b", re.IGNORECASE)
+# What makes a text a query although it cannot be read as one, so that the bar says why: it begins with a word that is
+# compared, or a field of ours is. Else the words are looked for: names may hold any sign, "lr=3e-3 <test>" too.
+_SIGN = r"\s*(?:[=<>]|!=|(?<=\s)(?:has\b|in\s*\(|contains\b|exists\b))"
+_BEGINS = re.compile(rf"(?:\s*\(|\s*not\s)*\s*[\w./-]+(?:\([^()]*\)|\"[^\"]*\")?{_SIGN}", re.IGNORECASE)
+_FIELDS = re.compile(rf"(?:^|[\s(])(?:(?:config|metrics|env|git)\.\S+|{'|'.join(RUN_FIELDS)}){_SIGN}", re.IGNORECASE)
+_FAMILY = re.compile(r"(?:config|metrics|env|git)\.", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -44,5 +49,6 @@ def read_search(text: str) -> Search:
     try:
         parse_query(text)
     except QueryError as error:
-        return Search(error=error) if _COMPARES.search(text) else Search(words=text)
+        is_query = _BEGINS.match(text) or _FIELDS.search(text) or _FAMILY.match(text)
+        return Search(error=error) if is_query else Search(words=text)
     return Search(where=text)
