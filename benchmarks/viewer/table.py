@@ -170,6 +170,8 @@ def asking(store: RunStore, address: str) -> Callable[[Asked], None]:
 
     def ask(asked: Asked) -> None:
         answer = client.get(address, query_string=asked)
+        if answer.status_code == 503:  # a machine that is busy with other things; the time counts
+            answer = client.get(address, query_string=asked)
         assert answer.status_code == 200, answer.text
 
     ask({})  # imports and templates are not what is measured

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloister")
 LEAST_RUNS = 2_000  # of fewer, MongoDB reads them all as fast
 SCANNED_TOGETHER = 24  # columns that one look at all documents fills
-WARMED = 120  # fields that are read before anybody asks for them, as far as there is room
+WARMED = 400  # fields that are read before anybody asks for them, as far as there is room
 SURVEYED_EVERY_SECONDS = 3600.0
 CATALOGUE_SECONDS, CATALOGUES_LIMIT = 15.0, 64
 _ON_CLIENT = "_cloister_kept_columns"  # they refer to their client, so a weak dict by client would keep both for ever

@@ -15,6 +15,7 @@ from ..run_grouping import plain_key
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 NUMBER, MISSING = -1, 0  # codes; those from 1 on are places in the table of values
+_PACKED_BELOW = 0.7  # of the rows
 _EXACT = 2**53  # whole numbers up to here are exact as float64
 VALUE_BYTES = 160  # a short text, with its place in list and dict
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -30,13 +31,20 @@ class Column:
         self.is_time = is_time
         self.has_lists = False
         self._numbers: Floats | None = None  # a column of texts has none
+        self._is_packed = False  # where few runs have a number, only those are kept, in the order of their rows
         self._places: dict[Any, int] = {}
         self._ranks: _Ranks | None = None
 
     @property
     def numbers(self) -> Floats:
         """The numbers, NaN where there is none: for reading."""
-        return np.broadcast_to(np.float64(np.nan), len(self.codes)) if self._numbers is None else self._numbers
+        if self._numbers is None:
+            return np.broadcast_to(np.float64(np.nan), len(self.codes))
+        if not self._is_packed:
+            return self._numbers
+        whole = np.full(len(self.codes), np.nan)
+        whole[self.codes == NUMBER] = self._numbers
+        return whole
 
     @property
     def size_bytes(self) -> int:
@@ -45,7 +53,7 @@ class Column:
 
     def grow(self, capacity: int) -> None:
         more = capacity - len(self.codes)
-        if self._numbers is not None:
+        if self._numbers is not None and not self._is_packed:
             self._numbers = np.concatenate([self._numbers, np.full(more, np.nan)])
         self.codes = np.concatenate([self.codes, np.zeros(more, self.codes.dtype)])
 
@@ -57,6 +65,12 @@ class Column:
         if numbers is not None:
             self._numbers = np.full(capacity, np.nan)
             self._numbers[rows] = numbers[: len(rows)]
+            self._pack()
+
+    def _pack(self) -> None:
+        is_number = self.codes == NUMBER
+        if self._numbers is not None and np.count_nonzero(is_number) < _PACKED_BELOW * len(self.codes):
+            self._numbers, self._is_packed = self._numbers[is_number], True
 
     def put(self, rows: Sequence[int], values: Sequence[Any]) -> None:
         """Take the values of these rows; None is no value."""
@@ -70,13 +84,18 @@ class Column:
                 numbers.append(number)
                 codes.append(code)
         places = np.asarray(rows, np.intp)
+        was_packed = self._is_packed and (NUMBER in codes or NUMBER in self.codes[places])
+        if was_packed:
+            self._numbers, self._is_packed = self.numbers, False
         if len(self.values) > np.iinfo(self.codes.dtype).max:
             self.codes = self.codes.astype(np.int16 if len(self.values) <= np.iinfo(np.int16).max else np.int32)
         self.codes[places] = codes
         if self._numbers is None and NUMBER in codes:
             self._numbers = np.full(len(self.codes), np.nan)
-        if self._numbers is not None:
+        if self._numbers is not None and not self._is_packed:
             self._numbers[places] = numbers
+        if was_packed:
+            self._pack()
 
     def value_at(self, row: int) -> Any:
         code = self.codes[row]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 logger = logging.getLogger("cloister")
-LIMIT_BYTES = 72 * 2**20  # of columns; those that were not asked for longest go first
+LIMIT_BYTES = 96 * 2**20  # of columns; those that were not asked for longest go first
 KEPT_EVERY_SECONDS = 20.0  # how often the stream is read while nobody asks
 IDLE_SECONDS = 900.0  # after so long without a question the columns go
 FETCHED_TOGETHER = 1000  # runs
@@ -193,9 +193,9 @@ class ColumnTable:
             self._load_together(missing)
 
     def has_room(self) -> bool:
-        """Whether a quarter of what columns may take is free."""
+        """Whether some of what columns may take is free, for what somebody will ask for."""
         with self.lock:
-            return sum(column.size_bytes for column in self.columns.values()) < 0.75 * self._limit
+            return sum(column.size_bytes for column in self.columns.values()) < 0.85 * self._limit
 
     def close(self) -> None:
         with self.lock:
