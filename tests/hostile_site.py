@@ -166,6 +166,9 @@ def addresses(app: Flask, store: RunStore, run_ids: Sequence[int] = (1, 2)) -> I
 _HERE = quote(PROJECT, safe="")
 _METRIC = quote(METRICS[0], safe="")
 _QUERIES = {
+    "compare.show_choices": f"?q={quote(PROJECT)}",
+    "compare.show_comparison": "?runs=1,2&keys=all",
+    "compare.show_part": "?runs=1,2&keys=all",
     "charts.send_line_chart": f"?run=1&metric={_METRIC}",
     "charts.send_curves": f"?run=1&metric={_METRIC}",
     "charts.send_points": f"?run=1&metric={_METRIC}",
@@ -183,6 +186,7 @@ def _values(rule: Rule, store: RunStore, run_ids: Sequence[int]) -> Iterator[dic
     fixed = {
         "project": _HERE,
         "part": "top",
+        "shown": "source",
         "kind": "csv",
         "version": "x",
         "filename": "js/theme.js",

@@ -16,6 +16,7 @@ from cloister.viewer.app import create_app
 from cloister.viewer.artifact_preview import JsonPreview, NotebookPreview, preview_file
 from cloister.viewer.file_tree import build_file_tree
 from cloister.viewer.media_head import read_media_head
+from cloister.viewer.pdf_frame import FILES
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,10 +137,9 @@ class TestPdf:
         assert policy["sandbox"] == ["allow-scripts"]
         assert "connect-src" not in policy
         assert frame.headers["X-Frame-Options"] == "SAMEORIGIN"
-        scripts = [f"/pdf-frame/{name}" for name in ("frame.mjs", "pdf.min.mjs", "pdf.worker.min.mjs")]
-        for path in scripts:
-            with client.get(path) as script:  # a file that is sent stays open until its answer is closed
-                assert script.mimetype == "text/javascript"
+        for name, (_, media_type) in FILES.items():
+            with client.get(f"/pdf-frame/{name}") as sent:  # a file stays open until its answer is closed
+                assert sent.mimetype == media_type
         assert client.get("/pdf-frame/../app.py").status_code == 404
 
 

@@ -6,6 +6,7 @@ import html
 import math
 import random
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from cloister.observer.blobs import digest_stream
 from cloister.observer.run_comparison import ABSENT, compare_values, is_same
 from cloister.observer.runs import RunStore
 from cloister.viewer.app import create_app
-from cloister.viewer.compare_address import CompareAddress, letter_of, parse_compare, settle_slots
+from cloister.viewer.compare_address import VIEWS, CompareAddress, letter_of, parse_compare, settle_slots
 from cloister.viewer.compare_media import split_step
 from cloister.viewer.compare_tables import config_delta, number_delta
 from cloister.viewer.diff_view import Change, DiffFile, DiffLine, DiffPiece, Unchanged
@@ -23,9 +24,12 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 from pymongo.database import Database
+from running_viewer import insert_run
 from seeded_runs import add_run, text_of
 from signing_in import emptied
+from test_web_security_browser import HostileMarkup
 from werkzeug.datastructures import MultiDict
+from xss_payloads import PAYLOADS
 
 Documents = Database[dict[str, Any]]
 
@@ -343,3 +347,29 @@ class TestApi:
         assert dice["values"][0]["last_difference"] == pytest.approx(0.8611 - 0.8742)
         for runs in ("", "a", ",".join(map(str, range(60)))):
             assert client.get("/api/v1/compare", query_string={"runs": runs}).status_code == 400
+
+
+def test_hostile_texts_stay_texts_in_every_part(client: FlaskClient, files: Documents, tmp_path: Path) -> None:
+    text = "\n".join(PAYLOADS)
+    for run_id in (71, 72):
+        insert_run(files, run_id, config={text[:500].replace(".", " ").replace("$", " "): text, "n": run_id})
+        ours = {
+            "name": text,
+            "environment": {"cpu": text, "host": f"{run_id}", "distributions": [f"{text}=={run_id}"]},
+            "argv": [text, str(run_id)],
+            "git": {"state": "repository", "commit": text, "diff": PATCH.format("a", run_id) + text},
+            "summary": {
+                "val/" + "%3C" + "img": {"last": 1.0 * run_id, "min": 1.0, "max": 2.0, "last_step": 1, "count": 2}
+            },
+        }
+        info = {"model": f"{text}\n{run_id}"}
+        found = {**{f"cloister.{key}": value for key, value in ours.items()}, "info": info}
+        files["runs"].update_one({"_id": run_id}, {"$set": found})
+        keep_artifact(files, tmp_path, f"{text[:600]}/{run_id}.png", PNG, run_id=run_id)
+        files["console"].insert_one({"_id": f"hostile-{run_id}", "run_id": run_id, "n": 1, "text": f"{text}\n"})
+    shown = [f"/compare?runs=71,72&keys=all&show={view}" for view in VIEWS]
+    shown += ["/compare/part/tables?runs=71,72", "/compare/console/71", "/compare/choices?q=71", "/compare?runs=71"]
+    for path in (*shown, "/runs/71/artifacts"):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        assert HostileMarkup.found_in(answer.text) == [], path

@@ -183,7 +183,7 @@ RULES: dict[str, Rule] = {
     "project_settings.show_project": "manage",
     "project_settings.show_projects": "manage",
     # pdf_frame: nothing of anybody
-    "pdf_frame.send_frame_script": "anyone",
+    "pdf_frame.send_frame_file": "anyone",
     "pdf_frame.show_frame": "anyone",
     # projects_page, runs_page
     "projects.show_projects": "signed-in",

@@ -86,7 +86,7 @@ BLUEPRINTS = (
 
 # The same bytes for every database.
 SHARED_FILES = frozenset(
-    {"static", "bokeh_assets.send_bokeh_script", "pdf_frame.send_frame_script", "pdf_frame.show_frame"}
+    {"static", "bokeh_assets.send_bokeh_script", "pdf_frame.send_frame_file", "pdf_frame.show_frame"}
 )
 
 # What a request may spend on the database, waiting for it to answer included. A thread is held no longer by a dead one.

@@ -49,18 +49,18 @@ def show_comparison() -> str:
     return render_template("compare.html", **_frame(address, comparison), **load_view(store, address, comparison))
 
 
-@bp.get("/compare/part/<name>")
-def show_part(name: str) -> str:
+@bp.get("/compare/part/<shown>")
+def show_part(shown: str) -> str:
     """One part of the page, for the page that shows it on demand or live."""
-    if name not in PARTS:
+    if shown not in PARTS:
         abort(404)
     store, address = current_store(), parse_compare(request.args, root=root())
     comparison = load_comparison(store, address, _drawn_slots)
     address = settle_address(address, comparison)
     if len(comparison.runs) < 2:
         abort(404)
-    context = PARTS[name](store, replace(address, view="all"), comparison)
-    return render_template(f"compare/{name}.html", **_frame(address, comparison), **context)
+    context = PARTS[shown](store, replace(address, view="all"), comparison)
+    return render_template(f"compare/{shown}.html", **_frame(address, comparison), **context)
 
 
 @bp.get("/compare/console/<run:run_id>")

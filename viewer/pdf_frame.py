@@ -16,7 +16,7 @@ FRAME_POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
-        "style-src 'unsafe-inline'",  # pdf.js sets sizes
+        "style-src 'self' 'unsafe-inline'",  # pdf.js sets sizes
         "img-src data: blob:",
         "font-src data: blob:",
         "base-uri 'none'",
@@ -25,11 +25,12 @@ FRAME_POLICY = "; ".join(
         "sandbox allow-scripts",
     )
 )
-# Name in addresses, and where it lies below static/.
-SCRIPTS = {
-    "frame.mjs": "js/pdf_frame.js",
-    "pdf.min.mjs": "vendor/pdf.min.mjs",
-    "pdf.worker.min.mjs": "vendor/pdf.worker.min.mjs",
+# Name in addresses, where it lies below static/, what it is.
+FILES = {
+    "frame.css": ("css/pdf_frame.css", "text/css"),
+    "frame.mjs": ("js/pdf_frame.js", "text/javascript"),
+    "pdf.min.mjs": ("vendor/pdf.min.mjs", "text/javascript"),
+    "pdf.worker.min.mjs": ("vendor/pdf.worker.min.mjs", "text/javascript"),
 }
 
 
@@ -42,13 +43,13 @@ def show_frame() -> Response:
 
 
 @bp.get("/pdf-frame/<name>")
-def send_frame_script(name: str) -> Response:
-    """A script of the frame. Modules are asked for on behalf of an origin, and the frame has none: so anybody may read
-    them, as anybody may in our repository."""
-    if name not in SCRIPTS:
+def send_frame_file(name: str) -> Response:
+    """A script or style of the frame. They are asked for on behalf of an origin, and the frame has none: so anybody may
+    read them, as anybody may in our repository."""
+    if name not in FILES:
         abort(404)
-    folder = Path(current_app.static_folder or "")
-    response = send_from_directory(folder, SCRIPTS[name], mimetype="text/javascript")
+    path, media_type = FILES[name]
+    response = send_from_directory(Path(current_app.static_folder or ""), path, mimetype=media_type)
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     response.headers["Cache-Control"] = "no-cache"  # kept, and asked for again: cheap through the ETag

@@ -28,7 +28,7 @@ _LINK = re.compile(f"{PATH_OF_LINKS}(?P<secret>[A-Za-z0-9_-]{{43}})(?P<rest>/.*|
 
 # The same for whoever comes, with or without a link; they show nothing of a run.
 _FRAME = frozenset(
-    {"static", "bokeh_assets.send_bokeh_script", "pdf_frame.send_frame_script", "pdf_frame.show_frame"}
+    {"static", "bokeh_assets.send_bokeh_script", "pdf_frame.send_frame_file", "pdf_frame.show_frame"}
 )
 _START = "share_page.show_shared"
 _RUN_PAGES = frozenset(
