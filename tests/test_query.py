@@ -18,6 +18,7 @@ from cloister.observer.query.parsing import DEPTH_LIMIT, QUERY_LIMIT
 from cloister.observer.run_query import BadRunQuery, RunQuery
 from cloister.observer.run_record import new_run_document
 from cloister.observer.runs import RunStore
+from cloister.viewer.app import create_app
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo import MongoClient
@@ -327,3 +328,31 @@ def test_what_may_be_typed_next_is_offered() -> None:
     assert offered == COMPLETIONS
     [choice] = complete_query("name = x and accx", 16, known)
     assert (choice.text, choice.start, choice.length) == ("metrics.val/acc", 13, 3)
+
+
+def test_queries_are_checked_completed_and_asked_by_rest(stored: Database[dict[str, Any]]) -> None:
+    client = create_app(RunStore(stored)).test_client()
+
+    def get(path: str, **asked: str) -> Any:
+        answer = client.get(f"/api/v1/{path}", query_string=asked)
+        assert answer.status_code == 200, answer.text
+        return answer.json
+
+    assert get("query/check", query="status = failed and config.lr > 1") == {
+        "valid": True,
+        "fields": ["status", "config.lr"],
+        "error": None,
+    }
+    wrong = get("query/check", query="acc > 1")
+    assert not wrong["valid"]
+    error = {"message": "There is no field 'acc'.", "column": 0, "length": 3, "suggestion": "metrics.val/acc"}
+    assert wrong["error"] == error
+    offered = get("query/complete", query="owner = a and status = failed", column="9")["choices"]
+    assert [choice["text"] for choice in offered] == ["ana"]
+    assert (offered[0]["start"], offered[0]["length"]) == (8, 1)
+    assert [choice["text"] for choice in get("query/complete", query="two")["choices"]] == ['config."two words"']
+    listed = get("runs", query="owner = ana and id > 40", sort="id")
+    assert [run["id"] for run in listed["runs"]] == found(stored, "owner = ana and id > 40") == [42, 45]
+    refused = client.get("/api/v1/runs", query_string={"query": "status ="})
+    assert refused.status_code == 400
+    assert "(column 9)" in refused.json["detail"]
