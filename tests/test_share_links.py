@@ -158,8 +158,9 @@ def every_address() -> list[str]:
     of_run = [f"/runs/1/{name}".rstrip("/") for name in (*names, *parts)] + ["/runs/2", "/runs/2/console/download"]
     api = ("/system-strip", "", "/metrics", "/metrics/points?name=loss", "/console", "/artifacts")
     of_run += [f"/api/v1/runs/1{name}" for name in api]
-    curves = ("curves", "points.csv", "chart-sections", "sparks")
+    curves = ("curves", "points.csv", "chart-sections", "chart-search", "sparks")
     asked = ("metric=loss&runs=1", "metric=acc&runs=1", "metric=loss&runs=1,2", "metric=loss&metric=acc&runs=1")
+    asked += tuple(f"metric=loss&{more}&runs=1" for more in ("expression=acc", "axis=metric:acc", "group=config.lr"))
     queries = [f"/api/v1/{path}?{query}" for path in curves for query in asked]
     plain = """/p/digits /projects/menu /privacy /privacy/audit /privacy/links /shared /shared/download /shared/image
         /api/v1/plots/line /api/v1/projects /api/v1/changes /api/v1/audit /api/v1/shares /login /profile

@@ -58,7 +58,8 @@ def note_this_look() -> None:
         if endpoint in DOWNLOADS:
             _note_once("artifact-downloaded", run, what=DOWNLOADS[endpoint], **_file_of_request(run))
         elif endpoint in EXPORTS:
-            _note_once("exported", run, what=EXPORTS[endpoint], metric=request.args.get("metric", ""))
+            of = request.args.get("metric") or request.args.get("expression", "")
+            _note_once("exported", run, what=EXPORTS[endpoint], metric=of)
         elif principal.kind != "share" and is_private_to_others(principal, run):  # a link's use is noted as such
             _note_once("run-viewed", run, owner=run.owner or "")
 

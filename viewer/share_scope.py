@@ -27,9 +27,7 @@ START_PATH = "/shared"
 _LINK = re.compile(f"{PATH_OF_LINKS}(?P<secret>[A-Za-z0-9_-]{{43}})(?P<rest>/.*|)", re.ASCII | re.DOTALL)
 
 # The same for whoever comes, with or without a link; they show nothing of a run.
-_FRAME = frozenset(
-    {"static", "bokeh_assets.send_bokeh_script", "pdf_frame.send_frame_file", "pdf_frame.show_frame"}
-)
+_FRAME = frozenset({"static", "bokeh_assets.send_bokeh_script", "pdf_frame.send_frame_file", "pdf_frame.show_frame"})
 _START = "share_page.show_shared"
 _RUN_PAGES = frozenset(
     (
@@ -62,6 +60,7 @@ _RUN_PARTS = frozenset(
 )
 _EMPTY_CHART = "charts.send_line_chart"  # what every chart is drawn with; nothing of any run is in it
 _OF_CHARTS = {
+    "charts.search_charts",
     "charts.send_curves",
     "charts.send_points",
     "charts.send_sections",
