@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .query.fields import Kind, find_field
+from .query.fields import Field, Kind, find_field
 from .run_order import sort_value
 
 if TYPE_CHECKING:
@@ -63,17 +63,31 @@ class RunColumns:
         )
 
 
-def load_run_columns(store: RunStore, query: RunQuery, keys: Iterable[str], *, most: int = MOST_RUNS) -> RunColumns:
+def load_run_columns(
+    store: RunStore, query: RunQuery, keys: Iterable[str], *, most: int = MOST_RUNS, kept: bool = True
+) -> RunColumns:
     """The fields `keys` of the newest `most` runs that `query` matches and the store's reader sees.
+
+    Args:
+        kept: whether a viewer's own columns may answer: not for many fields of few runs.
 
     Raises:
         UnknownField: a key is none.
         QueryError: the query cannot be understood.
     """
     fields = {key: find_field(key) for key in dict.fromkeys(keys)}
+    query = replace(query, me=store.principal.owner_names)
+    asked = [find_field("name"), *fields.values()]
+    if kept and store.columns is not None and (found := store.columns.read(query, store.principal, asked, most)):
+        names, *values = found.values
+        return _assembled(found.ids, names, fields, values, found.total)
+    return _asked_of_mongodb(store, query, fields, most)
+
+
+def _asked_of_mongodb(store: RunStore, query: RunQuery, fields: Mapping[str, Field], most: int) -> RunColumns:
     wanted = {f"c{place}": sort_value(field) for place, field in enumerate(fields.values())}
     runs = store.database["runs"]
-    condition = replace(query, me=store.principal.owner_names).filter()
+    condition = query.filter()
     stages: list[dict[str, Any]] = [
         {"$match": condition},
         {"$sort": {"start_time": -1, "_id": -1}},
@@ -82,16 +96,16 @@ def load_run_columns(store: RunStore, query: RunQuery, keys: Iterable[str], *, m
     ]
     found = list(runs.aggregate(stages))
     total = len(found) if len(found) < most else runs.count_documents(condition)
-    columns = {
-        key: _column([document.get(f"c{place}") for document in found], field.kind)
-        for place, (key, field) in enumerate(fields.items())
-    }
-    return RunColumns(
-        tuple(document["_id"] for document in found),
-        tuple(str(document.get("name") or "") for document in found),
-        columns,
-        total,
-    )
+    values = [[document.get(f"c{place}") for document in found] for place in range(len(fields))]
+    names = [document.get("name") for document in found]
+    return _assembled([document["_id"] for document in found], names, fields, values, total)
+
+
+def _assembled(
+    ids: Sequence[RunId], names: Sequence[Any], fields: Mapping[str, Field], values: Sequence[Sequence[Any]], total: int
+) -> RunColumns:
+    columns = {key: _column(found, field.kind) for (key, field), found in zip(fields.items(), values, strict=True)}
+    return RunColumns(tuple(ids), tuple(str(name or "") for name in names), columns, total)
 
 
 def _column(values: Sequence[Any], kind: Kind) -> Column:
@@ -115,6 +129,8 @@ def _category(value: Any) -> str | None:
         text = value
     elif isinstance(value, datetime):
         text = value.isoformat(" ", "minutes")
+    elif _is_number(value):
+        text = f"{value:.15g}"  # 64 and 64.0 are one category
     else:
         text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= CATEGORY_CHARS else f"{text[: CATEGORY_CHARS - 1]}…"

@@ -13,7 +13,9 @@ from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
 import pytest
-from cloister.observer.query.fields import UnknownField
+from cloister.observer.access.principal import LOCAL
+from cloister.observer.kept_columns import KeptColumns
+from cloister.observer.query.fields import UnknownField, find_field
 from cloister.observer.run_columns import RunColumns, load_run_columns
 from cloister.observer.run_query import RunQuery
 from cloister.observer.runs import RunStore
@@ -83,6 +85,25 @@ def test_columns_are_those_of_the_newest_runs_that_a_query_matches(store: RunSto
     assert list(load_run_columns(store, RunQuery("digits"), ["duration"], most=1).columns["duration"]) == [90.0]
     with pytest.raises(UnknownField):
         load_run_columns(store, RunQuery("digits"), ["confg.lr"])
+
+
+def test_a_viewers_own_columns_say_the_same_as_mongodb(store: RunStore, database: Site) -> None:
+    keys = (*KEYS, "config.model.depth", "duration", "status", "tags", "id")
+    keeping = store.keeping_columns()
+    keeping.columns = KeptColumns(database, least_runs=0)
+    keeping.columns.prepare()
+    assert keeping.columns.read(RunQuery("digits"), LOCAL, [find_field("name")], 1) is not None
+    for where in ("", "config.optimizer = sgd", "metrics.val/acc > 2"):
+        query = RunQuery("digits", where=where)
+        plain_runs = load_run_columns(store, query, keys, most=40)
+        kept_runs = load_run_columns(keeping, query, keys, most=40)
+        assert (kept_runs.ids, kept_runs.names, kept_runs.total) == (plain_runs.ids, plain_runs.names, plain_runs.total)
+        for key in keys:
+            expected, found = plain_runs.columns[key], kept_runs.columns[key]
+            assert found.dtype == expected.dtype, key
+            assert (
+                found.tolist() == pytest.approx(expected.tolist(), nan_ok=True) or found.tolist() == expected.tolist()
+            )
 
 
 def test_only_the_fields_that_are_shown_leave_the_database(

@@ -40,7 +40,7 @@ def find_offered(store: RunStore, project: str) -> Offered:
     if not known.config and not known.metrics:
         store.find_project(project)
     config = [find_field(f"config.{key}").key for key in known.config[:MOST_OFFERED]]
-    newest = load_run_columns(store, RunQuery(project), config, most=LOOKED_AT_RUNS)
+    newest = load_run_columns(store, RunQuery(project), config, most=LOOKED_AT_RUNS, kept=False)
     # What each run has of its own, such as a folder, tells nothing of the others.
     differing = [key for key in config if newest.differs(key) and not _is_name(newest, key)]
     differing.sort(key=lambda key: key.rsplit(".", 1)[-1] in DULL)

@@ -24,6 +24,7 @@ from ..run_query import RunQuery
 from .grouping import frequent_values, group_rows
 from .masks import Asked, asked_fields
 from .ordering import Rows, first_rows
+from .reading import FoundValues, read_rows
 from .seen import seen_rows
 from .survey import Survey, survey_fields
 from .table import BASE, ColumnTable, NotKept, column_expression, column_name
@@ -149,6 +150,17 @@ class KeptColumns:
             if found is None:
                 return None
             return group_rows(*found, grouped, dict(zip(columns, summed, strict=True)))
+
+    def read(self, query: RunQuery, principal: Principal, fields: Sequence[Field], most: int) -> FoundValues | None:
+        """The values of `fields` of the first `most` runs of a query. No field of times is read so."""
+        if any(field.kind == "time" for field in fields):
+            return None
+        kept = {field for field in fields if field.key not in ("id", "duration")}
+        with self._asking(query, principal, asked_fields(query) | kept) as found:
+            if found is None:
+                return None
+            asked, rows = found
+            return read_rows(asked, first_rows(asked, rows, query.order, most), fields, len(rows))
 
     def list_projects(self, principal: Principal) -> tuple[ProjectSummary, ...] | None:
         """As `project_lists.list_projects`."""
