@@ -107,6 +107,12 @@ def test_groups_have_count_mean_deviation_and_ends_and_open_into_their_runs(clie
     assert 'aria-expanded="true"' in opened
 
 
+def test_a_page_of_groups_past_the_end_still_counts_runs_and_groups(client: FlaskClient) -> None:
+    page = text_of(client.get("/p/digits?group=config.lr&page=2").text)
+    assert "Nothing on this page" in page
+    assert "Runs 4" in page
+
+
 def test_runs_without_the_value_are_a_group_and_two_fields_group_together(client: FlaskClient) -> None:
     page = client.get("/p/digits?archived=with&columns=duration&group=config.model.name,status").text
     labels = [text_of(label) for label in re.findall(r'<a class="group-label".*?</a>', page, re.DOTALL)]

@@ -148,6 +148,9 @@ def test_a_table_is_kept_under_a_name_and_found_again(page: Any) -> None:
     page.get_by_role("link", name=HOSTILE).click()
     page.wait_for_url("**sort=name**")
     assert listed(page) == ["1", "2", "3", "4"]
+    expect(page.locator("[data-view-name]")).to_have_text(f"View: {HOSTILE}")
+    page.get_by_role("link", name="val/acc", exact=True).click()
+    expect(page.locator("[data-view-name]")).to_have_text("Views")
     page.locator("#views-menu summary").click()
     page.get_by_role("button", name=f"Delete the view {HOSTILE}").click()
     expect(page.locator("[data-views-list]")).to_contain_text("No saved views yet")

@@ -173,6 +173,8 @@ def load_list(store: RunStore, asked: RunsAddress, defaults: str = "") -> RunsLi
 def _find_page(store: RunStore, asked: RunsAddress) -> RunPage:
     if asked.search().error is not None:
         return RunPage((), 0, asked.page, PAGE_SIZE)
+    if asked.group:  # its pages are those of groups; the runs say how many there are, and what columns show
+        return replace(store.list_runs(asked.query(page=1)), page=asked.page)
     return store.list_runs(asked.query())
 
 

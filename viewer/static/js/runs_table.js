@@ -7,7 +7,7 @@ import "./runs/editing.js";
 import { syncQuery } from "./runs/query.js";
 import { sync as syncSelection } from "./runs/selection.js";
 import { addressWith, goTo } from "./runs/state.js";
-import "./runs/views.js";
+import { syncViewName } from "./runs/views.js";
 
 const WIDTH_KEY = "cloister.runs-table-width";
 const NARROWEST = 420;
@@ -42,6 +42,7 @@ document.addEventListener("htmx:afterSettle", (event) => {
   if (event.target.id !== "runs-table" && !event.target.closest?.("#runs-table")) return;
   redrawCharts();
   syncQuery();
+  syncViewName();
   syncSelection();
   fillSparks();
 });

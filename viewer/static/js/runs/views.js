@@ -1,7 +1,7 @@
 // Saved views: the menu that lists them, keeping one, sharing and deleting.
 import { callApi } from "../api_client.js";
 import { showToast } from "../dialogs.js";
-import { fetchPart, parameters } from "./state.js";
+import { fetchPart, parameters, tableElement } from "./state.js";
 
 const menu = document.getElementById("views-menu");
 const list = menu.querySelector("[data-views-list]");
@@ -22,6 +22,12 @@ function viewAddress() {
   const query = parameters();
   for (const name of ["page", "draw", "open"]) query.delete(name);
   return query.toString();
+}
+
+// Whatever is changed in a table makes it another one than the view, until it is saved again.
+export function syncViewName() {
+  const name = tableElement().dataset.shownView;
+  document.querySelector("[data-view-name]").textContent = name ? `View: ${name}` : "Views";
 }
 
 const form = document.querySelector("[data-save-view]");
