@@ -106,7 +106,7 @@ def test_a_framework_ends_as_by_ctrl_c(script: RecordedScript, framework: str, c
     for needed in (framework, "torch"):
         if (
             importlib.util.find_spec(needed) is None
-        ):  # imported in the script alone: Keras wants its backend named first
+        ):  # not imported here: Keras wants its backend named
             pytest.skip(f"needs {needed}")
     process = script.start(SCRIPTS[framework], env={"CLOISTER_COURIER": "thread"})
     assert process.stdout is not None
