@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .access.principal import LOCAL, Principal
 from .access.visibility import visible_runs
+from .account import login_name
 from .blobs import Blob, BlobNotFound, open_blob
 from .console_store import ConsolePage, load_console
 from .encryption.opened import opened_document
@@ -216,7 +217,10 @@ class RunStore:
 
     def _asking(self, query: RunQuery) -> RunQuery:
         """The query, with whose runs are those of `owner = me`."""
-        return query if query.me else replace(query, me=self.principal.owner_names)
+        if query.me or not query.where:
+            return query
+        own = self.principal.owner_names
+        return replace(query, me=own or ((login_name(),) if self.principal.kind == "local" else ()))
 
     def _count(self, query: RunQuery) -> int:
         if not query.is_all_of_projects:

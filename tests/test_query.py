@@ -288,10 +288,14 @@ def test_an_unknown_key_is_refused_with_what_is_near() -> None:
         find_field("config." + "x" * 2000)
 
 
-def test_scripts_ask_in_the_same_language(mongod: str, stored: Database[dict[str, Any]]) -> None:
+def test_scripts_ask_in_the_same_language(
+    mongod: str, stored: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     uri = mongod.replace("/?", "/test_query?")
     runs = cloister.runs("owner = ana and config.lr exists", sort=("project", "-id"), limit=3, uri=uri)
     assert [run.id for run in runs] == [45, 42, 39]
+    monkeypatch.setenv("LOGNAME", "ben")
+    assert [run.id for run in cloister.runs("owner = me", sort="-id", limit=2, uri=uri)] == [46, 43]
     with pytest.raises(QueryError, match=r"Did you mean completed\? \(column 10\)"):
         cloister.runs("status = complete", uri=uri)
 

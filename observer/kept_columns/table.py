@@ -85,7 +85,7 @@ class ColumnTable:
         self._loader: threading.Thread | None = None
         self._failures = 0
         self._refused_until = 0.0
-        self._asked_at = 0.0
+        self._asked_at = self._read_at = 0.0
         self._keeper: threading.Thread | None = None
         self.lock = threading.RLock()
         self._forget()
@@ -114,14 +114,15 @@ class ColumnTable:
             NotKept: these runs are not kept as columns.
         """
         wanted = {column_name(each): column_expression(each) for each in fields}
-        self._asked_at = time.monotonic()
-        if self._asked_at < self._refused_until:
+        asked_at = self._asked_at = time.monotonic()
+        if asked_at < self._refused_until:
             raise NotKept
         for _ in range(5):  # what was loaded may be thrown out again by others, or the database be dropped
             if not self.lock.acquire(timeout=PATIENCE_SECONDS):
                 raise NotKept
             try:
-                self.refresh()
+                if self._read_at < asked_at:  # else whoever came before has read what this question needs too
+                    self.refresh()
                 if at_once and not self.columns:
                     raise NotReady
                 if all(name in self.columns for name in (*BASE, *wanted)):
@@ -254,6 +255,7 @@ class ColumnTable:
             Context().run(self._take_in)
 
     def _take_in(self) -> None:
+        self._read_at = time.monotonic()
         changes = self._writes.read()
         if changes.everything:
             self._forget()
