@@ -503,7 +503,7 @@ export class ChartCard {
     this.runs = [];
     this.stale = true;
     this.loadNumber += 1;
-    this.element.dataset.state = "loading";
+    this.element.dataset.state = "resting";
   }
 
   remove() {
