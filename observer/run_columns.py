@@ -69,7 +69,8 @@ def load_run_columns(
     """The fields `keys` of the newest `most` runs that `query` matches and the store's reader sees.
 
     Args:
-        kept: whether a viewer's own columns may answer: not for many fields of few runs.
+        kept: whether a viewer's own columns may answer. For a sample, of many fields of a few runs, they are not asked,
+            and nobody counts how many there are in all.
 
     Raises:
         UnknownField: a key is none.
@@ -81,21 +82,25 @@ def load_run_columns(
     if kept and store.columns is not None and (found := store.columns.read(query, store.principal, asked, most)):
         names, *values = found.values
         return _assembled(found.ids, names, fields, values, found.total)
-    return _asked_of_mongodb(store, query, fields, most)
+    return _asked_of_mongodb(store, query, fields, most, is_sample=not kept)
 
 
-def _asked_of_mongodb(store: RunStore, query: RunQuery, fields: Mapping[str, Field], most: int) -> RunColumns:
+def _asked_of_mongodb(
+    store: RunStore, query: RunQuery, fields: Mapping[str, Field], most: int, *, is_sample: bool
+) -> RunColumns:
     wanted = {f"c{place}": sort_value(field) for place, field in enumerate(fields.values())}
     runs = store.database["runs"]
     condition = query.filter()
+    # The index of a project's runs knows no id beside the start: for a sample of a few runs it is not asked for.
+    order = {"start_time": -1} if is_sample else {"start_time": -1, "_id": -1}
     stages: list[dict[str, Any]] = [
         {"$match": condition},
-        {"$sort": {"start_time": -1, "_id": -1}},
+        {"$sort": order},
         {"$limit": most},
         {"$project": {"_id": 1, "name": sort_value(find_field("name")), **wanted}},
     ]
     found = list(runs.aggregate(stages))
-    total = len(found) if len(found) < most else runs.count_documents(condition)
+    total = len(found) if len(found) < most or is_sample else runs.count_documents(condition)
     values = [[document.get(f"c{place}") for document in found] for place in range(len(fields))]
     names = [document.get("name") for document in found]
     return _assembled([document["_id"] for document in found], names, fields, values, total)
