@@ -13,7 +13,7 @@ export function openMoreMenu(button, card) {
   const touch = matchMedia("(max-width: 640px), (hover: none)").matches;
   openMenu(button, [
     ...(card.fullSize ? [fullScreenItem(card)] : [{ label: "Full size", act: () => card.openFullSize() }]),
-    { label: "Measure a stretch", act: () => (card.measuring = "wanted") },
+    ...(touch ? [] : [{ label: "Measure a stretch", act: () => (card.measuring = "wanted") }]), // by dragging, which scrolls there
     { label: "View as table", act: () => openTable(card.spec.title, card.curves, card.grid.axis) },
     { label: "Download PNG", act: () => downloadPng(card) },
     { label: "Download SVG", act: () => downloadSvg(card) },
