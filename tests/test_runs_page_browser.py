@@ -100,6 +100,12 @@ def test_columns_are_sorted_pinned_moved_hidden_and_made_wider_by_their_headers(
     before, rows = headers(page), listed(page)
     page.reload()
     assert (headers(page), listed(page)) == (before, rows), "the address holds all of it"
+    page.get_by_role("button", name="Columns", exact=True).click()
+    page.get_by_role("checkbox", name=HOSTILE).check()
+    page.get_by_role("button", name=f"Keep in sight: {HOSTILE}").click()
+    page.get_by_role("button", name="Show columns").click()
+    expect(page.locator("th.is-pinned-last")).to_have_text(HOSTILE)
+    assert page.locator("#runs-table img, dialog img").count() == 0
     choose("config.lr", "Group by it")
     expect(page.locator(".group-row")).to_have_count(8)
 
