@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pymongo
-from flask import Flask, has_request_context
+from flask import Flask, g, has_request_context
 from jinja2 import StrictUndefined
 
 from . import bokeh_assets, errors_page, security, static_files, static_packing
@@ -106,10 +106,14 @@ class ViewerApp(Flask):
 
     def url_for(self, endpoint: str, /, **values: Any) -> str:  # type: ignore[override]
         """As Flask's; scripts and styles have one address for all databases, so that browsers keep one copy."""
-        address = super().url_for(endpoint, **values)
-        if endpoint in SHARED_FILES and has_request_context():
-            return shared_root() + address.removeprefix(root())
-        return address
+        if endpoint not in SHARED_FILES or not has_request_context():
+            return super().url_for(endpoint, **values)
+        # A page names one file, the icons, a hundred times and more: half of its time went into that.
+        known: dict[Any, str] = g.setdefault("shared_addresses", {})
+        key = (endpoint, *sorted(values.items()))
+        if key not in known:
+            known[key] = shared_root() + super().url_for(endpoint, **values).removeprefix(root())
+        return known[key]
 
 
 def create_app(
