@@ -180,6 +180,7 @@ class TestNotebooksAndJson:
             pytest.param(b"[]", False, id="empty"),
             pytest.param(b"3", False, id="number"),
             pytest.param(b"[" * 9000 + b"]" * 9000, False, id="deep"),
+            pytest.param(b"[" * 500 + b"1" + b"]" * 500, False, id="deeper-than-a-tree"),
             pytest.param(b"[" + b"1," * 5000 + b"1]", False, id="many"),
             pytest.param(b'{"a": ' + b"9" * 6000 + b"}", False, id="long-number"),
             pytest.param(b'{"\xff": 1}', False, id="no-utf-8"),

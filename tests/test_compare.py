@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from artifact_keeping import PNG, keep_artifact, store_blob
 from cloister.observer.blobs import digest_stream
+from cloister.observer.encryption.opened import LockedText
 from cloister.observer.run_comparison import ABSENT, compare_values, is_same
 from cloister.observer.runs import RunStore
 from cloister.viewer.app import create_app
@@ -181,6 +182,7 @@ class TestTables:
     def test_values_are_the_same_only_if_they_mean_the_same(self) -> None:
         nan = math.nan
         same = [(1, 1.0), (nan, nan), ([1, {"a": nan}], [1, {"a": nan}]), ("a", "a"), (None, None), (ABSENT, ABSENT)]
+        same += [(LockedText("no key"), "secret"), (1, LockedText("no key"))]
         other = [(1, True), (0, False), ("1", 1), (None, ABSENT), ([1], [1, 2]), ({"a": 1}, {"b": 1})]
         assert all(is_same(one, two) for one, two in same)
         assert not any(is_same(one, two) for one, two in other)

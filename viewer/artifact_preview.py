@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from .config_tree import Branch, build_tree
+from .config_tree import Branch
 from .image_head import HEAD_BYTES, ImageHead, read_image_head
+from .json_tree import read_json_tree
 from .media_head import MediaHead, read_media_head
 from .notebook_source import Notebook, read_notebook
-from .source_view import SourceView, looks_binary, view_source, view_text
+from .source_view import SourceView, looks_binary, view_source
 
 TEXT_LIMIT_BYTES = 256 * 1024
 TABLE_ROWS = 200
@@ -26,8 +26,6 @@ IMAGE_LIMIT_PIXELS = 50_000_000  # 200 MB once decoded, in the reader's browser
 IMAGE_LIMIT_BYTES = 32 * 1024 * 1024
 PDF_LIMIT_BYTES = 32 * 1024 * 1024
 NOTEBOOK_LIMIT_BYTES = 4 * 1024 * 1024  # outputs, which are not shown, are most of a notebook
-JSON_VALUES = 3_000  # more of them are read as text
-JSON_DEPTH = 40
 
 # Documents that would be shown as source text by their look, but whose source tells nobody anything.
 NOT_AS_TEXT = (".pdf", ".mht", ".mhtml", ".eps", ".ps")
@@ -196,41 +194,8 @@ def _preview_notebook(head: bytes, name: str, size: int) -> Preview | None:
 def _preview_json(head: bytes, name: str, size: int) -> Preview | None:
     if not name.lower().endswith(".json") or len(head) < size or size > TEXT_LIMIT_BYTES:
         return None
-    try:
-        values = json.loads(head)
-    except (ValueError, RecursionError):  # no JSON, a number of a thousand digits, or nested a thousand deep
-        return None
-    if not isinstance(values, (dict, list)) or not values or _count_values(values) > JSON_VALUES:
-        return None
-    tree = build_tree(_as_mapping(values), {})
-    text = head.decode("utf-8-sig", "replace")
-    if text.count("\n") < 2:
-        text = json.dumps(values, indent=2, ensure_ascii=False)
-    return JsonPreview(tree, view_text(text, language="json"))
-
-
-def _count_values(values: Any) -> int:
-    """How many values there are at any depth, as far as it matters."""
-    count, waiting = 0, [values]
-    while waiting and count <= JSON_VALUES:
-        value = waiting.pop()
-        children = list(value.values()) if isinstance(value, dict) else value
-        count += len(children)
-        waiting += [child for child in children if isinstance(child, (dict, list))]
-    return count
-
-
-def _as_mapping(values: Any, depth: int = 0) -> Any:
-    """Lists of lists and of objects by their places, so that the tree can fold them."""
-    if depth < JSON_DEPTH and isinstance(values, dict):
-        return {str(key): _as_mapping(value, depth + 1) for key, value in values.items()}
-    if (
-        depth < JSON_DEPTH
-        and isinstance(values, list)
-        and (not depth or any(isinstance(v, (dict, list)) for v in values))
-    ):
-        return {str(place): _as_mapping(value, depth + 1) for place, value in enumerate(values)}
-    return values
+    found = read_json_tree(head)
+    return None if found is None else JsonPreview(*found)
 
 
 def _preview_table(head: bytes, name: str, size: int) -> Preview | None:
