@@ -32,7 +32,7 @@ logger = logging.getLogger("cloister")
 Axis = Literal["step", "relative", "wall"]
 
 PYRAMID_POINTS = 65_536  # below that, all points are read as fast as bins would be
-SKETCHES_AT_ONCE = 50  # 0.5 MB each for a chart of 600 pixels
+SKETCHES_AT_ONCE = 20  # 1.5 MB each, with what they are made of, for a chart of 600 pixels
 POINTS_AT_ONCE = 1_000_000
 
 

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 
 from flask import current_app
 
-LARGEST_BYTES = 48 * 1024 * 1024  # of the 300 MB that a viewer may take
+LARGEST_BYTES = 32 * 1024 * 1024  # of the 300 MB that a viewer may take
 _EXTENSION = "cloister_curve_cache"
 
 
