@@ -132,12 +132,7 @@ def load_list(store: RunStore, asked: RunsAddress, defaults: str = "") -> RunsLi
     Raises:
         ProjectNotFound: there is no such project.
     """
-    names = defaults.split(",")
-    address = replace(
-        asked,
-        columns=None if "columns" in names else asked.columns,
-        drawn=None if "draw" in names else asked.drawn,
-    )
+    address = _without_defaults(asked, defaults.split(","))
     begun = time.perf_counter()
     page = _find_page(store, asked)
     seconds = time.perf_counter() - begun
@@ -147,13 +142,7 @@ def load_list(store: RunStore, asked: RunsAddress, defaults: str = "") -> RunsLi
     known = _known_columns(store, asked.project)
     columns = _choose_columns(asked, page.runs, newest, known)
     shown = replace(asked, columns=columns, drawn=_choose_drawn(asked, address, newest))
-    drawn = shown.drawn or DrawnRuns()
-    page = replace(page, runs=tuple(with_environment(store, page.runs, columns)))
-    groups: GroupTable | None = None
-    if asked.group and asked.search().error is None:
-        groups, table = load_groups(store, asked, columns, drawn)
-    else:
-        table = build_table(page.runs, columns, drawn, pinned=asked.pinned, widths=dict(asked.widths))
+    groups, table = _build(store, shown, page.runs)
     is_searched = not asked.search().is_empty or asked.archived != "without"
     return RunsList(
         address,
@@ -168,6 +157,23 @@ def load_list(store: RunStore, asked: RunsAddress, defaults: str = "") -> RunsLi
         view_name=name_of(address),
         nearest_words="" if page.total or groups else find_nearest(store, asked),
     )
+
+
+def _without_defaults(asked: RunsAddress, names: Sequence[str]) -> RunsAddress:
+    return replace(
+        asked,
+        columns=None if "columns" in names else asked.columns,
+        drawn=None if "draw" in names else asked.drawn,
+    )
+
+
+def _build(store: RunStore, shown: RunsAddress, runs: Sequence[RunRecord]) -> tuple[GroupTable | None, RunsTable]:
+    """The groups, where there are some, and the table that they, or the runs, stand in."""
+    drawn, columns = shown.drawn or DrawnRuns(), shown.columns or ()
+    if shown.group and shown.search().error is None:
+        return load_groups(store, shown, columns, drawn)
+    runs = tuple(with_environment(store, runs, columns))
+    return None, build_table(runs, columns, drawn, pinned=shown.pinned, widths=dict(shown.widths))
 
 
 def _find_page(store: RunStore, asked: RunsAddress) -> RunPage:

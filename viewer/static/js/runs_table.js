@@ -3,6 +3,7 @@
 import { root, runKey } from "./addresses.js";
 import { fillSparks } from "./charts/sparks.js";
 import "./runs/columns.js";
+import "./runs/columns_dialog.js";
 import "./runs/editing.js";
 import { syncQuery } from "./runs/query.js";
 import { sync as syncSelection } from "./runs/selection.js";
