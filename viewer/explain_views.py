@@ -38,7 +38,7 @@ class NothingToDraw(CloisterError, ValueError):
 FIGURE_KEYS: Mapping[View, Callable[[ExplainAddress], tuple[str, ...]]] = {
     "parallel": lambda address: _unique(*address.parameters, address.target),
     "scatter": lambda address: _unique(address.x, address.y, address.by),
-    "matrix": lambda address: _unique(*address.parameters[:5], address.target),
+    "matrix": lambda address: _unique(*address.parameters[:4], address.target),
     "importance": lambda address: _unique(*address.parameters, address.target),
     "boxes": lambda address: _unique(address.by, address.target),
     "contour": lambda address: _unique(address.x, address.y, address.target),
@@ -114,8 +114,8 @@ def _matrix(address: ExplainAddress, runs: RunColumns, scales: Mapping[str, Scal
     layout = matrix_figure(drawn, scales, titles, colour=address.target)
     sentence = f"{', '.join(titles.values())} against each other, {_of(drawn)}, coloured by {titles[address.target]}."
     remarks = [] if len(drawn) == len(runs) else [f"The newest {format_count(len(drawn))} runs are drawn."]
-    if len(address.parameters) > 5:
-        remarks.append("The first five parameters are shown.")
+    if len(address.parameters) > 4:
+        remarks.append("The first four parameters are shown.")
     height = len(scales) * MATRIX_CELL
     return {
         "figure": _embed(figure_embed, address, layout, "Scatter matrix", sentence, height=height),

@@ -26,7 +26,7 @@ from .palettes import RUNS
 if TYPE_CHECKING:
     from ..observer.run_columns import Column, RunColumns
 
-MATRIX_RUNS, MATRIX_MOST = 3_000, 6
+MATRIX_RUNS = 3_000
 MATRIX_CELL, MATRIX_BARS = 150, 16
 _EMPTY = 0.06  # of the range on either side of a matrix' cell
 
