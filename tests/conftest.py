@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 # Files that take minutes come first: at the end, workers share what is left more evenly.
 LONG_FILES = (
     "test_tour_browser.py",
+    "test_accessibility.py",
     "test_omniboard.py",
     "test_faults_database.py",
     "test_courier_faults.py",

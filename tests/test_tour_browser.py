@@ -167,7 +167,7 @@ def test_the_text_of_a_hostile_run_is_text_wherever_it_stands(
         tour.picture("hostile-runs")
         page.locator('[data-chart][data-state="drawn"] [data-chart-plot]').first.hover()
         expect(page.locator(".hover-card:not([hidden])")).to_contain_text(PAYLOAD)
-        page.get_by_role("link", name="Columns").click()
+        page.get_by_role("button", name="Columns", exact=True).click()
         tour.picture("hostile-columns")
         page.keyboard.press("Escape")
         page.locator("#filter").fill(PAYLOAD)

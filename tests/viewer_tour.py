@@ -192,7 +192,7 @@ class Tour:
         page.locator("#filter").fill("lr0.003")
         page.wait_for_url("**q=lr0.003")
         expect(rows).to_have_count(1)
-        page.locator("#filter").fill("nothing has this name")
+        page.locator("#filter").fill("unheard-of")
         expect(page.get_by_role("heading", name="No run matches")).to_be_visible()
         self.picture("runs-no-match")
         page.get_by_role("link", name="Clear the filter").click()
@@ -218,7 +218,7 @@ class Tour:
 
     def _choose_columns(self) -> None:
         page = self.page
-        page.get_by_role("link", name="Columns").click()
+        page.get_by_role("button", name="Columns", exact=True).click()
         page.get_by_label("Find a column").fill("batch")
         page.get_by_role("checkbox", name="batch").check()
         self.picture("runs-columns")
