@@ -226,6 +226,10 @@ def test_mongodb_answers_where_others_have_recorded_too(
     database["runs"].insert_one({key: value for key, value in other.items() if value is not None})
     assert kept.find_page(RunQuery(), LOCAL) is None
     assert through(kept).list_runs(RunQuery(page_size=100)).total == 90
+    assert kept.table.is_refused()
+    with pytest.raises(NotKept):
+        kept.prepare()
+    assert not kept.table.columns, "nothing is read again and again to no use"
 
 
 def test_a_server_without_change_streams_answers_itself(database: Database[dict[str, Any]]) -> None:

@@ -40,6 +40,7 @@ SCANNED_TOGETHER = 24  # columns that one look at all documents fills
 WARMED = 400  # fields that are read before anybody asks for them, as far as there is room
 SURVEYED_EVERY_SECONDS = 3600.0
 CATALOGUE_SECONDS, CATALOGUES_LIMIT = 15.0, 64
+_SEARCHED_FIRST = ("name", "experiment", "tags", "notes")  # by a search for words
 _ON_CLIENT = "_cloister_kept_columns"  # they refer to their client, so a weak dict by client would keep both for ever
 _lock = Lock()
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -98,7 +99,7 @@ class KeptColumns:
 
     def prepare_in_background(self) -> None:
         """The same in a thread of its own, with what most runs have."""
-        if self._preparing.acquire(blocking=False):
+        if not self.table.is_refused() and self._preparing.acquire(blocking=False):
             Thread(target=self._prepare_what_most_have, name="reading columns of runs", daemon=True).start()
 
     def is_preparing(self) -> bool:
@@ -107,14 +108,15 @@ class KeptColumns:
     def _prepare_what_most_have(self) -> None:
         try:
             self.prepare()
-            widespread = [info for info in find_fields(self._database, None, limit=WARMED) if info.kind != "run"]
+            found = [info.key for info in find_fields(self._database, None, limit=WARMED) if info.kind != "run"]
+            widespread = [*_SEARCHED_FIRST, *found]
             for first in range(0, len(widespread), SCANNED_TOGETHER):
                 if not self.table.has_room():
                     break
-                fields = [find_field(info.key) for info in widespread[first : first + SCANNED_TOGETHER]]
+                fields = [find_field(key) for key in widespread[first : first + SCANNED_TOGETHER]]
                 self.table.load_beside({column_name(field): column_expression(field) for field in fields})
-            self._survey, self._surveyed_at = survey_fields(self._runs), time.monotonic()
-            self._catalogues = {}
+            self._surveyed_at = time.monotonic()  # also where it fails: it is not tried anew with each question
+            self._survey, self._catalogues = survey_fields(self._runs), {}
         except NotKept:
             return
         except Exception as error:

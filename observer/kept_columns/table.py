@@ -178,9 +178,12 @@ class ColumnTable:
         """Read columns that are not there yet; others may ask for those that are there meanwhile."""
         with self._scan_lock:  # many may wait for the same one
             with self.lock:
-                if not self.columns and not self._begin():
+                if self.is_refused() or (not self.columns and not self._begin()):
                     raise NotKept
             self._load_missing(expressions)
+            with self.lock:
+                if _OURS in self.columns:
+                    self._refuse_others()
 
     def load_beside(self, expressions: Mapping[str, Any]) -> None:
         """The same for columns that nobody waits for: nobody who does has to wait until they are there."""
@@ -192,6 +195,10 @@ class ColumnTable:
             missing = {name: expression for name, expression in expressions.items() if name not in self.columns}
         if missing:
             self._load_together(missing)
+
+    def is_refused(self) -> bool:
+        """Whether these runs are not kept, as far as is known by now."""
+        return time.monotonic() < self._refused_until
 
     def has_room(self) -> bool:
         """Whether some of what columns may take is free, for what somebody will ask for."""
@@ -213,6 +220,9 @@ class ColumnTable:
     # ---- filling
 
     def _begin(self) -> bool:
+        if self._runs.find_one({UPDATED_AT: None}, {"_id": 1}) is not None:  # Sacred's: not all has to be read to know
+            self._refused_until = time.monotonic() + RECHECK_SECONDS
+            return False
         if not self._writes.open():
             self._refused_until = float("inf")
             return False
