@@ -39,6 +39,7 @@ SITE = (
     "views",
     "reports",
     "report_versions",
+    "layouts",
     "retention_state",
     "erasures",
     "trash",
