@@ -208,7 +208,11 @@ def _shown_numbers(column: ColumnKey, values: Sequence[float | None]) -> list[st
 
 
 def _spread(column: ColumnKey, std: float) -> str:
-    return format_duration(std) if column.shape == "duration" else f"{std:.2g}"
+    """A deviation to two digits: more say nothing of it."""
+    if column.shape == "duration":
+        return format_duration(std)
+    rounded = float(f"{std:.2g}")
+    return f"{rounded:g}" if 1e-4 <= rounded < 1e6 else format_config_value(rounded)
 
 
 def _label(keys: GroupKeys) -> str:
