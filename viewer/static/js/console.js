@@ -289,8 +289,9 @@ async function fill() {
 function loadLater() {
   return alone(async () => {
     const chunk = await fetchChunk({ after: state.last, traceback: state.traceback });
+    const waiting = state.waiting;
     takeLater(chunk);
-    if (!state.later) state.waiting = 0;
+    state.waiting = state.later ? waiting : 0; // what is fetched while one scrolls down was there before
     const top = scroll.scrollTop;
     const height = scroll.scrollHeight;
     trimTop();
