@@ -104,9 +104,7 @@ SCRIPTS = {
 )
 def test_a_framework_ends_as_by_ctrl_c(script: RecordedScript, framework: str, code: int, said: str) -> None:
     for needed in (framework, "torch"):
-        if (
-            importlib.util.find_spec(needed) is None
-        ):  # not imported here: Keras wants its backend named
+        if importlib.util.find_spec(needed) is None:  # not imported here: Keras wants its backend named
             pytest.skip(f"needs {needed}")
     process = script.start(SCRIPTS[framework], env={"CLOISTER_COURIER": "thread"})
     assert process.stdout is not None

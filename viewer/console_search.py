@@ -58,7 +58,7 @@ def compile_search(text: str, *, is_pattern: bool) -> Any:
     Raises:
         BadPattern: it is none.
     """
-    import re2  # with the first search: most pages need it never
+    import re2  # type: ignore[import-untyped]  # with the first search: most pages need it never
 
     options = re2.Options()
     options.log_errors = False
