@@ -4,7 +4,7 @@ A figure is made without a theme. What takes a colour of the page says which by 
 colour of the theme that is shown, again when it changes, so no figure is made or sent twice:
 
     axis.tags = ["axis_line_color=--border"]          a property, and the CSS custom property that it follows
-    mapper.tags = ["palette=sequential"]              or diverging, or runs: the palettes of VISUAL section 3
+    mapper.tags = ["palette=sequential"]              or sequential-lines, diverging, runs: as tokens.css has them
 
 A page calls the macros of templates/macros/figures.html for the style and the script. The data stand in a <template>
 and not in a <script>: HTMX takes scripts out of what it puts into a page.
@@ -27,7 +27,7 @@ from markupsafe import Markup
 
 from . import bokeh_assets
 from .figure_scales import plain
-from .palettes import SEQUENTIAL
+from .palettes import PALE, SEQUENTIAL
 from .plots import DEFAULT_EDGE, DEFAULT_GRID, DEFAULT_INK, SANS, TICK_FONT_SIZE
 
 models: Any = bokeh.models  # its annotations know neither all of its models nor all that these take
@@ -93,10 +93,10 @@ def dress_legend(legend: Any) -> None:
     legend.tags = ["label_text_color=--text-2", "title_text_color=--text-2"]
 
 
-def sequential(mapper: Any) -> Any:
-    """A colour mapper with the sequential palette of the theme that is shown."""
-    mapper.palette, mapper.nan_color = list(SEQUENTIAL), DEFAULT_EDGE
-    mapper.tags = ["palette=sequential", "nan_color=--border"]
+def sequential(mapper: Any, *, of_lines: bool = False) -> Any:
+    """A colour mapper with the sequential palette of the theme that is shown; lines leave out what is pale."""
+    mapper.palette, mapper.nan_color = list(SEQUENTIAL[PALE:] if of_lines else SEQUENTIAL), DEFAULT_EDGE
+    mapper.tags = [f"palette=sequential{'-lines' if of_lines else ''}", "nan_color=--border"]
     return mapper
 
 

@@ -83,7 +83,7 @@ def _add_lines(plot: Any, runs: RunColumns, scales: Mapping[str, Scale], run_key
         },
         name="lines_source",
     )
-    mapper = sequential(models.LinearColorMapper(low=0, high=1))
+    mapper = sequential(models.LinearColorMapper(low=0, high=1), of_lines=True)
     lines = models.MultiLine(xs="xs", ys="ys", line_alpha="alpha", line_width="width", line_join="round")
     lines.line_color = {"field": "colour", "transform": mapper}
     plot.add_glyph(source, lines)

@@ -2,16 +2,6 @@
 // Imports nothing and exports nothing: an exported report has this file in it as a plain script.
 // A page's own script hears of a drawn figure by "cloister:figure-drawn" on its card, detail {view}.
 (() => {
-  const PALETTES = {
-    sequential: {
-      light: ["#e9f7f6", "#bce2e4", "#8fccd9", "#67b4ce", "#489ac3", "#2f7fb7", "#2363aa", "#244698", "#272a7c"],
-      dark: ["#1d2130", "#22365b", "#165081", "#0b6d98", "#008bac", "#22a9bb", "#57c5c6", "#8adfd1", "#c1f6e2"],
-    },
-    diverging: {
-      light: ["#743100", "#a24e10", "#c9783d", "#e2b38d", "#f2f0ec", "#9ec2e7", "#5c91d7", "#3065be", "#183d9c"],
-      dark: ["#fcc494", "#ea9d60", "#c9783e", "#864d2b", "#2a2b2e", "#3e5a8d", "#5286d3", "#74aef5", "#afd5fe"],
-    },
-  };
   const RUN_COLOURS = 12;
   const drawn = new Map(); // card -> {view, views}
   const coming = new WeakSet(); // cards that wait to come into view
@@ -26,20 +16,16 @@
     { rootMargin: "300px" },
   );
 
-  const isDark = () => {
-    const chosen = document.documentElement.dataset.theme;
-    return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  };
-
   function token(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   }
 
   // The colours that a mapper takes, of as many steps as it has: a contour has fewer than the palette.
   function palette(name, count) {
-    const theme = isDark() ? "dark" : "light";
     const colours =
-      name === "runs" ? Array.from({ length: RUN_COLOURS }, (_, i) => token(`--run-${i + 1}`)) : PALETTES[name][theme];
+      name === "runs"
+        ? Array.from({ length: RUN_COLOURS }, (_, i) => token(`--run-${i + 1}`))
+        : token(`--palette-${name}`).split(" ");
     if (!count || count === colours.length) return colours;
     if (name === "runs") return Array.from({ length: count }, (_, i) => colours[i % colours.length]);
     return Array.from({ length: count }, (_, i) => colours[Math.round((i * (colours.length - 1)) / Math.max(count - 1, 1))]);
@@ -145,7 +131,7 @@
     canvas.width = figure.width;
     canvas.height = figure.height;
     const context = canvas.getContext("2d");
-    context.fillStyle = token("--surface") || "#ffffff";
+    context.fillStyle = token("--surface");
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.drawImage(figure, 0, 0);
     canvas.toBlob((blob) => save(blob, fileName(card, "png")));
