@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from xss_payloads import PAYLOADS
 
 Documents = Database[dict[str, Any]]
 
-PERSON, REPORT = "eve", "hostile"
+PERSON, REPORT, VIEW, LAYOUT = "eve", "hostile", "view", "layout"
 # What is looked up, compared or parsed: another text there is another record, or none.
 KEPT = frozenset({
     "_id", "uid", "run_id", "project", "status", "stream", "visibility", "owner", "source", "user", "kind", "type",
@@ -83,6 +84,20 @@ def make_hostile_site(script: RecordedScript, database: Documents) -> None:
             database[name].update_one({"_id": file["_id"]}, {"$set": {"filename": FORWARD, "contentType": "text/html"}})
     _make_hostile_people(database)
     _make_hostile_report(database)
+    _make_hostile_arrangements(database)
+
+
+def _make_hostile_arrangements(database: Documents) -> None:
+    """What people have kept of a table and of charts: shared with everybody, called as hostile people call things."""
+    now = datetime.now(timezone.utc)
+    whose = {"project": PROJECT, "place": "", "owner": FORWARD, "name": BACKWARD, "shared": True}
+    address = f"q={quote(PROJECT)}&columns={quote(BACKWARD)}"
+    database["views"].replace_one(
+        {"_id": VIEW}, {"_id": VIEW, **whose, "address": address, "made_at": now}, upsert=True
+    )
+    charts = json.dumps({"pinned": [*METRICS, FORWARD], "hidden": [BACKWARD], "expressions": [FORWARD]})
+    layout = {"_id": LAYOUT, **whose, "text": charts, "changed_at": now}
+    database["layouts"].replace_one({"_id": LAYOUT}, layout, upsert=True)
 
 
 def _make_hostile_report(database: Documents) -> None:
@@ -176,7 +191,7 @@ _QUERIES = {
     "charts.send_sparks": f"?run=1&metric={_METRIC}",
     "api.list_points": f"?name={_METRIC}",
     "run_source_page.download_source": "?file=train.py",
-    "runs.show_runs": f"?q={quote(PROJECT)}",
+    "runs.show_runs": f"?q={quote(PROJECT)}&layout={LAYOUT}",
     "login.show_login": f"?next={quote(PROJECT)}",
     "audit.show_log": f"?actor={quote(PROJECT)}",
 }
@@ -198,6 +213,8 @@ def _values(rule: Rule, store: RunStore, run_ids: Sequence[int]) -> Iterator[dic
         "secret": "x",
         "person": PERSON,
         "report_id": REPORT,
+        "layout_id": LAYOUT,
+        "view_id": VIEW,
         "number": "1",
     }
     wanted = {name: fixed.get(name) for name in rule.arguments if name != "run_id"}
