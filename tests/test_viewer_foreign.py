@@ -180,7 +180,7 @@ def test_omniboards_tags_and_notes_are_shown(own: FlaskClient, database: Documen
     database["runs"].insert_one(sacred_run(omniboard={"tags": ["paper"], "notes": "Table 2"}))
     overview = text_of(own, "/runs/1")
     assert "paper" in overview
-    assert "Notes Table 2" in overview
+    assert "Notes Edit Table 2" in overview
     assert "paper" in text_of(own, "/p/mnist")
 
 
