@@ -9,6 +9,7 @@ from typing import Any
 _UNSAFE = re.compile("[%.$\x00\ud800-\udfff]")
 _ESCAPE = re.compile("%([0-9A-F]{2}|u[0-9A-F]{4})")
 _EMPTY = "%"
+_CONTAINERS = (dict, list, tuple)
 
 
 def encode_field_name(name: str) -> str:
@@ -20,6 +21,8 @@ def encode_field_name(name: str) -> str:
 
 def decode_field_name(field: str) -> str:
     """The name that `encode_field_name` was given. Foreign names without escapes come back as they are."""
+    if "%" not in field:  # nearly every name, and a page of runs has thousands
+        return field
     if field == _EMPTY:
         return ""
     return _ESCAPE.sub(lambda match: chr(int(match.group(1).lstrip("u"), 16)), field)
@@ -32,7 +35,11 @@ def decode_field_names(value: Any) -> Any:
 
 def _rename(value: Any, rename: Any) -> Any:
     if isinstance(value, dict):
-        return {rename(str(key)): _rename(child, rename) for key, child in value.items()}
+        # A leaf is no call: a page of fifty runs has thousands.
+        return {
+            rename(str(key)): _rename(child, rename) if isinstance(child, _CONTAINERS) else child
+            for key, child in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [_rename(child, rename) for child in value]
     return value

@@ -95,7 +95,11 @@ def list_views(
     database: Database[dict[str, Any]], principal: Principal, project: str | None, *, place: str = ""
 ) -> tuple[SavedView, ...]:
     """The views of a project's table (None: of all projects') that the principal sees, by name, their own first."""
-    asked = {"project": {"$eq": project}, "place": {"$eq": place}, "$or": [{"owner": {"$eq": principal.name}}, {"shared": True}]}
+    asked = {
+        "project": {"$eq": project},
+        "place": {"$eq": place},
+        "$or": [{"owner": {"$eq": principal.name}}, {"shared": True}],
+    }
     found = [_read(document) for document in database[VIEWS].find(asked)]
     seen = [view for view in found if view.may_be_seen_by(principal)]
     return tuple(sorted(seen, key=lambda view: (not view.is_own(principal), view.name.casefold(), view.id)))

@@ -37,7 +37,9 @@ def test_colours_stand_in_the_tokens_alone(path: Path) -> None:
 )
 def test_pages_have_no_inline_script(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    if path != TEMPLATES / "reports" / "file.html":  # opens without a server: its policy names each script by its digest
+    if (
+        path != TEMPLATES / "reports" / "file.html"
+    ):  # opens without a server: its policy names each script by its digest
         assert re.findall(r"<script(?![^>]*\bsrc=)", text) == []
     assert re.findall(r"\son[a-z]+=|javascript:|hx-on|hx-vals='js", text) == []
     assert re.findall(r"""(?:src|href|action)=["'](?:https?:)?//""", text) == []

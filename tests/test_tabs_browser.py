@@ -230,7 +230,9 @@ class TestArtifacts:
                 page.locator(".artifact-title .button[download]").click()
             assert "/" not in download.value.suggested_filename
             assert page.title() == "digits-1 · digits · Cloister"
-        assert {cookie["name"] for cookie in page.context.cookies()} <= {"cloister_zone"}  # the reader's time zone, ours
+        assert {cookie["name"] for cookie in page.context.cookies()} <= {
+            "cloister_zone"
+        }  # the reader's time zone, ours
 
     def test_an_image_is_drawn_and_one_that_cannot_be_says_so(
         self, watched: WatchedPage, database: Documents, tmp_path: Path

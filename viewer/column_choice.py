@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,10 @@ _DULL_KEYS = ("seed", "device", "workers", "num_workers", "verbose")  # they dif
 
 def choose_columns(runs: Sequence[RunRecord], columns: Columns) -> tuple[str, ...]:
     """The columns of a table that nobody has set up: what was validated, and what the runs were given differently."""
-    differing = [key for key in columns.config if _differs(runs, key)]
-    if len(runs) == 1:
-        differing = list(columns.config)
-    config = sorted(differing, key=lambda key: key.rsplit(".", 1)[-1] in _DULL_KEYS)[:DEFAULT_CONFIGS]
+    ranked = sorted(columns.config, key=lambda key: key.rsplit(".", 1)[-1] in _DULL_KEYS)
+    # In that order, so that the runs are not compared by dozens of keys of which two are shown.
+    differing = (key for key in ranked if len(runs) == 1 or _differs(runs, key))
+    config = list(itertools.islice(differing, DEFAULT_CONFIGS))
     seldom = _seldom_logged(runs, columns.metrics)
     metrics = sorted(columns.metrics, key=lambda name: (name in seldom, _metric_rank(name)))[
         : DEFAULT_COLUMNS - len(config)

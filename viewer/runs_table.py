@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..observer.field_names import decode_field_name
@@ -44,13 +45,18 @@ class Column:
     is_first: bool = False
     is_last_pinned: bool = False
 
-    @property
+    @cached_property
     def css(self) -> str:
-        """The classes of its cells."""
+        """The classes of its cells; every one of them asks."""
         words = [f"cell-{'metric' if self.kind == 'metrics' else self.kind}", f"shape-{self.shape}"]
         words += ["number"] * self.numeric + ["cell-first"] * self.is_first
         words += ["is-pinned"] * (self.left is not None) + ["is-pinned-last"] * self.is_last_pinned
         return " ".join(words + ["is-extra"] * (self.key == "duration"))
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether its cells show text and nothing else: the template has a form of its own for the others."""
+        return self.shape not in ("curve", "tags") and self.key not in ("notes", "project", "started")
 
     @property
     def kind(self) -> str:

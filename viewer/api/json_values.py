@@ -53,4 +53,4 @@ def json_time(when: datetime | None) -> str | None:
 
 def _whole_text(text: str) -> str:
     """Text without halves of surrogate pairs, which have no UTF-8."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
