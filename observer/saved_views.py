@@ -1,7 +1,7 @@
 """The collection `views`: addresses of run tables that people have named, for themselves or for their project.
 
-They stand in the first database of a viewer, as accounts do, for all that it shows: `place` is the path of the one whose
-runs the table lists, "" for the first.
+They stand in the first database of a viewer, as accounts do, for all that it shows: `place` is the path of the one
+whose runs the table lists, "" for the first.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ ROUTES = (
     Route(
         path="/views",
         name="list_views",
-        summary="Saved views of a project's table of runs, without `project` of that of all: one's own, and shared ones",
+        summary="Saved views of a project's table of runs, or of that of all: one's own, and shared ones",
         handler=show_views,
         answer=object_schema(views=list_schema(VIEW_SCHEMA)),
         parameters=(text("project", "Whose table.", limit=400),),
