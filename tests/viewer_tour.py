@@ -29,7 +29,7 @@ from watched_browser import Watch
 TRAININGS = Path(__file__).with_name("tour_trainings")
 PICTURES = Path(__file__).parents[1] / "examples" / "digits_pictures.py"
 PAYLOAD: str = runpy.run_path(str(TRAININGS / "payload.py"))["PAYLOAD"]
-RAN_AS_CODE = "[onerror], script:not([src]), textarea, a[href^='javascript:']"  # what the payload would become
+RAN_AS_CODE = "[onerror], script:not([src]), textarea:not([name]), a[href^='javascript:']"  # what the payload would become
 ONE_THREAD_EACH = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 PATIENCE_MS = 20_000  # ends a hang; nothing here waits so long
 expect.set_options(timeout=PATIENCE_MS)
