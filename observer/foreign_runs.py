@@ -223,7 +223,7 @@ def _kind_of(value: Any) -> str:
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    return dict(value) if isinstance(value, Mapping) else {}
+    return dict(value) if isinstance(value, (dict, Mapping)) else {}  # dict first: an abstract class asks for long
 
 
 def sequence(value: Any) -> list[Any]:

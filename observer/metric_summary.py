@@ -95,7 +95,9 @@ def read_summary(name: str, document: Mapping[str, Any]) -> MetricSummary:
 
 def read_summaries(documents: Mapping[str, Any]) -> dict[str, MetricSummary]:
     """Summaries as stored in a run, by real metric name."""
-    names = {decode_field_name(field): value for field, value in documents.items() if isinstance(value, Mapping)}
+    names = {
+        decode_field_name(field): value for field, value in documents.items() if isinstance(value, (dict, Mapping))
+    }
     return {name: read_summary(name, value) for name, value in names.items()}
 
 

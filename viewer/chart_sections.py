@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Scale = Literal["linear", "log"]
@@ -53,7 +53,7 @@ class ChartSpec:
     better: Better | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))  # all of it is plain: `asdict` would copy each word of each of a page's charts
 
 
 @dataclass(frozen=True)

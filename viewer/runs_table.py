@@ -101,7 +101,7 @@ class RunsTable:
     def first_metric(self) -> str | None:
         return next((column.name for column in self.columns if column.is_first), None)
 
-    @property
+    @cached_property
     def curve_metric(self) -> str | None:
         return next((column.name for column in self.columns if column.shape == "curve"), None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import signal
@@ -161,6 +162,7 @@ def serve(
         if open_browser:
             webbrowser.open(address)
 
+    gc.freeze()  # code and templates stay until the end: a table of 50 ms spent 4 on seeing that
     with contextlib.nullcontext() if read_only else _keeping(app, databases, settings):
         asyncio.run(_serve_until_signalled(server, announce))
 
