@@ -17,7 +17,7 @@ from recorded_script import wait_for
 from running_omniboard import DETAILS, FIRST_COLUMNS, NOT_COMPARED, Omniboard, running_omniboard
 from runs_for_readers import HOSTILE_CONFIG, HOSTILE_NAMES, LONG_POINTS, LOUD_BYTES, PEAK_STEP, artifact_files
 from runs_to_read import STATUSES, RunsToRead
-from watched_browser import Watch
+from watched_browser import PATIENCE_MS, Watch
 
 SKELETON = {
     "_id", "experiment", "format", "command", "host", "start_time", "stop_time", "heartbeat", "status", "config",
@@ -272,7 +272,7 @@ def table(browser: Browser, omniboard: Omniboard, runs: RunsToRead) -> Iterator[
         table = Table(page, watch, sorted(runs.numbers.values(), reverse=True))
         table.assert_no_trouble()
         yield table
-        expect.set_options(timeout=5_000)  # as it was
+        expect.set_options(timeout=PATIENCE_MS)  # as it was
 
 
 @pytest.mark.browser

@@ -24,15 +24,14 @@ from drawn_charts import chart, drag, drawn, x_range
 from git import Repo
 from playwright.sync_api import Page, expect
 from recorded_script import wait_for
-from watched_browser import Watch
+from watched_browser import PATIENCE_MS, Watch
 
 TRAININGS = Path(__file__).with_name("tour_trainings")
 PICTURES = Path(__file__).parents[1] / "examples" / "digits_pictures.py"
 PAYLOAD: str = runpy.run_path(str(TRAININGS / "payload.py"))["PAYLOAD"]
-RAN_AS_CODE = "[onerror], script:not([src]), textarea:not([name]), a[href^='javascript:']"  # what the payload would become
+# What the payload would become.
+RAN_AS_CODE = "[onerror], script:not([src]), textarea:not([name]), a[href^='javascript:']"
 ONE_THREAD_EACH = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-PATIENCE_MS = 20_000  # ends a hang; nothing here waits so long
-expect.set_options(timeout=PATIENCE_MS)
 
 # Looks at every frame where the chart's newest point is.
 NOTE_NEW_ENDS = """(card) => {

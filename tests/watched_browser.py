@@ -23,10 +23,14 @@ REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation",
     (event) => console.error(`violation of ${event.effectiveDirective} by ${event.blockedURI}`));"""
 
 
+PATIENCE_MS = 20_000  # ends a hang; nothing waits so long but on a machine with much else to do
+
+
 @contextmanager
 def started_chromium() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_MS)
     path = str(CHROMIUM) if CHROMIUM.exists() else None
     with sync_playwright() as tools, tools.chromium.launch(executable_path=path, args=OPTIONS) as browser:
         yield browser
