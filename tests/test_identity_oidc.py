@@ -500,6 +500,10 @@ def test_a_real_browser_goes_there_and_back(site: Site, browser: Browser) -> Non
     page.goto(f"{site.address}/privacy/overview")
     page.get_by_role("link", name="Lab account").click()
     page.wait_for_url(f"{site.address}/privacy/overview")
-    assert {cookie["name"] for cookie in context.cookies(site.address)} == {"cloister_form", "cloister_session"}
+    assert {cookie["name"] for cookie in context.cookies(site.address)} == {
+        "cloister_form",
+        "cloister_session",
+        "cloister_zone",
+    }
     assert [one for one in watch.trouble if not one.startswith(f"request: https://localhost:{port}/")] == []
     context.close()
