@@ -6,12 +6,14 @@ import ast
 import hashlib
 import re
 from functools import cache
-from html import unescape
+from html import escape, unescape
 from importlib.metadata import version
 from pathlib import Path
 
 import cloister
 from artifact_keeping import keep_artifact
+from cloister.observer.runs import RunStore
+from cloister.observer.stored_runs import StoredRun
 from cloister.viewer.security import SECURITY_HEADERS
 from guarded_site import (
     SECRET,
@@ -56,8 +58,12 @@ def templates_escape(site: Site) -> None:
     assert site.app.jinja_env.autoescape is True
     for path in (PACKAGE / "viewer" / "templates").rglob("*.html"):
         assert not re.search(r"\|\s*safe\b|autoescape", path.read_text()), path
-    for path in ROOMS:
-        assert "_repr_html_" not in path.read_text(), path
+    hostile = "<img src=x onerror=alert(1)>"
+    insert_named(site, 1717, hostile)
+    store = RunStore(site.database)
+    shown = StoredRun(store, store.load_run(1717))._repr_html_()  # in a notebook
+    assert hostile not in shown
+    assert escape(hostile) in shown
 
 
 def templates_come_from_files_alone(site: Site) -> None:

@@ -180,6 +180,7 @@ def no_secret_lies_where_files_are_served(site: Site) -> None:
         assert not path.is_symlink()
         assert path.is_dir() or path.suffix in (
             ".js",
+            ".mjs",
             ".css",
             ".svg",
             ".woff2",
