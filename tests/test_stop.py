@@ -198,7 +198,9 @@ def test_a_training_is_interrupted_as_by_ctrl_c_and_its_run_says_by_whom(
     assert run.stop.heard_at is not None
     kinds = [event.kind for event in list_events(run) if event.kind != "rank-ended"]
     heard = ["stop-heard", "stop-heard"] if name == "rank" else ["stop-heard"]
-    assert [kind for kind in kinds if kind != "warning"] == ["started", "stop-requested", *heard, "stopped"]
+    told = [kind for kind in kinds if kind != "warning"]
+    assert told[:2] == ["started", "stop-requested"]
+    assert sorted(told[2:]) == sorted([*heard, "stopped"])  # of two processes one may tell after the other has ended
 
 
 def test_all_ranks_are_interrupted(stopped: Stopped) -> None:
