@@ -6,9 +6,9 @@
 # Each sets up .venv with what it needs, once, and again when pyproject.toml has changed.
 
 PYTHON ?= python3
-# Four workers, each with a database server of its own: most tests wait for processes and browsers, not for the CPU.
+# Three workers, each with a database server of its own: most tests wait for processes and browsers, not for the CPU.
 # Files in the order of tests/conftest.py, the longest first, so that no worker is alone with one at the end.
-PYTEST ?= -n 4 --dist loadfile --no-loadscope-reorder
+PYTEST ?= -n 3 --dist loadfile --no-loadscope-reorder
 # How much of the whole fault table: 0 is what the test suite does. ROWS are words of its rows' names, all when empty.
 SHARE ?= 1
 ROWS ?=

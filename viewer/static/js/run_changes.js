@@ -43,6 +43,7 @@ async function stopRun(button) {
 
 async function openNotes() {
   problem.hidden = true;
+  text.value = ""; // what was written the last time is not what is there now
   await showNotes("text");
   openDialog(notes.id);
   text.disabled = true;
