@@ -578,7 +578,7 @@ class TestRefusals:
         # Room for the log, and not for what mongod writes when it starts.
         with filler.open("r+b") as file:
             file.truncate(filler.stat().st_size - 2 * 1024 * 1024)
-        # Never CorruptDatabase. On some days it just fits, on others mongod starts and has no room for its first record.
+        # Never CorruptDatabase. On some days it just fits, on others mongod starts and has no room for a record.
         with contextlib.suppress(DataFolderUnusable, MongodDidNotStart):
             EmbeddedServer(Settings(home=small_disk / "second")).ensure_running()
         for pid in mongods_on(Settings(home=small_disk)):
